@@ -1,0 +1,8 @@
+"""What the outside may ask."""
+
+from __future__ import annotations
+
+from api import account, health, jwks, login, recover, register
+
+ROOMS = (register, login, recover, account, jwks, health)
+"""Every module with a router, in the order of the documentation."""

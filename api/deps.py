@@ -1,0 +1,124 @@
+"""The wiring closet: settings and connections in, services out. Routers name a service and never see how it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Header, Request
+from redis.asyncio import Redis
+
+from backend.account import AccountService
+from backend.backlog import BacklogGauge
+from backend.flow import CODE_MAIL, FlowEngine, FlowRules
+from backend.hash_pool import HashPool
+from backend.health import HealthService
+from backend.keys import Keys
+from backend.login import LoginService
+from backend.passwords import Passwords
+from backend.recover import RecoverService
+from backend.register import RegisterService
+from backend.tokens import TokenService
+from config import Settings
+from database.engine import Database
+from jwt_tools.decode import TokenVerifier
+from jwt_tools.keys import KeyRing
+from models.locale import Locale, preferred_locale
+from redis_tools.flow_store import FlowStore
+from redis_tools.ping import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a router may ask for."""
+
+    register: RegisterService
+    login: LoginService
+    recover: RecoverService
+    account: AccountService
+    health: HealthService
+    backlog: BacklogGauge
+    ring: KeyRing
+
+
+class State(TypedDict):
+    """What the lifespan puts into ``request.state``."""
+
+    services: Services
+    token_verifier: TokenVerifier
+
+
+def build_state(settings: Settings, database: Database, redis: Redis, ring: KeyRing, pool: HashPool) -> State:
+    """Build every service once; they hold connections and no request's data."""
+    rules = settings.code
+    backlog = BacklogGauge(
+        database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
+    )
+    flows = FlowEngine(
+        FlowStore(redis),
+        database,
+        Keys([key.get_secret_value() for key in settings.secret_keys]),
+        backlog,
+        FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
+    )
+    passwords = Passwords(pool, settings.hash.iterations)
+    tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
+    services = Services(
+        register=RegisterService(flows, passwords, settings.mail.service),
+        login=LoginService(database, flows, passwords, tokens),
+        recover=RecoverService(database, flows, passwords, settings.mail.service),
+        account=AccountService(database),
+        health=HealthService(database, Pulse(redis)),
+        backlog=backlog,
+        ring=ring,
+    )
+    return State(
+        services=services,
+        token_verifier=TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway),
+    )
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+_Services = Annotated[Services, Depends(_services)]
+
+
+def _register(services: _Services) -> RegisterService:
+    return services.register
+
+
+def _login(services: _Services) -> LoginService:
+    return services.login
+
+
+def _recover(services: _Services) -> RecoverService:
+    return services.recover
+
+
+def _account(services: _Services) -> AccountService:
+    return services.account
+
+
+def _health(services: _Services) -> HealthService:
+    return services.health
+
+
+def _ring(services: _Services) -> KeyRing:
+    return services.ring
+
+
+def _wished_locale(accept_language: Annotated[str | None, Header()] = None) -> Locale:
+    return preferred_locale(accept_language)
+
+
+Register = Annotated[RegisterService, Depends(_register)]
+Login = Annotated[LoginService, Depends(_login)]
+Recover = Annotated[RecoverService, Depends(_recover)]
+Account = Annotated[AccountService, Depends(_account)]
+Pulses = Annotated[HealthService, Depends(_health)]
+Ring = Annotated[KeyRing, Depends(_ring)]
+WishedLocale = Annotated[Locale, Depends(_wished_locale)]

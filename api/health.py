@@ -1,0 +1,28 @@
+"""GET /health: for load balancers and for the operator at night."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api.deps import Pulses
+from models.answers import Health
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live")
+async def is_alive() -> Health:
+    """The process answers; nothing else is asked."""
+    return Health(status="ok")
+
+
+@router.get("/ready", responses={503: {"model": Health, "description": "Something that we depend on is away."}})
+async def is_ready(response: Response, pulses: Pulses) -> Health:
+    """Whether PostgreSQL and Valkey answer, each by name."""
+    found = await pulses.dependencies()
+    all_there = all(found.values())
+    response.status_code = 200 if all_there else 503
+    return Health(
+        status="ok" if all_there else "unavailable",
+        dependencies={name: "ok" if there else "away" for name, there in found.items()},
+    )

@@ -1,0 +1,67 @@
+"""Reads a JSON body strictly, before anything else looks at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from models.errors import NotJson
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 8259 section 4 leaves doubled names open, so that two readers may see two bodies; we see none."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return members
+
+
+_MOST_NESTING = 32
+"""No body of ours nests deeper than one; the bound keeps the parser off the stack's end."""
+
+
+def _parse(raw: bytes) -> Any:
+    text = raw.decode()
+    if text.count("[") + text.count("{") > _MOST_NESTING:
+        raise ValueError("nested too deeply")
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        """The body as UTF-8 JSON without NaN, twins or depth.
+
+        Raises:
+            JSONDecodeError: it is anything else; FastAPI makes it a refusal, and what was sent is not repeated.
+        """
+        try:
+            return _parse(await self.body())
+        except ValueError:
+            # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an integer of 5,000 digits.
+            raise json.JSONDecodeError("must be one JSON object in UTF-8", "", 0) from None
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+class StrictJsonRoute(APIRoute):
+    """A route whose body, if it takes one, is strict JSON and is declared as such."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
+                raise NotJson
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strictly

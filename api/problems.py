@@ -1,0 +1,132 @@
+"""The one place that turns a refusal into an HTTP answer: RFC 9457 problem details, never an echo of what was sent."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
+from models.answers import Problem
+from models.errors import InsufficientScope, InvalidAccessToken, Malformed, NotJson, ServiceError, TooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# security.md, row 51, and RFC 6750 section 3: a 401 or 403 on a bearer route says what is wrong with the token.
+_CHALLENGES = {InvalidAccessToken.code, InsufficientScope.code}
+
+
+def answer(error: ServiceError) -> Response:
+    """The answer that a refusal stands for."""
+    headers = dict(error.headers)
+    if error.code in _CHALLENGES:
+        headers["WWW-Authenticate"] = f'Bearer error="{error.code}"'
+    return _problem(error.status, error.code, error.title, error.detail, headers, **error.members)
+
+
+def _problem(
+    status: int, code: str, title: str, detail: str | None, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
+    body: dict[str, Any] = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, **members}
+    if detail and detail != title:
+        body["detail"] = detail
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return answer(error)
+
+
+async def _malformed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Place and message alone: pydantic's `input` and `ctx` would send a password back (security.md, row 53). A place
+    # may be a field name of the caller's own making, so that only names of ours are shown.
+    problems = [{"field": _place(problem), "message": _message(problem)} for problem in error.errors()[:20]]
+    return answer(Malformed("Mend the fields that are named and send the request again.", errors=problems))
+
+
+def _place(problem: dict[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "(unknown field)"
+    place = [part for part in problem["loc"] if part != "body" and isinstance(part, str)]
+    return ".".join(place) or "body"
+
+
+def _message(problem: dict[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return "must be one JSON object in UTF-8, without NaN and without doubled names"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+async def _denied(_: Request, error: Exception) -> Response:
+    if isinstance(error, MissingPermission):
+        return answer(InsufficientScope(f"This needs {error.needed}."))
+    if isinstance(error, InvalidToken):
+        return answer(InvalidAccessToken("Send an access token from /login/confirm as: Authorization: Bearer …"))
+    log.error("a route in a guarded room says nothing of what it requires")
+    return answer(InsufficientScope())
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return answer(TooLarge())
+    return _problem(
+        status.value, status.name.lower(), f"{status.phrase}.", status.description, dict(error.headers or {})
+    )
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    log.error("unforeseen error at %s %s", request.method, request.scope["path"], exc_info=error)
+    return _problem(500, "internal_error", "Something went wrong on our side.", None)
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of the app answered here."""
+    app.add_exception_handler(ServiceError, _refused)
+    app.add_exception_handler(TokenError, _denied)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+ALWAYS: tuple[type[ServiceError], ...] = (NotJson, TooLarge, Malformed, Unavailable)
+"""What every call with a body may be refused with."""
+
+
+def documented(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """What an operation may refuse, for its OpenAPI description: one answer a status, an example a code."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        described = answers.setdefault(
+            error.status,
+            {
+                "description": "",
+                "model": Problem,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+            },
+        )
+        described["description"] = " ".join(filter(None, [described["description"], error.title]))
+        described["content"][MEDIA_TYPE]["examples"][error.code] = {
+            "summary": error.title,
+            "value": {
+                "type": f"/problems/{error.code}",
+                "title": error.title,
+                "status": error.status,
+                "code": error.code,
+            },
+        }
+        if error.status in (429, 503):
+            described["headers"] = {
+                "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
+            }
+    return answers

@@ -1,0 +1,89 @@
+"""The worker's side of a flow, and everything that depends on whose address it is: whom to write, what, which code."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backend.flow import LOGIN, REGISTER, SPECS, FlowSpec, Step
+from backend.keys import Keys
+from backend.postman import Postman
+from database.engine import Database
+from database.users import User
+from models.locale import Locale
+from redis_tools.flow_store import FlowStore
+from template_message.render import MailTemplates
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Whom a mail goes to, and in which language."""
+
+    email: str
+    locale: Locale
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Writes a mail at the last moment and gives it to SMTP. Every method may raise what `Postman.send` raises."""
+
+    database: Database
+    store: FlowStore
+    keys: Keys
+    templates: MailTemplates
+    postman: Postman
+    code_digits: int
+    code_ttl: int
+
+    async def code(self, payload: Mapping[str, Any]) -> None:
+        """Mint and mail the code of a flow, if it still waits for one and its address is one that gets it.
+
+        Raises:
+            Unavailable: PostgreSQL or Valkey is away.
+        """
+        flow_id = bytes.fromhex(payload["flow"])
+        waiting = await self.store.waiting(flow_id, Step.CODE)
+        if waiting is None or waiting.serial != payload["serial"]:
+            return
+        spec = SPECS[waiting.purpose]
+        user = await self._account(spec, waiting.data)
+        if spec is REGISTER:
+            if user is not None:
+                await self._send("account_exists", Addressee(user.email, user.locale), login=user.login)
+                return
+            addressee = Addressee(waiting.data["email"], Locale(waiting.data["locale"]))
+        elif user is not None:
+            addressee = Addressee(user.email, user.locale)
+        else:
+            return
+        await self._mail_code(flow_id, spec, waiting.serial, addressee)
+
+    async def _account(self, spec: FlowSpec, data: Mapping[str, Any]) -> User | None:
+        async with self.database.statement() as db:
+            if spec is LOGIN:
+                return await db.users.by_id(UUID(data["user_id"]))
+            return await db.users.by_email(data["email"])
+
+    async def _mail_code(self, flow_id: bytes, spec: FlowSpec, serial: int, addressee: Addressee) -> None:
+        """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
+        code = f"{secrets.randbelow(10**self.code_digits):0{self.code_digits}d}"
+        mac = self.keys.code_macs(flow_id, spec.name, code)[0]
+        if not await self.store.mint(flow_id, serial, Step.CODE, mac, self.code_ttl):
+            return
+        await self._send(spec.mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
+        await self.store.renew(flow_id, mac, self.code_ttl)
+
+    async def password_changed(self, payload: Mapping[str, Any]) -> None:
+        """Tell a user that the password was changed; nobody is told once the account is gone."""
+        async with self.database.statement() as db:
+            user = await db.users.by_id(UUID(payload["user_id"]))
+        if user is not None:
+            when = datetime.fromisoformat(payload["at"])
+            await self._send("password_changed", Addressee(user.email, user.locale), login=user.login, when=when)
+
+    async def _send(self, mail: str, addressee: Addressee, **values: object) -> None:
+        await self.postman.send(addressee.email, self.templates.render(mail, addressee.locale, **values))

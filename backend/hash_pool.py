@@ -1,0 +1,69 @@
+"""Threads that hash, so that the loop does not: few, of low priority, and never behind a long queue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
+from time import perf_counter
+from typing import TypeVar
+
+from models.errors import Unavailable
+
+_NICE = 10
+"""Lower than everything that answers a cheap request, so that a storm of log-ins starves only itself."""
+
+_Result = TypeVar("_Result")
+
+
+def _step_back() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+class HashPool:
+    """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
+
+    def __init__(self, threads: int, max_wait: float, first_guess: float) -> None:
+        """``first_guess`` is how many seconds one call may take, until the first ones have been timed."""
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
+        self._threads = threads
+        self._max_wait = max_wait
+        self._seconds = first_guess
+        self._waiting = 0
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds until a call that came now would begin."""
+        ahead = max(0, self._waiting + 1 - self._threads)
+        return ahead / self._threads * self._seconds
+
+    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Run the function on a thread.
+
+        Raises:
+            Unavailable: it would have to wait longer than allowed; nothing was begun.
+        """
+        wait = self.expected_wait
+        if wait > self._max_wait:
+            raise Unavailable("Too many passwords are being checked.", retry_after=max(1, ceil(wait - self._max_wait)))
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, function, *arguments)
+        finally:
+            self._waiting -= 1
+
+    def _timed(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        started = perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            # A moving mean: the queue is judged by what a hash costs now, neighbours included. A lost update does
+            # no harm here, the next hash corrects it.
+            self._seconds += (perf_counter() - started - self._seconds) / 8
+
+    def close(self) -> None:
+        """Let what is running end, and drop what waits."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,40 @@
+"""Every key of the service, derived from the one secret it is given."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+class Keys:
+    """Derives a key for each purpose from each secret; the newest secret makes, all of them check."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = [secret.encode() for secret in secrets]
+        self._code_keys = self._derive("one-time code")
+
+    def _derive(self, label: str) -> list[bytes]:
+        """HKDF-SHA256 (RFC 5869) with the label as info: 32 bytes from each secret, newest first."""
+        return [
+            HKDF(algorithm=SHA256(), length=32, salt=None, info=label.encode()).derive(secret)
+            for secret in self._secrets
+        ]
+
+    def code_macs(self, flow_id: bytes, purpose: str, code: str) -> list[str]:
+        """What a code is stored as, under each key, newest first.
+
+        Bound to the flow and its purpose, a code is worth nothing elsewhere; keyed, its ten thousand values cannot be
+        tried on a stolen copy of Valkey.
+        """
+        message = b"\x00".join((flow_id.hex().encode(), purpose.encode(), code.encode()))
+        return [hmac.new(key, message, sha256).hexdigest() for key in self._code_keys]
+
+    def vault(self, label: str) -> MultiFernet:
+        """Encrypts what rests in PostgreSQL: with the newest secret, and decrypts under any."""
+        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in self._derive(label)])

@@ -1,0 +1,69 @@
+"""Log-in: the password first, then a mailed code, then tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from backend.flow import LOGIN, FlowEngine, Step
+from backend.passwords import Passwords
+from backend.tokens import TokenService
+from database.engine import Database
+from database.users import User
+from models.answers import FlowOpened, Tokens
+from models.errors import AccountBlocked, BadCredentials, FlowGone
+
+
+@dataclass(frozen=True, slots=True)
+class LoginService:
+    """Checks passwords and codes, and issues tokens."""
+
+    database: Database
+    flows: FlowEngine
+    passwords: Passwords
+    tokens: TokenService
+
+    async def start(self, identifier: str, password: str) -> FlowOpened:
+        """Check the password and have a code mailed.
+
+        Raises:
+            BadCredentials: wrong password or unknown name, after the same work for both.
+            Unavailable: a server is away, or too many hashes wait.
+        """
+        self.flows.refuse_when_mail_is_stuck()
+        async with self.database.statement() as db:
+            user = await db.users.by_identifier(identifier)
+        # The connection is given back: no transaction is open while the hash is computed.
+        right = await self.passwords.verify(password, user.password_hash if user else None)
+        if user is None or not right:
+            raise BadCredentials
+        if self.passwords.is_outdated(user.password_hash):
+            await self._upgrade(user, password)
+        return await self.flows.begin(LOGIN, {"user_id": str(user.id), "version": user.version})
+
+    async def _upgrade(self, user: User, password: str) -> None:
+        """Store the password at today's cost; now is the only time that it is known."""
+        upgraded = await self.passwords.hash(password)
+        async with self.database.statement() as db:
+            await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
+
+    async def confirm(self, session_key: str, code: str) -> Tokens:
+        """Trade the mailed code for tokens.
+
+        Raises:
+            AccountBlocked: told only now, to somebody who has given password and code.
+            FlowGone: also when the account is gone, or its password was changed since the start.
+            WrongCode, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+        """
+        async with self.flows.passing(LOGIN, session_key, Step.CODE, code) as passage:
+            async with passage.effect() as db:
+                member = await db.users.member(UUID(passage.data["user_id"]))
+            if member is None or member.user.version != passage.data["version"]:
+                raise FlowGone
+            if member.user.blocked:
+                raise AccountBlocked
+        return self.tokens.issue(member)
+
+    async def resend(self, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend`."""
+        return await self.flows.resend(LOGIN, session_key)

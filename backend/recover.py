@@ -1,0 +1,74 @@
+"""Recovery of a lost password: a mailed code, then a new password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from backend.flow import RECOVER, FlowEngine, Step
+from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
+from database.engine import Database
+from models.answers import FlowOpened, NextStep
+from models.errors import FlowGone
+
+PASSWORD_CHANGED_MAIL = "password_changed"  # noqa: S105 - the name of a mail
+NOTICE_LIFE = timedelta(hours=48)
+"""How long a notice is tried (design.md, section 8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverService:
+    """Lets the owner of a mailbox set a new password."""
+
+    database: Database
+    flows: FlowEngine
+    passwords: Passwords
+    service_name: str
+
+    async def start(self, email: str) -> FlowOpened:
+        """Have a code mailed if the address has an account; the answer is the same if it has none.
+
+        Raises:
+            Unavailable: a server is away.
+        """
+        self.flows.refuse_when_mail_is_stuck()
+        return await self.flows.begin(RECOVER, {"email": email})
+
+    async def confirm(self, session_key: str, code: str) -> NextStep:
+        """Trade the mailed code for a new session key; the old one is dead.
+
+        Raises:
+            WrongCode, FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+        """
+        async with self.flows.passing(RECOVER, session_key, Step.CODE, code) as passage:
+            async with passage.effect():
+                pass  # the mark is the effect: this code opens the next step once
+            passage.advance(Step.PASSWORD, new_key=True)
+        if passage.next_step is None:
+            raise FlowGone
+        return passage.next_step
+
+    async def set_password(self, session_key: str, password: str) -> None:
+        """Set the new password and tell the owner by mail.
+
+        Raises:
+            WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
+            FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+        """
+        refuse_common(password)
+        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD) as passage:
+            async with self.database.statement() as db:
+                user = await db.users.by_email(passage.data["email"])
+            if user is None:
+                raise FlowGone
+            refuse_own_words(password, own_words(user.email, user.login, self.service_name))
+            # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
+            password_hash = await self.passwords.hash(password)
+            async with passage.effect() as db:
+                await db.users.set_password(user.id, password_hash)
+                notice = {"user_id": str(user.id), "at": datetime.now(UTC).isoformat()}
+                await db.outbox.put(PASSWORD_CHANGED_MAIL, notice, give_up_after=NOTICE_LIFE)
+
+    async def resend(self, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend`."""
+        return await self.flows.resend(RECOVER, session_key)

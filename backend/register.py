@@ -1,0 +1,96 @@
+"""Registration: an account appears only after its e-mail address has been confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from backend.flow import REGISTER, FlowEngine, Step
+from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
+from backend.profile import profile
+from database.engine import Db
+from database.users import Member, NewUser
+from models.answers import FlowOpened, UserProfile
+from models.errors import FlowGone, LoginTaken
+from models.locale import Locale
+from models.login import canonical_login
+from models.permission import USER_ROLE
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterService:
+    """Opens registrations and turns confirmed ones into accounts."""
+
+    flows: FlowEngine
+    passwords: Passwords
+    service_name: str
+
+    async def start(self, email: str, login: str, password: str, locale: Locale) -> FlowOpened:
+        """Hash the password and have a code mailed. Whether e-mail or login is free is not looked at, nor told.
+
+        Raises:
+            WeakPassword: a common password, or little more than the user's own words.
+            Unavailable: a server is away, or too many hashes wait.
+        """
+        self.flows.refuse_when_mail_is_stuck()
+        refuse_common(password)
+        refuse_own_words(password, own_words(email, login, self.service_name))
+        pending = {
+            "email": email,
+            "login": login,
+            "locale": locale.value,
+            "password_hash": await self.passwords.hash(password),
+        }
+        return await self.flows.begin(REGISTER, pending)
+
+    async def confirm(self, session_key: str, code: str) -> UserProfile:
+        """Trade the mailed code for an account.
+
+        Raises:
+            LoginTaken: the address is confirmed; the flow now waits for another login.
+            FlowGone: also when somebody else has confirmed the same address meanwhile.
+            WrongCode, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+        """
+        async with self.flows.passing(REGISTER, session_key, Step.CODE, code) as passage:
+            async with passage.effect() as db:
+                outcome, member = await self._add(db, passage.data, passage.data["login"])
+            if outcome == "login_taken":
+                passage.advance(Step.LOGIN, new_key=False)
+                raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
+            if member is None:
+                raise FlowGone
+        return profile(member)
+
+    async def choose_login(self, session_key: str, login: str) -> UserProfile:
+        """Try another login, the first one having been taken.
+
+        Raises:
+            LoginTaken: this one too; after five tries the flow is gone.
+            FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+        """
+        async with self.flows.passing(REGISTER, session_key, Step.LOGIN) as passage:
+            async with passage.effect() as db:
+                outcome, member = await self._add(db, passage.data, login)
+                if outcome == "login_taken":
+                    raise LoginTaken(attempts_left=passage.claim.tries_left)
+            if member is None:
+                raise FlowGone
+        return profile(member)
+
+    async def resend(self, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend`."""
+        return await self.flows.resend(REGISTER, session_key)
+
+    async def _add(self, db: Db, pending: Any, login: str) -> tuple[str, Member | None]:
+        new = NewUser(
+            id=uuid7(),
+            email=pending["email"],
+            login=login,
+            login_canonical=canonical_login(login),
+            password_hash=pending["password_hash"],
+            locale=Locale(pending["locale"]),
+        )
+        outcome = await db.users.add(new, USER_ROLE)
+        return outcome, await db.users.member(new.id) if outcome == "added" else None

@@ -1,0 +1,166 @@
+"""Runs the outbox: leases jobs, has them sent, settles them, and goes on whatever goes away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from backend.postman import MailDelayed, MailRefused
+from database.engine import Database
+from database.outbox import Job
+from database.outbox_listener import listen
+from models.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+Mailer = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+_LEASE = timedelta(seconds=6)
+_RENEW_EVERY = 2.0
+_POLL_EVERY = 1.0
+"""Seconds. A worker that is killed leaves its mail to others after the lease and one poll: 7 s of the 10 allowed."""
+
+_BACK_OFF = (15, 60, 180, 420)
+"""Seconds between attempts, the last one for ever (design.md, section 8)."""
+
+_AWAY_DELAY = timedelta(seconds=2)
+_POISON_ATTEMPTS = 3
+"""After so many unforeseen errors a job is a dead letter (security.md, fault 25)."""
+
+_SETTLE_TRIES = 60
+_GOODBYE = 3.0
+"""Seconds that mail in hand is waited for at a stop; the whole stop takes at most 10."""
+
+_TIDY_EVERY = 3600.0
+
+
+def _back_off(attempts: int) -> timedelta:
+    return timedelta(seconds=_BACK_OFF[min(attempts, len(_BACK_OFF)) - 1])
+
+
+class MailWorker:
+    """Sends what the outbox holds, several mails at a time."""
+
+    def __init__(self, database: Database, listen_url: str, mailers: Mapping[str, Mailer], hands: int) -> None:
+        self._database = database
+        self._listen_url = listen_url
+        self._mailers = mailers
+        self._hands = hands
+        self._held: dict[int, Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled; mail in hand is then finished or, if SMTP is slow, left to the end of its lease."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for duty, pause in (
+                    (self._listen, _POLL_EVERY),
+                    (self._send_due, 0.0),
+                    (self._renew, _RENEW_EVERY),
+                    (self._tidy, _TIDY_EVERY),
+                ):
+                    tasks.create_task(self._for_ever(duty, pause))
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_GOODBYE)
+
+    async def _for_ever(self, duty: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Supervise one duty: whatever happens to it, it is taken up again."""
+        while True:
+            try:
+                await duty()
+            except Unavailable:
+                log.warning("PostgreSQL is away, mail waits")
+                await asyncio.sleep(_POLL_EVERY)
+            except Exception:
+                log.exception("the mail worker stumbled")
+                await asyncio.sleep(_POLL_EVERY)
+            await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        async with listen(self._listen_url, self._wake) as lost:
+            self._wake.set()
+            await lost.wait()
+
+    async def _send_due(self) -> None:
+        """Take what is due for the hands that are free, or wait for a call, for at most a second."""
+        self._wake.clear()
+        free = self._hands - len(self._held)
+        jobs: list[Job] = []
+        if free:
+            async with self._database.statement() as db:
+                jobs = await db.outbox.lease(free, _LEASE)
+        for job in jobs:
+            # A lease that ran out may come back to ourselves while the mail is still in hand.
+            if job.id not in self._held:
+                self._held[job.id] = job
+                task = asyncio.create_task(self._handle(job))
+                self._tasks.add(task)
+                task.add_done_callback(self._forget)
+        if not jobs:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _POLL_EVERY)
+
+    async def _renew(self) -> None:
+        if self._held:
+            async with self._database.statement() as db:
+                await db.outbox.renew(list(self._held.values()), _LEASE)
+
+    async def _tidy(self) -> None:
+        async with self._database.statement() as db:
+            await db.outbox.forget_old()
+            await db.used_flows.forget_old()
+
+    async def _handle(self, job: Job) -> None:
+        """One attempt, and what follows from it."""
+        try:
+            await self._settle(job, *await self._attempt(job))
+        finally:
+            del self._held[job.id]
+            self._wake.set()
+
+    async def _attempt(self, job: Job) -> tuple[timedelta | None, str | None]:
+        """Send the mail; return (when to try again, why), a reason alone for a dead letter, or neither when done."""
+        if job.given_up:
+            return None, "given up: too old"
+        try:
+            await self._mailers[job.kind](job.payload)
+        except MailDelayed as error:
+            log.warning("mail %d delayed: %s", job.id, error)
+            return _back_off(job.attempts), str(error)
+        except MailRefused as error:
+            log.warning("mail %d refused: %s", job.id, error)
+            return None, str(error)
+        except Unavailable:
+            return _AWAY_DELAY, "a server was away"
+        except Exception as error:
+            log.exception("mail %d failed", job.id)
+            reason = type(error).__name__
+            return (None, reason) if job.attempts >= _POISON_ATTEMPTS else (_back_off(job.attempts), reason)
+        return None, None
+
+    async def _settle(self, job: Job, delay: timedelta | None, reason: str | None) -> None:
+        """Write down what became of the job. When PostgreSQL stays away the lease runs out, and it is sent again."""
+        for _ in range(_SETTLE_TRIES):
+            try:
+                async with self._database.statement() as db:
+                    if reason is None:
+                        await db.outbox.done(job)
+                    elif delay is None:
+                        await db.outbox.dead(job, reason)
+                    else:
+                        await db.outbox.later(job, delay, reason)
+            except Unavailable:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a mail fell out of hand, and is sent again when its lease ends", exc_info=error)

@@ -1,0 +1,132 @@
+"""``python main.py serve``: answer requests."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import click
+import uvicorn
+
+from commands import logs
+from config import load_settings
+
+log = logging.getLogger(__name__)
+
+_GRACE = 8
+"""Seconds that requests in hand are waited for; the whole stop takes at most 10 (design.md, section 9)."""
+
+_BACKLOG = 2048
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket of this process's own: with one shared by all, a burst lands on a single worker."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """SO_REUSEPORT would let us share a port with a stranger; find that out while it can be said.
+
+    Raises:
+        click.ClickException: the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(f"Cannot serve on {host}:{port}: {error.strerror}. Choose another --port.") from error
+
+
+def _serve_here(host: str, port: int) -> None:
+    logs.set_up()
+    settings = uvicorn.Config(
+        "main:app",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=15,
+        backlog=_BACKLOG,
+        lifespan="on",
+    )
+    uvicorn.Server(settings).run(sockets=[_listen(host, port)])
+
+
+def _serve_as_child(host: str, port: int) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("a worker process needs a parent")
+
+    def follow_parent() -> None:
+        # A supervisor that is killed cannot stop its workers; they stop themselves.
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+    _serve_here(host, port)
+
+
+class _Supervisor:
+    """Keeps N worker processes running, and starts a new one for each that dies."""
+
+    def __init__(self, host: str, port: int, workers: int) -> None:
+        self._host, self._port = host, port
+        self._spawn = multiprocessing.get_context("spawn")
+        self._stopping = False
+        self._workers = [self._start() for _ in range(workers)]
+
+    def _start(self) -> SpawnProcess:
+        process = self._spawn.Process(target=_serve_as_child, args=(self._host, self._port))
+        process.start()
+        return process
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def run(self) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._stop)
+        while not self._stopping:
+            time.sleep(0.2)
+            for place, process in enumerate(self._workers):
+                if not process.is_alive() and not self._stopping:
+                    log.error("worker %s ended with %s, starting another", process.pid, process.exitcode)
+                    time.sleep(0.5)
+                    self._workers[place] = self._start()
+        for process in self._workers:
+            process.terminate()
+        deadline = time.monotonic() + _GRACE + 1
+        for process in self._workers:
+            process.join(max(0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+
+
+@click.command()
+@click.option("--host", help="Address to serve on; HOST when not given.")
+@click.option("--port", type=int, help="Port to serve on; PORT when not given.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
+def serve(host: str | None, port: int | None, workers: int) -> None:
+    """Answer requests until stopped."""
+    settings = load_settings()
+    host, port = host or settings.host, settings.port if port is None else port
+    _refuse_taken(host, port)
+    if workers == 1:
+        _serve_here(host, port)
+        return
+    logs.set_up()
+    _Supervisor(host, port, workers).run()

@@ -1,0 +1,219 @@
+"""Every setting of the service, grouped for reading; read once at the front door and handed down as values.
+
+Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``. Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PBKDF2_FLOOR = 600_000
+"""OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
+
+SECRET_KEY_FLOOR = 32
+"""Bytes; 256 bits, the output length of the HMAC and HKDF that the keys feed (RFC 2104 section 3)."""
+
+
+class ConfigurationError(Exception):
+    """The settings are missing, weak or contradictory; the text names each of them and shows no value."""
+
+
+def _split(value: object) -> object:
+    """Turn a comma-separated text into a list; anything else goes to the validator as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class _Group(BaseModel):
+    # Container platforms put variables of their own into the environment (REDIS_PORT=tcp://…): foreign names
+    # that happen to share a prefix are not ours to refuse.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DatabaseSettings(_Group):
+    """PostgreSQL."""
+
+    url: SecretStr = Field(description="PostgreSQL, as `postgresql://user:password@host:5432/database`.")
+    pool_size: int = Field(10, ge=1, le=200, description="Connections kept open by each process.")
+    pool_overflow: int = Field(5, ge=0, le=200, description="Connections opened above that under load.")
+    timeout: float = Field(1.5, gt=0, le=5, description="Longest wait for one transaction, connection included.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
+            raise ValueError("must start with postgresql://")
+        return url
+
+
+class RedisSettings(_Group):
+    """Valkey or Redis."""
+
+    url: SecretStr = Field(description="Valkey or Redis, as `redis://host:6379/0` (or `rediss://`, `unix://`).")
+    timeout: float = Field(0.3, gt=0, le=2, description="Longest wait for one answer (security.md, section 4).")
+    connect_timeout: float = Field(0.2, gt=0, le=2, description="Longest wait for a connection.")
+    pool_size: int = Field(50, ge=1, le=1000, description="Connections kept open by each process.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+
+class SmtpSettings(_Group):
+    """Outgoing mail servers."""
+
+    url: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        min_length=1,
+        description="SMTP servers in order of preference, separated by commas: `smtps://user:password@host:465`, "
+        "`smtp+starttls://…:587`, or plain `smtp://` for loopback and private addresses.",
+    )
+    connections: int = Field(4, ge=1, le=50, description="SMTP connections kept open by each mail worker.")
+
+    _split_urls = field_validator("url", mode="before")(_split)
+
+    @field_validator("url")
+    @classmethod
+    def _are_smtp(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(urlsplit(url.get_secret_value()).scheme not in ("smtp", "smtps", "smtp+starttls") for url in urls):
+            raise ValueError("must start with smtp://, smtps:// or smtp+starttls://")
+        return urls
+
+
+class MailSettings(_Group):
+    """What a mail says of us, and who sends it."""
+
+    from_: str = Field(alias="from", min_length=3, description="Sender, as `Example <auth@example.com>`.")
+    service: str = Field("Auth", min_length=1, max_length=60, description="The name that mails call the service by.")
+    worker: bool = Field(default=True, description="Send mail from the serving process; off when `worker` runs apart.")
+    backlog: int = Field(1000, ge=1, description="Waiting code mails above which new starts are refused with 503.")
+    backlog_age: int = Field(300, ge=1, description="Age of the oldest waiting code mail above which they are.")
+
+
+class CodeSettings(_Group):
+    """One-time codes."""
+
+    digits: int = Field(4, ge=4, le=12, description="Length of a code; 6 is the strict profile (NIST SP 800-63B).")
+    ttl: int = Field(600, ge=1, le=600, description="Life of a code from its hand-over to SMTP (ASVS 6.5.5).")
+    resend_after: int = Field(60, ge=0, le=600, description="Least time between two codes of one flow.")
+    resends: int = Field(5, ge=0, le=20, description="Codes that a flow may ask for after its first.")
+
+
+class FlowSettings(_Group):
+    """Registrations, log-ins and recoveries under way."""
+
+    ttl: int = Field(1800, ge=1, le=7200, description="Life of a flow from its start.")
+
+
+class HashSettings(_Group):
+    """Password hashing, PBKDF2-HMAC-SHA256."""
+
+    iterations: int = Field(PBKDF2_FLOOR, ge=1, description="Iterations; fewer than 600,000 only in development.")
+    threads: int = Field(2, ge=1, le=64, description="Low-priority threads a process; two suit any machine of 2+ cores.")
+    max_wait: float = Field(2.0, gt=0, le=10, description="Expected wait above which a hash is refused with 503.")
+
+
+class TokenSettings(_Group):
+    """Access tokens (RFC 9068)."""
+
+    ttl: int = Field(600, ge=10, le=3600, description="Life of an access token.")
+    audience: str | None = Field(None, description="Audience of access tokens; the issuer when unset.")
+    leeway: int = Field(30, ge=0, le=120, description="Clock difference tolerated in `exp`, `nbf` and `iat`.")
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. Secrets have no default: a missing one stops the start."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` allows cheap hashes, for tests and trials only."
+    )
+    host: str = Field("127.0.0.1", description="Address to serve on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to serve on.")
+    domain: str | None = Field(None, description="Public name of the service, such as `auth.example.com`.")
+    issuer: str = Field("", description="`iss` of tokens and base of public addresses; `https://DOMAIN` when unset.")
+    client_id: str = Field("web", min_length=1, description="`client_id` of access tokens (RFC 9068 section 2.2).")
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        min_length=1,
+        description="The one secret, newest first, separated by commas; each at least 32 characters. "
+        "Every other key is derived from it.",
+    )
+    docs: bool = Field(default=True, description="Serve `/docs` and `/openapi.json`.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins that browsers may call from, separated by commas; none when unset."
+    )
+
+    database: DatabaseSettings
+    redis: RedisSettings
+    smtp: SmtpSettings
+    mail: MailSettings
+    code: CodeSettings = CodeSettings()
+    flow: FlowSettings = FlowSettings()
+    hash: HashSettings = HashSettings()
+    token: TokenSettings = TokenSettings()
+
+    _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(_split)
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _keys_are_strong(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            value = key.get_secret_value()
+            if len(value.encode()) < SECRET_KEY_FLOOR or len(set(value)) < 10:
+                raise ValueError("each key needs at least 32 random characters; make one with: openssl rand -base64 32")
+        return keys
+
+    @model_validator(mode="before")
+    @classmethod
+    def _groups_exist(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # A group of which no variable is set would be told as "database: missing"; an empty one is told by its fields.
+        for group in ("database", "redis", "smtp", "mail"):
+            values.setdefault(group, {})
+        return values
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.issuer:
+            if not self.domain:
+                raise ValueError("ISSUER or DOMAIN must be set")
+            # The model is frozen for everybody else; a derived default is still part of its making.
+            object.__setattr__(self, "issuer", f"https://{self.domain}")
+        if urlsplit(self.issuer).scheme not in ("http", "https"):
+            raise ValueError("ISSUER must start with https:// (or http:// on this machine)")
+        if self.hash.iterations < PBKDF2_FLOOR and self.environment != "development":
+            raise ValueError("HASH_ITERATIONS below 600000 needs ENVIRONMENT=development")
+        return self
+
+    @property
+    def audience(self) -> str:
+        """Who access tokens are meant for."""
+        return self.token.audience or self.issuer
+
+
+def load_settings() -> Settings:
+    """Read the environment and ``.env``.
+
+    Raises:
+        ConfigurationError: something is missing or wrong; every problem is told at once, by name, without values.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
+            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"])
+        raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(lines)) from None

@@ -1,0 +1,119 @@
+"""The connection to PostgreSQL: transactions with a deadline, and the repositories inside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+
+from sqlalchemy import event, make_url, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from config import DatabaseSettings
+from database.faults import unavailable_when_away
+from database.outbox import OutboxRepo
+from database.signing_keys import SigningKeyRepo
+from database.used_flows import UsedFlowRepo
+from database.users import UserRepo
+
+
+class Db:
+    """One connection while it is ours, and the repositories that speak through it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    @cached_property
+    def users(self) -> UserRepo:
+        return UserRepo(self.connection)
+
+    @cached_property
+    def used_flows(self) -> UsedFlowRepo:
+        return UsedFlowRepo(self.connection)
+
+    @cached_property
+    def outbox(self) -> OutboxRepo:
+        return OutboxRepo(self.connection)
+
+    @cached_property
+    def signing_keys(self) -> SigningKeyRepo:
+        return SigningKeyRepo(self.connection)
+
+
+class Database:
+    """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
+
+    def __init__(self, engine: AsyncEngine, timeout: float) -> None:
+        self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._timeout = timeout
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Db]:
+        """Everything inside is committed together when the block ends, and not at all when it raises.
+
+        Raises:
+            Unavailable: PostgreSQL is away or slower than the deadline; whether a commit stood is then unknown.
+        """
+        with unavailable_when_away():
+            async with asyncio.timeout(self._timeout), self._engine.begin() as connection:
+                yield Db(connection)
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Db]:
+        """For one statement, or for reads that need not agree: each commits by itself, with no BEGIN and COMMIT.
+
+        Raises:
+            Unavailable: PostgreSQL is away or slower than the deadline.
+        """
+        with unavailable_when_away():
+            async with asyncio.timeout(self._timeout), self._single.connect() as connection:
+                yield Db(connection)
+
+    async def ping(self) -> None:
+        """Return when PostgreSQL answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        async with self.statement() as db:
+            await db.connection.execute(select(1))
+
+
+def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+    """Notice a restart of PostgreSQL before a request does, at no round trip: the driver knows its socket is closed."""
+    driver = getattr(connection, "driver_connection", None)
+    if driver is None or driver.is_closed():
+        raise InvalidatePoolError
+
+
+@asynccontextmanager
+async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
+    """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start."""
+    engine = create_async_engine(
+        make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg"),
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_overflow,
+        pool_timeout=1,
+        connect_args={
+            "timeout": 1,
+            "command_timeout": settings.timeout,
+            "server_settings": {
+                "application_name": "auth",
+                "jit": "off",
+                # security.md, section 4: no statement, lock or forgotten transaction may hold others up.
+                "statement_timeout": "2000",
+                "lock_timeout": "1000",
+                "idle_in_transaction_session_timeout": "5000",
+            },
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    try:
+        yield Database(engine, settings.timeout)
+    finally:
+        await engine.dispose()

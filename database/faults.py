@@ -1,0 +1,46 @@
+"""Tells PostgreSQL being away, or too slow, from a mistake of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asyncpg import InterfaceError as DriverInterfaceError
+from asyncpg import PostgresError
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from models.errors import Unavailable
+
+# PostgreSQL error codes, appendix A: classes 08 (connection), 25 (read-only after a failover), 40 (rolled back, try
+# again), 53 (disk, memory or connections exhausted), 55 (a lock not granted), 57 (shutdown, cancelled), 58 (system).
+_PASSING = ("08", "25", "40", "53", "55", "57", "58")
+
+
+def _is_passing(error: DBAPIError) -> bool:
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_PASSING)
+
+
+@contextmanager
+def unavailable_when_away() -> Iterator[None]:
+    """Raise `Unavailable` in place of whatever says that PostgreSQL cannot answer now; let mistakes pass as they are.
+
+    Raises:
+        Unavailable: no connection, no answer in time, no room, or a transaction that lost a race and may be repeated.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, PoolTimeout, DriverInterfaceError) as error:
+        raise Unavailable from error
+    except DBAPIError as error:
+        if _is_passing(error):
+            raise Unavailable from error
+        raise
+    except PostgresError as error:
+        # While a connection is being made the driver's own exceptions come through unwrapped.
+        if (error.sqlstate or "").startswith(_PASSING):
+            raise Unavailable from error
+        raise

@@ -1,0 +1,107 @@
+"""The whole schema on one page; `alembic/versions` says how it came to be."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_index",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+_Moment = DateTime(timezone=True)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),  # UUIDv7: new rows lie together in the index (RFC 9562 section 5.7)
+    Column("email", Text, nullable=False, unique=True),  # canonical, see models/email.py
+    Column("login", Text, nullable=False),  # as typed
+    Column("login_canonical", Text, nullable=False, unique=True),
+    Column("password_hash", Text, nullable=False),  # pbkdf2_sha256$iterations$salt$hash
+    Column("locale", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),  # raised by whatever must end what went before
+    Column("blocked_at", _Moment),
+    Column("created_at", _Moment, nullable=False, server_default=func.now()),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("description", Text, nullable=False),
+)
+
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("name", Text, primary_key=True),  # resource:action
+    Column("description", Text, nullable=False),
+)
+
+role_permissions = Table(
+    "role_permissions",
+    metadata,
+    Column("role", ForeignKey("roles.name", onupdate="CASCADE", ondelete="CASCADE"), primary_key=True),
+    Column("permission", ForeignKey("permissions.name", onupdate="CASCADE", ondelete="CASCADE"), primary_key=True),
+)
+
+user_roles = Table(
+    "user_roles",
+    metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", ForeignKey("roles.name", onupdate="CASCADE", ondelete="CASCADE"), primary_key=True),
+    Index(None, "role"),
+)
+
+used_flow = Table(
+    "used_flow",
+    metadata,
+    # The last word on single use: no failover of Valkey, no repeat gives a step a second effect.
+    Column("flow_id", LargeBinary, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("used_at", _Moment, nullable=False, server_default=func.now(), index=True),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("private_key", LargeBinary, nullable=False),  # encrypted, see backend/signing_keys.py
+    Column("created_at", _Moment, nullable=False, server_default=func.now()),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),  # ids alone: neither address nor code is stored with a job
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", _Moment, nullable=False, server_default=func.now()),  # also the end of a worker's lease
+    Column("give_up_at", _Moment, nullable=False),
+    Column("created_at", _Moment, nullable=False, server_default=func.now()),
+    Column("failed_at", _Moment),  # a dead letter
+    Column("last_error", Text),
+)
+Index("outbox_waiting_index", outbox.c.due_at, postgresql_where=outbox.c.failed_at.is_(None))

@@ -1,0 +1,146 @@
+"""Accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import Text
+
+from database.tables import role_permissions, user_roles, users
+from models.locale import Locale
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account, as its row says."""
+
+    id: UUID
+    email: str
+    login: str
+    password_hash: str
+    locale: Locale
+    version: int
+    blocked: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An account with what its roles allow."""
+
+    user: User
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account about to be."""
+
+    id: UUID
+    email: str
+    login: str
+    login_canonical: str
+    password_hash: str
+    locale: Locale
+
+
+_ROLES = select(func.array_agg(aggregate_order_by(user_roles.c.role, user_roles.c.role))).where(
+    user_roles.c.user_id == users.c.id
+)
+_PERMISSIONS = (
+    select(
+        func.array_agg(aggregate_order_by(role_permissions.c.permission.distinct(), role_permissions.c.permission)),
+    )
+    .select_from(user_roles.join(role_permissions, role_permissions.c.role == user_roles.c.role))
+    .where(user_roles.c.user_id == users.c.id)
+)
+_NONE = array([], type_=Text)
+_MEMBER = select(
+    users,
+    func.coalesce(_ROLES.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("roles"),
+    func.coalesce(_PERMISSIONS.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("permissions"),
+)
+
+
+def _user(row: Row[Any]) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        login=row.login,
+        password_hash=row.password_hash,
+        locale=Locale(row.locale),
+        version=row.version,
+        blocked=row.blocked_at is not None,
+        created_at=row.created_at,
+    )
+
+
+class UserRepo:
+    """Reads and writes accounts. E-mail and login come in canonical form."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def _one(self, query: Select[Any]) -> User | None:
+        row = (await self._connection.execute(query)).one_or_none()
+        return _user(row) if row else None
+
+    async def by_id(self, user_id: UUID) -> User | None:
+        return await self._one(select(users).where(users.c.id == user_id))
+
+    async def by_email(self, email: str) -> User | None:
+        return await self._one(select(users).where(users.c.email == email))
+
+    async def by_identifier(self, identifier: str) -> User | None:
+        """By login or e-mail; only an e-mail address has an @, so that one look-up is enough."""
+        column = users.c.email if "@" in identifier else users.c.login_canonical
+        return await self._one(select(users).where(column == identifier))
+
+    async def member(self, user_id: UUID) -> Member | None:
+        """The account with its roles and their permissions, in one statement."""
+        row = (await self._connection.execute(_MEMBER.where(users.c.id == user_id))).one_or_none()
+        return Member(_user(row), tuple(row.roles), tuple(row.permissions)) if row else None
+
+    async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
+        """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.
+
+        A conflict waits for the other transaction and leaves this one whole, so that what it did before still commits.
+        """
+        added = await self._connection.execute(
+            insert(users)
+            .values(
+                id=new.id,
+                email=new.email,
+                login=new.login,
+                login_canonical=new.login_canonical,
+                password_hash=new.password_hash,
+                locale=new.locale,
+            )
+            .on_conflict_do_nothing()
+            .returning(users.c.id)
+        )
+        if added.one_or_none():
+            await self._connection.execute(insert(user_roles).values(user_id=new.id, role=role))
+            return "added"
+        return "email_taken" if await self.by_email(new.email) else "login_taken"
+
+    async def set_password(self, user_id: UUID, password_hash: str) -> None:
+        """A new password: whatever was opened with the old one is told apart by the version."""
+        await self._connection.execute(
+            update(users)
+            .where(users.c.id == user_id)
+            .values(password_hash=password_hash, version=users.c.version + 1)
+        )
+
+    async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
+        """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""
+        await self._connection.execute(
+            update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new)
+        )

@@ -1,0 +1,102 @@
+"""Guards FastAPI routes: ``@requires("reports:read")``, ``@role_required("admin")``, ``@signed_in``.
+
+A guarded room is a router with ``dependencies=[Depends(guard)]``; `guard` finds a `TokenVerifier` in
+``request.state.token_verifier`` and what the route requires in the mark that its decorator left. A route without a
+mark fails closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from jwt_tools.decode import Caller
+from jwt_tools.errors import InvalidToken, MissingPermission, UnmarkedRoute
+
+_Route = TypeVar("_Route", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a caller needs: one permission, one role, or neither."""
+
+    permission: str | None = None
+    role: str | None = None
+
+    def check(self, caller: Caller) -> None:
+        if self.permission is not None and self.permission not in caller.permissions:
+            raise MissingPermission(self.permission)
+        if self.role is not None and self.role not in caller.roles:
+            raise MissingPermission(self.role)
+
+
+_marks: WeakKeyDictionary[Callable[..., Any], Requirement] = WeakKeyDictionary()
+
+
+def requirement_of(route: Callable[..., Any]) -> Requirement | None:
+    """What a route requires; None when nobody said."""
+    return _marks.get(route)
+
+
+def _mark(requirement: Requirement) -> Callable[[_Route], _Route]:
+    def note(route: _Route) -> _Route:
+        _marks[route] = requirement
+        return route
+
+    return note
+
+
+def requires(permission: str) -> Callable[[_Route], _Route]:
+    """The caller needs a permission, such as ``reports:read``."""
+    return _mark(Requirement(permission=permission))
+
+
+def role_required(role: str) -> Callable[[_Route], _Route]:
+    """The caller needs a role, such as ``admin``."""
+    return _mark(Requirement(role=role))
+
+
+def signed_in(route: _Route) -> _Route:
+    """The caller needs a good token and nothing more."""
+    return _mark(Requirement())(route)
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="access token", bearerFormat="JWT", description="From /login/confirm.")
+
+
+def bearer_token(request: Request) -> str:
+    """The token of the one ``Authorization: Bearer`` header (RFC 6750 section 2.1), read without mercy.
+
+    Raises:
+        InvalidToken: no such header, two of them, or one that reads otherwise.
+    """
+    values = request.headers.getlist("authorization")
+    words = values[0].split(" ") if len(values) == 1 else []
+    if len(words) != 2 or words[0].lower() != "bearer" or not words[1]:
+        raise InvalidToken("authorization header")
+    return words[1]
+
+
+async def guard(request: Request, _documented: Annotated[object, Depends(_bearer)]) -> Caller:
+    """The caller, if the token is good and allows what the route requires.
+
+    Raises:
+        InvalidToken: see `TokenVerifier.verify`.
+        MissingPermission: the token does not allow it.
+        UnmarkedRoute: nobody said what the route requires.
+    """
+    caller: Caller = request.state.token_verifier.verify(bearer_token(request))
+    requirement = requirement_of(request.scope["route"].endpoint)
+    if requirement is None:
+        raise UnmarkedRoute
+    requirement.check(caller)
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(guard)]
+"""The caller, for routes that want to know; asked once a request."""

@@ -1,0 +1,23 @@
+"""What can be wrong with a caller."""
+
+from __future__ import annotations
+
+
+class TokenError(Exception):
+    """The caller may not do this."""
+
+
+class InvalidToken(TokenError):
+    """There is no bearer token, or it was not made by our issuer, for us, for now (RFC 6750: ``invalid_token``)."""
+
+
+class MissingPermission(TokenError):
+    """The token is good and does not allow this (RFC 6750: ``insufficient_scope``)."""
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+
+class UnmarkedRoute(TokenError):
+    """A route in a guarded room says neither what it requires nor that it requires nothing; it stays closed."""

@@ -1,0 +1,115 @@
+"""The front door: reads the settings, opens the connections, and puts the rooms together.
+
+``uvicorn main:app`` serves from the environment alone; ``python main.py`` is the command line (``commands``).
+Importing this module needs no environment: ``app`` is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from api import ROOMS, docs, problems
+from api.body_limit import MAX_BODY, BodyLimit
+from api.deps import State, build_state
+from api.request_id import RequestId
+from backend.hash_pool import HashPool
+from backend.keys import Keys
+from backend.signing_keys import load_key_ring
+from commands.cli import cli
+from commands.worker import open_mail_worker
+from config import Settings, load_settings
+from database.engine import Database, open_database
+from jwt_tools.keys import KeyRing
+from models.errors import Unavailable
+from redis_tools.connection import open_redis
+
+log = logging.getLogger(__name__)
+
+_SUMMARY = """\
+Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
+
+Each answer names the `next` call, and its `session_key` opens it. Success at `/login/confirm` gives an access token:
+put it into **Authorize** to call `/me`.
+"""
+
+_TAGS = [
+    {"name": "register", "description": "1. `/register` 2. the code from the mail to `/register/confirm`"},
+    {"name": "login", "description": "1. `/login` 2. the code from the mail to `/login/confirm`: tokens"},
+    {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
+    {"name": "account", "description": "The own account, with the access token."},
+    {"name": "tokens", "description": "For services that verify our tokens."},
+    {"name": "health", "description": "For the operator."},
+]
+
+
+async def _key_ring(database: Database, settings: Settings) -> KeyRing:
+    """Wait for PostgreSQL if need be: without a key there is nothing to serve."""
+    vault = Keys([key.get_secret_value() for key in settings.secret_keys]).vault("signing keys")
+    while True:
+        try:
+            return await load_key_ring(database, vault)
+        except Unavailable:
+            log.warning("waiting for PostgreSQL")
+            await asyncio.sleep(1)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with these settings."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(open_database(settings.database))
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000)
+            stack.callback(pool.close)
+            ring = await _key_ring(database, settings)
+            state = build_state(settings, database, redis, ring, pool)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            background = [tasks.create_task(state["services"].backlog.watch())]
+            if settings.mail.worker:
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, redis))
+                background.append(tasks.create_task(worker.run()))
+            yield state
+            for task in background:
+                task.cancel()
+
+    app = FastAPI(
+        title=settings.mail.service,
+        description=_SUMMARY,
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+        redirect_slashes=False,
+    )
+    for room in ROOMS:
+        app.include_router(room.router)
+    problems.install(app)
+    if settings.docs:
+        docs.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestId)
+    return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name == "app":
+        return create_app(load_settings())
+    raise AttributeError(name)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,72 @@
+"""Every refusal of the service, one line each; `api/problems.py` turns them into HTTP answers (RFC 9457)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """A refusal the caller may read; its subclasses are all the refusals there are."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init_subclass__(cls, *, status: int, code: str, title: str) -> None:
+        cls.status, cls.code, cls.title = status, code, title
+
+    def __init__(self, detail: str | None = None, *, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.headers = headers or {}
+        self.members = members
+
+
+# Steps of a flow.
+class WrongCode(ServiceError, status=400, code="wrong_code", title="The code is wrong."): ...
+
+
+class StepOutOfOrder(ServiceError, status=409, code="step_out_of_order", title="This step is not the next one."): ...
+
+
+class LoginTaken(ServiceError, status=409, code="login_taken", title="This login is taken."): ...
+
+
+class FlowGone(ServiceError, status=410, code="flow_gone", title="This session key is not in use any more."): ...
+
+
+# Who may come in.
+class BadCredentials(ServiceError, status=401, code="bad_credentials", title="The login or the password is wrong."): ...
+
+
+class AccountBlocked(ServiceError, status=403, code="account_blocked", title="This account is blocked."): ...
+
+
+class InvalidAccessToken(ServiceError, status=401, code="invalid_token", title="The access token is not valid."): ...
+
+
+class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
+
+
+# What was sent.
+class Malformed(ServiceError, status=422, code="invalid_request", title="The request does not fit."): ...
+
+
+class WeakPassword(ServiceError, status=422, code="weak_password", title="This password is too easy to guess."): ...
+
+
+class NotJson(ServiceError, status=415, code="unsupported_media_type", title="The body must be application/json."): ...
+
+
+class TooLarge(ServiceError, status=413, code="body_too_large", title="The body is larger than 16 kB."): ...
+
+
+# Not now.
+class TooSoon(ServiceError, status=429, code="too_soon", title="It is too early for another code."): ...
+
+
+class Unavailable(ServiceError, status=503, code="unavailable", title="The service cannot answer at the moment."):
+    """A server we depend on is away, or the queue before us is full; trying again is right."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 2) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})

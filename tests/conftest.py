@@ -1,0 +1,106 @@
+"""Real PostgreSQL, Valkey and SMTP, started once; a service with a database of its own wherever a test wants one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devstack.mailbox import Mailbox
+from devstack.stack import Stack
+from tests.support.people import Person, Walker, somebody
+from tests.support.service import ROOT, Service
+
+_TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+Serving = Callable[..., AbstractContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def full_counts() -> bool:
+    """Whether this is ``make test-long``, with the full counts of the issue, or ``make test`` with reduced ones."""
+    return os.environ.get("TEST_COUNTS") == "full"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The servers that most tests share; nobody may stop them."""
+    with Stack(tmp_path_factory.mktemp("stack"), durable=False) as running:
+        migrated(running)
+        yield running
+
+
+def migrated(stack: Stack) -> None:
+    """Make the database that every service of this stack gets a copy of."""
+    stack.postgres.create_database(_TEMPLATE)
+    environment = Service(stack, _TEMPLATE, 0, stack.data).environment
+    subprocess.run([sys.executable, "main.py", "migrate"], cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+@contextmanager
+def serving_on(stack: Stack, folder: Path, *, workers: int = 1, **settings: str) -> Iterator[Service]:
+    """A running service with a fresh database and a fresh corner of Valkey."""
+    number = next(_numbers)
+    database = f"auth_{number}"
+    stack.postgres.create_database(database, template=_TEMPLATE)
+    service = Service(stack, database, number % 256, folder, workers=workers, **settings)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.kill()
+
+
+@pytest.fixture(scope="session")
+def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    """Start a service with settings of its own: ``with serving(workers=2, CODE_TTL="3") as service``."""
+    folder = tmp_path_factory.mktemp("services")
+    return lambda **settings: serving_on(stack, folder, **settings)
+
+
+@pytest.fixture(scope="session")
+def service(serving: Serving) -> Iterator[Service]:
+    """The service that most tests share: two worker processes, and cheap hashes."""
+    with serving(workers=2) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    """Calls the shared service from an address of its own."""
+    with service.client() as calling:
+        yield calling
+
+
+@pytest.fixture
+def mailbox(stack: Stack) -> Mailbox:
+    """What the SMTP server received."""
+    return stack.mailbox
+
+
+@pytest.fixture
+def walk(client: httpx.Client, mailbox: Mailbox) -> Walker:
+    """Walks people through flows of the shared service."""
+    return Walker(client, mailbox)
+
+
+@pytest.fixture
+def alice(walk: Walker) -> Person:
+    """Has an account."""
+    person = somebody("alice")
+    walk.register(person)
+    return person
+
+
+@pytest.fixture
+def bob() -> Person:
+    """Has none."""
+    return somebody("bob")

@@ -1,0 +1,100 @@
+"""People who use the service: what they know, and the flows as they walk through them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import httpx
+
+from devstack.mailbox import Mail, Mailbox
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An e-mail address, a login and a password; whether they have an account is another matter."""
+
+    email: str
+    login: str
+    password: str
+
+    def with_password(self, password: str) -> Person:
+        return replace(self, password=password)
+
+
+def somebody(name: str = "someone") -> Person:
+    """A person whom no other test knows."""
+    number = next(_numbers)
+    return Person(f"{name}-{number}@example.com", f"{name}-{number}", f"correct horse battery {number}")
+
+
+class Walker:
+    """Walks a person through flows by HTTP and the mails that the SMTP server received."""
+
+    def __init__(self, client: httpx.Client, mailbox: Mailbox) -> None:
+        self.client = client
+        self.mailbox = mailbox
+
+    def post(self, path: str, **body: object) -> httpx.Response:
+        return self.client.post(path, json=body)
+
+    def next_mail(self, email: str, already: int) -> Mail:
+        """The first mail to the address after the ``already`` ones that it had."""
+        self.mailbox.wait_for(email, already + 1)
+        return self.mailbox.mails(email)[already]
+
+    def open(self, path: str, to: str, **body: object) -> tuple[str, str]:
+        """Start a flow that mails a code to the address; return its session key and the code."""
+        already = len(self.mailbox.mails(to))
+        answer = self.post(path, **body)
+        assert answer.status_code == 202, answer.text
+        code = self.next_mail(to, already).code
+        assert code is not None
+        return answer.json()["session_key"], code
+
+    def open_registration(self, person: Person) -> tuple[str, str]:
+        return self.open(
+            "/register", person.email, email=person.email, login=person.login, password=person.password
+        )
+
+    def open_login(self, person: Person, *, by_email: bool = False) -> tuple[str, str]:
+        identifier = person.email if by_email else person.login
+        return self.open("/login", person.email, login=identifier, password=person.password)
+
+    def open_recovery(self, person: Person) -> tuple[str, str]:
+        return self.open("/recover", person.email, email=person.email)
+
+    def confirm(self, flow: str, session_key: str, code: str) -> httpx.Response:
+        return self.post(f"/{flow}/confirm", session_key=session_key, code=code)
+
+    def register(self, person: Person) -> dict[str, object]:
+        """All of a registration; return the new user."""
+        answer = self.confirm("register", *self.open_registration(person))
+        assert answer.status_code == 201, answer.text
+        user: dict[str, object] = answer.json()
+        return user
+
+    def log_in(self, person: Person) -> str:
+        """All of a log-in; return the access token."""
+        answer = self.confirm("login", *self.open_login(person))
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+    def recover(self, person: Person, password: str) -> Person:
+        """All of a recovery; return the person with the new password."""
+        answer = self.confirm("recover", *self.open_recovery(person))
+        assert answer.status_code == 200, answer.text
+        answer = self.post("/recover/password", session_key=answer.json()["session_key"], password=password)
+        assert answer.status_code == 204, answer.text
+        return person.with_password(password)
+
+    def me(self, token: str) -> httpx.Response:
+        return self.client.get("/me", headers={"Authorization": f"Bearer {token}"})
+
+
+def a_wrong(code: str) -> str:
+    """A code of the same length that is not this one."""
+    return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"

@@ -1,0 +1,128 @@
+"""The service as an operator runs it: its own processes, its own database, its own corner of Valkey."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from devstack.ports import free_port
+from devstack.stack import Stack
+
+ROOT = Path(__file__).parent.parent.parent
+
+_addresses = itertools.count(1)
+
+
+def an_address_of_ones_own() -> str:
+    """A client address that no other test uses, so that limits of one are not met by another."""
+    number = next(_addresses)
+    return f"127.{10 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}"
+
+
+class Service:
+    """``python main.py serve`` in processes of its own; every setting can be given by its name."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        database: str,
+        valkey_db: int,
+        folder: Path,
+        *,
+        workers: int = 1,
+        **settings: str,
+    ) -> None:
+        self.stack = stack
+        self.workers = workers
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database_url = stack.postgres.url(database)
+        self.redis_url = stack.valkey.url(valkey_db)
+        self.log_file = folder / f"service-{self.port}.log"
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "SMTP_URL": stack.mailbox.url,
+            "MAIL_FROM": "Auth <auth@example.com>",
+            "SECRET_KEYS": secrets.token_urlsafe(32),
+            "ISSUER": self.url,
+            "ENVIRONMENT": "development",
+            "HASH_ITERATIONS": "1000",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; with several workers, their supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the processes, and wait until the service says that it is ready."""
+        self._log = self.log_file.open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "main.py", "serve", "--port", str(self.port), "--workers", str(self.workers)],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self._process is None or self._process.poll() is None, self.log()
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.03)
+        raise TimeoutError(f"the service is not ready after {seconds} s:\n{self.log()}")
+
+    def stop(self) -> int | None:
+        """Stop as an operator does; return the exit code."""
+        if self._process is None:
+            return None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(15)
+        self._clear()
+        return code
+
+    def kill(self) -> None:
+        """End every process of the service without a word, as a power cut would."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(15)
+            self._clear()
+
+    def _clear(self) -> None:
+        self._process = None
+        if self._log:
+            self._log.close()
+
+    def log(self) -> str:
+        """Everything that the service has written so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def client(self, address: str | None = None, **options: object) -> httpx.Client:
+        """An HTTP client that calls from one address of 127.0.0.0/8."""
+        transport = httpx.HTTPTransport(
+            local_address=address or an_address_of_ones_own(), limits=httpx.Limits(max_connections=None)
+        )
+        return httpx.Client(base_url=self.url, transport=transport, timeout=15, **options)  # type: ignore[arg-type]
