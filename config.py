@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
 
+SECRET_KEY_VARIETY = 10
+"""Different characters that a random key of 32 has for certain; `changeme…` and `aaaa…` have fewer."""
+
 SECRET_KEY_FLOOR = 32
 """Bytes; 256 bits, the output length of the HMAC and HKDF that the keys feed (RFC 2104 section 3)."""
 
@@ -114,7 +117,9 @@ class HashSettings(_Group):
     """Password hashing, PBKDF2-HMAC-SHA256."""
 
     iterations: int = Field(PBKDF2_FLOOR, ge=1, description="Iterations; fewer than 600,000 only in development.")
-    threads: int = Field(2, ge=1, le=64, description="Low-priority threads a process; two suit any machine of 2+ cores.")
+    threads: int = Field(
+        2, ge=1, le=64, description="Low-priority threads a process; two suit any machine of 2+ cores."
+    )
     max_wait: float = Field(2.0, gt=0, le=10, description="Expected wait above which a hash is refused with 503.")
 
 
@@ -172,7 +177,7 @@ class Settings(BaseSettings):
     def _keys_are_strong(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in keys:
             value = key.get_secret_value()
-            if len(value.encode()) < SECRET_KEY_FLOOR or len(set(value)) < 10:
+            if len(value.encode()) < SECRET_KEY_FLOOR or len(set(value)) < SECRET_KEY_VARIETY:
                 raise ValueError("each key needs at least 32 random characters; make one with: openssl rand -base64 32")
         return keys
 

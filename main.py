@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api import ROOMS, docs, problems
-from api.body_limit import MAX_BODY, BodyLimit
+from api.body_limit import BodyLimit
 from api.deps import State, build_state
 from api.request_id import RequestId
 from backend.hash_pool import HashPool
@@ -88,7 +88,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
         lifespan=lifespan,
-        max_body_size=MAX_BODY,
         redirect_slashes=False,
     )
     for room in ROOMS:

@@ -1,4 +1,4 @@
-"""The wiring closet: settings and connections in, services out. Routers name a service and never see how it is built."""
+"""The wiring closet: settings and connections in, services out; routers never see how a service is built."""
 
 from __future__ import annotations
 

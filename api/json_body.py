@@ -57,6 +57,7 @@ class StrictJsonRoute(APIRoute):
     """A route whose body, if it takes one, is strict JSON and is declared as such."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route, behind a look at the body's type."""
         handle = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:

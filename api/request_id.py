@@ -41,6 +41,7 @@ class RequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name the request, and the answer after it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,0 +1,1 @@
+"""The rules: what the service does. No SQL, no Redis commands, no FastAPI."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any
 
 from backend.backlog import BacklogGauge
@@ -19,7 +20,7 @@ from backend.keys import Keys
 from database.engine import Database, Db
 from models.answers import FlowOpened, NextStep
 from models.errors import FlowGone, ServiceError, Unavailable
-from redis_tools.flow_store import Claim, FlowStore
+from redis_tools.flow_store import Claim, FlowKey, FlowStore
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Step(StrEnum):
 
     CODE = "code"  # prove that you read the mail
     LOGIN = "login"  # choose another login, the first one was taken
-    PASSWORD = "password"  # choose a new password
+    PASSWORD = "password"  # noqa: S105 - choose a new password
 
 
 _PATHS = {Step.CODE: "confirm", Step.LOGIN: "login", Step.PASSWORD: "password"}
@@ -78,15 +79,15 @@ def _new_key(flow_id: bytes) -> tuple[str, bytes]:
     return base64.urlsafe_b64encode(flow_id + secret).decode(), sha256(secret).digest()
 
 
-def _split(session_key: str) -> tuple[bytes, bytes]:
-    """Flow id and digest of the secret; a key that was never ours is refused like one that is not in use any more."""
+def _read(session_key: str, spec: FlowSpec) -> FlowKey:
+    """What a session key opens; one that was never ours is refused like one that is not in use any more."""
     try:
         raw = base64.b64decode(session_key, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise FlowGone from error
     if len(raw) != _ID_BYTES + _SECRET_BYTES:
         raise FlowGone
-    return raw[:_ID_BYTES], sha256(raw[_ID_BYTES:]).digest()
+    return FlowKey(raw[:_ID_BYTES], spec.name, sha256(raw[_ID_BYTES:]).digest())
 
 
 class Passage:
@@ -155,9 +156,8 @@ class FlowEngine:
         flow_id = secrets.token_bytes(_ID_BYTES)
         session_key, digest = _new_key(flow_id)
         step = spec.steps[0]
-        await self._store.open(
-            flow_id, spec.name, digest, step, data, ttl=self._rules.ttl, resend=self._rules.resend_after
-        )
+        key = FlowKey(flow_id, spec.name, digest)
+        await self._store.open(key, step, data, ttl=self._rules.ttl, resend=self._rules.resend_after)
         await self._enqueue(flow_id, serial=0)
         return FlowOpened(
             session_key=session_key,
@@ -174,19 +174,12 @@ class FlowEngine:
             Unavailable: Valkey or PostgreSQL is away; the wish is not counted.
         """
         self.refuse_when_mail_is_stuck()
-        flow_id, digest = _split(session_key)
-        resent = await self._store.resend(
-            flow_id,
-            spec.name,
-            digest,
-            Step.CODE,
-            resends=self._rules.resends,
-            resend=self._rules.resend_after,
-        )
+        key = _read(session_key, spec)
+        resent = await self._store.resend(key, Step.CODE, resends=self._rules.resends, resend=self._rules.resend_after)
         try:
-            await self._enqueue(flow_id, serial=resent.serial)
+            await self._enqueue(key.flow_id, serial=resent.serial)
         except BaseException:
-            await self._store.unsend(flow_id, resent)
+            await self._store.unsend(key.flow_id, resent)
             raise
         return FlowOpened(
             session_key=session_key,
@@ -216,11 +209,9 @@ class FlowEngine:
         """
         if (step is Step.CODE) != (code is not None):
             raise TypeError("the code step, and no other, takes a code")
-        flow_id, digest = _split(session_key)
-        macs = self._keys.code_macs(flow_id, spec.name, code) if code is not None else []
-        claim = await self._store.claim(
-            flow_id, spec.name, digest, step, claim_id=secrets.token_hex(8), tries=_TRIES[step], macs=macs
-        )
+        key = _read(session_key, spec)
+        macs = self._keys.code_macs(key.flow_id, spec.name, code) if code is not None else []
+        claim = await self._store.claim(key, step, tries=_TRIES[step], macs=macs)
         passage = Passage(self._database, claim)
         try:
             yield passage
@@ -248,7 +239,7 @@ class FlowEngine:
 
     async def _release(self, claim: Claim, error: BaseException) -> None:
         """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
-        refused = isinstance(error, ServiceError) and error.status < 500
+        refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         step = Step(claim.step)
         try:
             await self._store.release(claim, give_back=step is not Step.CODE and not refused, tries=_TRIES[step])

@@ -72,7 +72,7 @@ class HandOver:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
         code = f"{secrets.randbelow(10**self.code_digits):0{self.code_digits}d}"
         mac = self.keys.code_macs(flow_id, spec.name, code)[0]
-        if not await self.store.mint(flow_id, serial, Step.CODE, mac, self.code_ttl):
+        if not await self.store.mint(flow_id, Step.CODE, mac, serial=serial, ttl=self.code_ttl):
             return
         await self._send(spec.mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
         await self.store.renew(flow_id, mac, self.code_ttl)

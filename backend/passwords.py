@@ -15,6 +15,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from backend.hash_pool import HashPool
 from models.errors import WeakPassword
+from models.forms import PASSWORD_LENGTH
 
 _ALGORITHM = "pbkdf2_sha256"
 _SALT_LETTERS = string.ascii_letters + string.digits
@@ -24,7 +25,7 @@ _SALT_LENGTH = 22
 _OWN_LETTERS = 4
 """A password that is one of the user's own words and fewer than this many characters more is refused."""
 
-_COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8)
+_COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= PASSWORD_LENGTH[0])
 
 
 def normalise(password: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +37,29 @@ _GOODBYE = 3.0
 """Seconds that mail in hand is waited for at a stop; the whole stop takes at most 10."""
 
 _TIDY_EVERY = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The mail is with SMTP, or is not needed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Try again after a while."""
+
+    delay: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Trying again is useless."""
+
+    reason: str
+
+
+Outcome = Done | Later | Dead
 
 
 def _back_off(attempts: int) -> timedelta:
@@ -119,42 +143,43 @@ class MailWorker:
     async def _handle(self, job: Job) -> None:
         """One attempt, and what follows from it."""
         try:
-            await self._settle(job, *await self._attempt(job))
+            await self._settle(job, await self._attempt(job))
         finally:
             del self._held[job.id]
             self._wake.set()
 
-    async def _attempt(self, job: Job) -> tuple[timedelta | None, str | None]:
-        """Send the mail; return (when to try again, why), a reason alone for a dead letter, or neither when done."""
+    async def _attempt(self, job: Job) -> Outcome:
+        """Send the mail, and say what is to become of the job."""
         if job.given_up:
-            return None, "given up: too old"
+            return Dead("given up: too old")
         try:
             await self._mailers[job.kind](job.payload)
         except MailDelayed as error:
             log.warning("mail %d delayed: %s", job.id, error)
-            return _back_off(job.attempts), str(error)
+            return Later(_back_off(job.attempts), str(error))
         except MailRefused as error:
             log.warning("mail %d refused: %s", job.id, error)
-            return None, str(error)
+            return Dead(str(error))
         except Unavailable:
-            return _AWAY_DELAY, "a server was away"
+            return Later(_AWAY_DELAY, "a server was away")
         except Exception as error:
             log.exception("mail %d failed", job.id)
             reason = type(error).__name__
-            return (None, reason) if job.attempts >= _POISON_ATTEMPTS else (_back_off(job.attempts), reason)
-        return None, None
+            return Dead(reason) if job.attempts >= _POISON_ATTEMPTS else Later(_back_off(job.attempts), reason)
+        return Done()
 
-    async def _settle(self, job: Job, delay: timedelta | None, reason: str | None) -> None:
+    async def _settle(self, job: Job, outcome: Outcome) -> None:
         """Write down what became of the job. When PostgreSQL stays away the lease runs out, and it is sent again."""
         for _ in range(_SETTLE_TRIES):
             try:
                 async with self._database.statement() as db:
-                    if reason is None:
-                        await db.outbox.done(job)
-                    elif delay is None:
-                        await db.outbox.dead(job, reason)
-                    else:
-                        await db.outbox.later(job, delay, reason)
+                    match outcome:
+                        case Done():
+                            await db.outbox.done(job)
+                        case Later(delay, reason):
+                            await db.outbox.later(job, delay, reason)
+                        case Dead(reason):
+                            await db.outbox.dead(job, reason)
             except Unavailable:
                 await asyncio.sleep(0.5)
             else:

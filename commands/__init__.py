@@ -1,0 +1,1 @@
+"""The command line, a door like the API; one file a command."""

@@ -12,6 +12,7 @@ class JsonLines(logging.Formatter):
     """One JSON object a record; line ends in a message are escaped, so that nobody forges a line (row 60)."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line for a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

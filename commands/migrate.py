@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from alembic.config import Config
-
 from alembic import command
+from alembic.config import Config
 
 
 @click.command()

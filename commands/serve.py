@@ -48,7 +48,9 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise click.ClickException(f"Cannot serve on {host}:{port}: {error.strerror}. Choose another --port.") from error
+            raise click.ClickException(
+                f"Cannot serve on {host}:{port}: {error.strerror}. Choose another --port."
+            ) from error
 
 
 def _serve_here(host: str, port: int) -> None:

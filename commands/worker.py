@@ -47,14 +47,17 @@ async def open_mail_worker(settings: Settings, database: Database, redis: Redis)
 
 
 async def _work(settings: Settings) -> None:
-    async with open_database(settings.database) as database, open_redis(settings.redis) as redis:
-        async with open_mail_worker(settings, database, redis) as mail_worker:
-            task = asyncio.create_task(mail_worker.run())
-            for name in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
+    async with (
+        open_database(settings.database) as database,
+        open_redis(settings.redis) as redis,
+        open_mail_worker(settings, database, redis) as mail_worker,
+    ):
+        task = asyncio.create_task(mail_worker.run())
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
 
 @click.command()

@@ -29,18 +29,22 @@ class Db:
 
     @cached_property
     def users(self) -> UserRepo:
+        """Accounts."""
         return UserRepo(self.connection)
 
     @cached_property
     def used_flows(self) -> UsedFlowRepo:
+        """Steps that took effect."""
         return UsedFlowRepo(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxRepo:
+        """Mail that waits."""
         return OutboxRepo(self.connection)
 
     @cached_property
     def signing_keys(self) -> SigningKeyRepo:
+        """Signing keys."""
         return SigningKeyRepo(self.connection)
 
 

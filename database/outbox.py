@@ -116,7 +116,9 @@ class OutboxRepo:
 
     async def forget_old(self) -> None:
         """Drop dead letters after a fortnight."""
-        await self._connection.execute(delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'")))
+        await self._connection.execute(
+            delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
+        )
 
 
 def _leased(job: Job) -> tuple[Any, Any]:

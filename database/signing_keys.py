@@ -40,6 +40,7 @@ class SigningKeyRepo:
         return [StoredKey(row.kid, row.algorithm, row.private_key, row.created_at) for row in rows]
 
     async def add(self, kid: str, algorithm: str, private_key: bytes) -> None:
+        """Keep a key; its private half comes encrypted."""
         await self._connection.execute(
             insert(signing_keys).values(kid=kid, algorithm=algorithm, private_key=private_key)
         )

@@ -18,10 +18,7 @@ class UsedFlowRepo:
     async def mark(self, flow_id: bytes, step: str) -> bool:
         """Note that the step takes effect in this transaction; False when it took effect before."""
         marked = await self._connection.execute(
-            insert(used_flow)
-            .values(flow_id=flow_id, step=step)
-            .on_conflict_do_nothing()
-            .returning(used_flow.c.flow_id)
+            insert(used_flow).values(flow_id=flow_id, step=step).on_conflict_do_nothing().returning(used_flow.c.flow_id)
         )
         return marked.one_or_none() is not None
 

@@ -93,9 +93,11 @@ class UserRepo:
         return _user(row) if row else None
 
     async def by_id(self, user_id: UUID) -> User | None:
+        """The account of that id."""
         return await self._one(select(users).where(users.c.id == user_id))
 
     async def by_email(self, email: str) -> User | None:
+        """The account of that address."""
         return await self._one(select(users).where(users.c.email == email))
 
     async def by_identifier(self, identifier: str) -> User | None:
@@ -134,9 +136,7 @@ class UserRepo:
     async def set_password(self, user_id: UUID, password_hash: str) -> None:
         """A new password: whatever was opened with the old one is told apart by the version."""
         await self._connection.execute(
-            update(users)
-            .where(users.c.id == user_id)
-            .values(password_hash=password_hash, version=users.c.version + 1)
+            update(users).where(users.c.id == user_id).values(password_hash=password_hash, version=users.c.version + 1)
         )
 
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:

@@ -29,6 +29,7 @@ class Requirement:
     role: str | None = None
 
     def check(self, caller: Caller) -> None:
+        """Raise `MissingPermission` unless the caller has what is needed."""
         if self.permission is not None and self.permission not in caller.permissions:
             raise MissingPermission(self.permission)
         if self.role is not None and self.role not in caller.roles:
@@ -66,7 +67,9 @@ def signed_in(route: _Route) -> _Route:
     return _mark(Requirement())(route)
 
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="access token", bearerFormat="JWT", description="From /login/confirm.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="access token", bearerFormat="JWT", description="From /login/confirm."
+)
 
 
 def bearer_token(request: Request) -> str:
@@ -76,10 +79,10 @@ def bearer_token(request: Request) -> str:
         InvalidToken: no such header, two of them, or one that reads otherwise.
     """
     values = request.headers.getlist("authorization")
-    words = values[0].split(" ") if len(values) == 1 else []
-    if len(words) != 2 or words[0].lower() != "bearer" or not words[1]:
+    scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token or " " in token:
         raise InvalidToken("authorization header")
-    return words[1]
+    return token
 
 
 async def guard(request: Request, _documented: Annotated[object, Depends(_bearer)]) -> Caller:

@@ -21,7 +21,7 @@ from jwt.utils import base64url_encode
 ES256 = "ES256"
 """ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4)."""
 
-ACCESS_TOKEN_TYPE = "at+jwt"
+ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 """The media type of an access token (RFC 9068 section 2.1)."""
 
 
@@ -53,10 +53,12 @@ class SigningKey:
 
     @classmethod
     def generate(cls) -> Self:
+        """A new key."""
         return cls.of(ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
     def from_der(cls, der: bytes) -> Self:
+        """A key as `to_der` wrote it."""
         return cls.of(cast("ec.EllipticCurvePrivateKey", load_der_private_key(der, password=None)))
 
     def to_der(self) -> bytes:

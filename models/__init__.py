@@ -1,0 +1,1 @@
+"""The words of the house: what is sent, what is answered, what is refused."""

@@ -52,7 +52,7 @@ class Tokens(Answer):
     """RFC 6749 section 5.1."""
 
     access_token: str = Field(description="A JWT of RFC 9068.", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9…"])
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme of RFC 6750
     expires_in: int = Field(description="Seconds.", examples=[600])
 
 

@@ -1,0 +1,1 @@
+"""Valkey: the connection, and flows under way."""

@@ -11,13 +11,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
-    ConnectionError as RedisConnectionError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
-    TimeoutError as RedisTimeout,
     TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeout,
 )
 
 from config import RedisSettings

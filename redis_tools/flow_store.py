@@ -16,6 +16,7 @@ Time is the server's own: no clock of ours decides about a code.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -166,6 +167,15 @@ if redis.call('HGET', KEYS[1], 'mac') == ARGV[1] then redis.call('HSET', KEYS[1]
 
 
 @dataclass(frozen=True, slots=True)
+class FlowKey:
+    """What a session key says: which flow, for which purpose, and the SHA-256 of its secret."""
+
+    flow_id: bytes
+    purpose: str
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to act on a step for a few seconds."""
 
@@ -224,15 +234,11 @@ class FlowStore:
         with unavailable_when_away():
             return await script(keys=[_key(flow_id)], args=list(arguments))
 
-    async def open(
-        self, flow_id: bytes, purpose: str, secret: bytes, step: str, data: Mapping[str, Any], *, ttl: int, resend: int
-    ) -> None:
+    async def open(self, key: FlowKey, step: str, data: Mapping[str, Any], *, ttl: int, resend: int) -> None:
         """Begin a flow that lives ``ttl`` seconds and may ask for another code after ``resend`` seconds."""
-        await self._run("open", flow_id, purpose, secret, step, json.dumps(data), ttl, resend * 1000)
+        await self._run("open", key.flow_id, key.purpose, key.secret, step, json.dumps(data), ttl, resend * 1000)
 
-    async def claim(
-        self, flow_id: bytes, purpose: str, secret: bytes, step: str, *, claim_id: str, tries: int, macs: Sequence[str]
-    ) -> Claim:
+    async def claim(self, key: FlowKey, step: str, *, tries: int, macs: Sequence[str]) -> Claim:
         """Check key and step, count the try, compare the code, and claim the step; all at once.
 
         Raises:
@@ -240,11 +246,12 @@ class FlowStore:
             StepOutOfOrder: the flow lives, and waits for another step.
             WrongCode: the guess is counted; it was wrong, or no code was valid.
         """
+        claim_id = secrets.token_hex(8)
         outcome, *rest = await self._run(
-            "claim", flow_id, purpose, secret, step, claim_id, CLAIM_MS, tries, CLOSED_TTL, *macs
+            "claim", key.flow_id, key.purpose, key.secret, step, claim_id, CLAIM_MS, tries, CLOSED_TTL, *macs
         )
         _refuse(outcome, rest)
-        return Claim(flow_id, claim_id, step, json.loads(rest[0]), int(rest[1]))
+        return Claim(key.flow_id, claim_id, step, json.loads(rest[0]), int(rest[1]))
 
     async def release(self, claim: Claim, *, give_back: bool, tries: int) -> None:
         """Let the step be tried again; the try is given back, or stays spent and may be the last."""
@@ -265,9 +272,7 @@ class FlowStore:
         """End the flow."""
         await self._run("finish", claim.flow_id, claim.id, CLOSED_TTL)
 
-    async def resend(
-        self, flow_id: bytes, purpose: str, secret: bytes, step: str, *, resends: int, resend: int
-    ) -> Resent:
+    async def resend(self, key: FlowKey, step: str, *, resends: int, resend: int) -> Resent:
         """Note that another code is wanted; guesses already spent stay spent.
 
         Raises:
@@ -275,7 +280,7 @@ class FlowStore:
             StepOutOfOrder: the flow waits for no code.
             TooSoon: before its time, or once too often.
         """
-        outcome, *rest = await self._run("resend", flow_id, purpose, secret, step, resends, resend * 1000)
+        outcome, *rest = await self._run("resend", key.flow_id, key.purpose, key.secret, step, resends, resend * 1000)
         _refuse(outcome, rest)
         return Resent(int(rest[0]), int(rest[1]), rest[2].decode())
 
@@ -291,7 +296,7 @@ class FlowStore:
             return None
         return Waiting(record[b"purpose"].decode(), int(record[b"serial"]), json.loads(record[b"data"]))
 
-    async def mint(self, flow_id: bytes, serial: int, step: str, mac: str, ttl: int) -> bool:
+    async def mint(self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int) -> bool:
         """Make a code valid, and any older one dead; False when the flow is gone or a newer code is on its way."""
         return bool(await self._run("mint", flow_id, serial, step, mac, ttl * 1000))
 

@@ -55,9 +55,7 @@ class Walker:
         return answer.json()["session_key"], code
 
     def open_registration(self, person: Person) -> tuple[str, str]:
-        return self.open(
-            "/register", person.email, email=person.email, login=person.login, password=person.password
-        )
+        return self.open("/register", person.email, email=person.email, login=person.login, password=person.password)
 
     def open_login(self, person: Person, *, by_email: bool = False) -> tuple[str, str]:
         identifier = person.email if by_email else person.login

@@ -1,0 +1,46 @@
+# What can be done here, in one line each: make help
+
+PYTHON ?= python3
+PORT   ?= 8000
+DATA   ?= .data
+BIN     = .venv/bin
+CODE    = config.py main.py alembic api backend bench commands database devstack jwt_tools models redis_tools template_message tests
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-long test-system bench lint format install
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+install: .venv/installed ## Create .venv with the pinned requirements
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 …"; exit 1; }
+	@echo "Installing the requirements into .venv (once, about a minute) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch .venv/installed
+
+run: .venv/installed ## Serve on PORT with real servers in DATA, and show every mailed code
+	@exec $(BIN)/python -m devstack run --port $(PORT) --data $(DATA)
+
+test: .venv/installed ## Every promise once, on real servers, in a few minutes
+	@$(BIN)/python -m pytest -m "not system"
+
+test-long: .venv/installed ## The same with the full counts
+	@TEST_COUNTS=full $(BIN)/python -m pytest -m "not system"
+
+test-system: .venv/installed ## What needs a browser: Debian's chromium
+	@$(BIN)/python -m pytest -m system
+
+bench: .venv/installed ## Speed, as ratios measured in one run
+	@$(BIN)/python -m bench.login_storm
+
+lint: .venv/installed ## Format, lint and types, as .ci/run checks them
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy $(CODE)
+
+format: .venv/installed ## Mend format and what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
