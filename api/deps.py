@@ -79,7 +79,8 @@ def build_state(settings: Settings, database: Database, redis: Redis, ring: KeyR
     )
 
 
-def _services(request: Request) -> Services:
+# Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of the whole request.
+async def _services(request: Request) -> Services:
     services: Services = request.state.services
     return services
 
@@ -87,31 +88,31 @@ def _services(request: Request) -> Services:
 _Services = Annotated[Services, Depends(_services)]
 
 
-def _register(services: _Services) -> RegisterService:
+async def _register(services: _Services) -> RegisterService:
     return services.register
 
 
-def _login(services: _Services) -> LoginService:
+async def _login(services: _Services) -> LoginService:
     return services.login
 
 
-def _recover(services: _Services) -> RecoverService:
+async def _recover(services: _Services) -> RecoverService:
     return services.recover
 
 
-def _account(services: _Services) -> AccountService:
+async def _account(services: _Services) -> AccountService:
     return services.account
 
 
-def _health(services: _Services) -> HealthService:
+async def _health(services: _Services) -> HealthService:
     return services.health
 
 
-def _ring(services: _Services) -> KeyRing:
+async def _ring(services: _Services) -> KeyRing:
     return services.ring
 
 
-def _wished_locale(accept_language: Annotated[str | None, Header()] = None) -> Locale:
+async def _wished_locale(accept_language: Annotated[str | None, Header()] = None) -> Locale:
     return preferred_locale(accept_language)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backend.postman import MailDelayed, MailRefused
+from backend.smtp import MailDelayed, MailRefused
 from database.engine import Database
 from database.outbox import Job
 from database.outbox_listener import listen

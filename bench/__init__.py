@@ -1,0 +1,1 @@
+"""Speed, as ratios measured in one run: absolute figures hold for one machine and one day only."""

@@ -1,0 +1,27 @@
+"""What the machine allows: raw hashes per second, by the library and with the parameters that the service uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from backend.passwords import encode
+
+
+def hashes_per_second(iterations: int, seconds: float) -> float:
+    """Keep every core busy with nothing but hashes."""
+    threads = os.cpu_count() or 1
+    began = time.perf_counter()
+    end = began + seconds
+
+    def hash_until_the_end(_: int) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            encode("correct horse battery", iterations)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(threads) as pool:
+        done = sum(pool.map(hash_until_the_end, range(threads)))
+    return done / (time.perf_counter() - began)

@@ -1,0 +1,59 @@
+"""Puts a rendered mail into the form that travels: a MIME message with both of its bodies."""
+
+import re
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, localtime, make_msgid, parseaddr
+from typing import Final
+
+from template_message.render import Rendered
+
+# In seven bits every server takes the message as it is, and no relay has a reason to re-encode the line of the code.
+SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")
+# One dot-atom, one @, one domain (RFC 5321): no room for a second recipient, a comment or an SMTP command.
+PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
+# A reader decodes `=?utf-8?q?=2C?=` in a header (RFC 2047) and would then see another address than SMTP did.
+ENCODED_WORD: Final = "=?"
+
+
+def is_plain_address(address: str) -> bool:
+    """Tell whether this is one bare address, which means the same in SMTP and in a header."""
+    return PLAIN_ADDRESS.fullmatch(address) is not None and ENCODED_WORD not in address
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who the mails come from: a bare address, or one with a name before it (`Example <no-reply@example.org>`)."""
+
+    name: str
+    address: str
+
+    @classmethod
+    def parse(cls, written: str) -> "Sender":
+        """Read a sender as people write it, or raise ValueError."""
+        name, address = parseaddr(written)
+        if not is_plain_address(address):
+            raise ValueError("the sender is not an e-mail address")
+        return cls(name, address)
+
+    @property
+    def domain(self) -> str:
+        """What stands behind the @."""
+        return self.address.rpartition("@")[2]
+
+
+def write_letter(sender: Sender, to: str, mail: Rendered) -> bytes:
+    """Write the whole message, headers and both bodies, to exactly one recipient."""
+    letter = EmailMessage(policy=SEVEN_BIT)
+    letter["From"] = Address(display_name=sender.name, addr_spec=sender.address)
+    letter["To"] = to
+    letter["Subject"] = mail.subject
+    letter["Date"] = format_datetime(localtime())
+    letter["Message-ID"] = make_msgid(domain=sender.domain)
+    # RFC 3834: holiday notices and other machines do not answer a machine.
+    letter["Auto-Submitted"] = "auto-generated"
+    letter.set_content(mail.text)
+    letter.add_alternative(mail.html, subtype="html")
+    return letter.as_bytes()

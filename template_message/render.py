@@ -1,0 +1,92 @@
+"""Renders the mails: `<locale>/<mail>/{subject.txt,body.txt,body.html}` in, subject, text and HTML out."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+
+HERE: Final = Path(__file__).parent
+FALLBACK_LOCALE: Final = "en"
+NO_BREAK_SPACE: Final = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One mail in one language. The subject is a single line; a code stands alone on a line of the text."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    subject: Template
+    text: Template
+    html: Template
+
+
+class MailTemplates:
+    """Every mail in every language we write, read and compiled once: a broken template stops the start."""
+
+    def __init__(self, service: str) -> None:
+        """Take the name by which the mails call the service."""
+        environment = Environment(
+            loader=FileSystemLoader(HERE),
+            autoescape=select_autoescape(enabled_extensions=("html",), default=False),
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+            auto_reload=False,
+        )
+        environment.filters |= {"counted": counted, "moment": moment}
+        self._service = service
+        self._mails = {
+            (folder.parent.name, folder.name): _Parts(
+                *(
+                    environment.get_template(f"{folder.parent.name}/{folder.name}/{part}")
+                    for part in ("subject.txt", "body.txt", "body.html")
+                )
+            )
+            for folder in HERE.glob("*/*/")
+            if (folder / "subject.txt").exists()
+        }
+
+    def render(self, mail: str, locale: str, **values: object) -> Rendered:
+        """Write one mail; a language we do not speak becomes English, an unknown mail raises LookupError."""
+        spoken = locale if (locale, mail) in self._mails else FALLBACK_LOCALE
+        if (spoken, mail) not in self._mails:
+            raise LookupError(f"there is no mail {mail!r}")
+        parts = self._mails[spoken, mail]
+        context = {"service": self._service, "locale": spoken} | values
+        lines = {name: _on_one_line(value) for name, value in context.items()}
+        return Rendered(
+            subject=" ".join(parts.subject.render(lines).splitlines()).strip(),
+            text=parts.text.render(lines),
+            html=parts.html.render(lines),
+        )
+
+
+def counted(number: int, one: str, few: str, many: str | None = None) -> str:
+    """Say how many: two forms of the noun for English, three for Russian (1 минуту, 2 минуты, 5 минут)."""
+    last, teen = number % 10, number % 100 in range(11, 15)
+    if many is None:
+        noun = one if number == 1 else few
+    elif last == 1 and not teen:
+        noun = one
+    elif last in (2, 3, 4) and not teen:
+        noun = few
+    else:
+        noun = many
+    return f"{number}{NO_BREAK_SPACE}{noun}"
+
+
+def moment(when: object, layout: str) -> str:
+    """Write a point in time in UTC; what is not a datetime is taken as written already."""
+    return when.astimezone(UTC).strftime(layout) if isinstance(when, datetime) else str(when)
+
+
+def _on_one_line(value: object) -> object:
+    """Keep a value from bringing lines of its own: one made of digits would pass for the code."""
+    return " ".join(value.splitlines()) if isinstance(value, str) else value
