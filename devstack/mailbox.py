@@ -1,0 +1,190 @@
+"""A real SMTP server that keeps every mail it accepts, for people to read and for tests to wait for."""
+
+import asyncio
+import logging
+import re
+import threading
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from functools import lru_cache
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from devstack.folders import private_folder
+from devstack.ports import free_port
+from devstack.processes import DevstackError
+
+LARGEST = 1024 * 1024
+CODE = re.compile(r"^[ \t]*([0-9]{4,12})[ \t]*$", re.MULTILINE)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail as it came in for one recipient; a part that it does not have is empty."""
+
+    to: str
+    received_at: datetime
+    path: Path
+    content: bytes = field(repr=False)
+
+    @property
+    def subject(self) -> str:
+        """The subject, decoded."""
+        return _parts(self.content)[0]
+
+    @property
+    def text(self) -> str:
+        """The plain text part."""
+        return _parts(self.content)[1]
+
+    @property
+    def html(self) -> str:
+        """The HTML part."""
+        return _parts(self.content)[2]
+
+    @property
+    def code(self) -> str | None:
+        """The one-time code: the first line of the text part that is 4 to 12 digits and nothing else."""
+        found = CODE.search(self.text)
+        return found[1] if found else None
+
+
+class Mailbox:
+    """An SMTP server on 127.0.0.1 in a thread of its own, on one port for the life of this object."""
+
+    def __init__(self, folder: Path, port: int = 0, on_mail: Callable[[Mail], None] | None = None) -> None:
+        """Name the folder and the port, 0 for a free one; `on_mail` gets each mail, in the server's thread."""
+        self.folder = folder.resolve()
+        self.port = port or free_port()
+        self.reply: Callable[[str], str | None] = lambda _: None
+        """What to answer to a recipient, such as "450 4.2.0 try later"; None accepts. Replace it at any time."""
+        self._on_mail = on_mail
+        self._mails: list[Mail] = []
+        self._by_recipient: defaultdict[str, list[Mail]] = defaultdict(list)
+        self._arrived = threading.Condition()
+        self._connections: weakref.WeakSet[SMTP] = weakref.WeakSet()
+        self._last_stamp = 0
+        self._thread: threading.Thread | None = None
+        self._close: Callable[[], object] = lambda: None
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Begin to accept mail, at the same port as before."""
+        if self._thread is not None:
+            return
+        private_folder(self.folder)
+        listening: Future[None] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)), name="mailbox", daemon=True)
+        self._thread.start()
+        try:
+            listening.result()
+        except OSError as problem:
+            self._thread = None
+            raise DevstackError(f"The mailbox cannot listen on port {self.port}: {problem.strerror}.") from None
+
+    def stop(self) -> None:
+        """Cut every connection and refuse new ones, until the next start; the mails are kept."""
+        if self._thread is not None:
+            self._close()
+            self._thread.join()
+            self._thread = None
+
+    def mails(self, to: str | None = None) -> list[Mail]:
+        """Tell the mails that came in through this object, oldest first: all of them, or those to one address."""
+        with self._arrived:
+            return list(self._mails if to is None else self._by_recipient[to.lower()])
+
+    def wait_for(self, to: str, count: int = 1, timeout: float = 10) -> Mail:
+        """Wait until `count` mails to the address have come in altogether, and return the newest of them."""
+        with self._arrived:
+            arrived = self._by_recipient[to.lower()]
+            if not self._arrived.wait_for(lambda: len(arrived) >= count, timeout):
+                raise TimeoutError(
+                    f"{len(arrived)} of {count} mails to {to} came within {timeout:g} s; {len(self._mails)} to anybody."
+                )
+            return arrived[-1]
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd calls it by this name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Answer to a recipient as scripted."""
+        scripted = self.reply(address)
+        if scripted is not None:
+            return scripted
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802  aiosmtpd calls it by this name
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        """Keep the mail, once for each recipient."""
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        for address in envelope.rcpt_tos:
+            mail = self._save(address, content)
+            with self._arrived:
+                self._mails.append(mail)
+                self._by_recipient[mail.to.lower()].append(mail)
+                self._arrived.notify_all()
+            if self._on_mail is not None:
+                try:
+                    self._on_mail(mail)
+                except Exception:
+                    logger.exception("on_mail failed; the mail is kept")
+        return "250 OK"
+
+    async def _serve(self, listening: Future[None]) -> None:
+        loop, closing = asyncio.get_running_loop(), asyncio.Event()
+        self._close = lambda: loop.call_soon_threadsafe(closing.set)
+        try:
+            server = await loop.create_server(self._greet, "127.0.0.1", self.port, reuse_address=True)
+        except OSError as problem:
+            listening.set_exception(problem)
+            return
+        listening.set_result(None)
+        await closing.wait()
+        server.close()
+        for connection in list(self._connections):
+            if isinstance(connection.transport, asyncio.Transport):
+                connection.transport.abort()
+
+    def _greet(self) -> SMTP:
+        # Without a name of its own the server would ask DNS for one at every connection.
+        connection = SMTP(self, data_size_limit=LARGEST, hostname="localhost", ident="mailbox")
+        self._connections.add(connection)
+        return connection
+
+    def _save(self, address: str, content: bytes) -> Mail:
+        # Strictly rising, so that two mails never share a name.
+        self._last_stamp = stamp = max(time.time_ns(), self._last_stamp + 1)
+        seconds, nanoseconds = divmod(stamp, 1_000_000_000)
+        received_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+        recipient = re.sub(r"[^A-Za-z0-9@._+-]", "_", address)[:120]
+        path = self.folder / f"{received_at:%Y-%m-%dT%H-%M-%S}.{nanoseconds:09d}Z-{recipient}.eml"
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(content)
+        draft.rename(path)
+        return Mail(address, received_at, path, content)
+
+
+@lru_cache(maxsize=32)
+def _parts(content: bytes) -> tuple[str, str, str]:
+    # Read when somebody looks: it takes longer than to accept a mail, and few of a load test's mails are looked at.
+    message = message_from_bytes(content, policy=policy.default)
+    text, html = (
+        str(part.get_content()).replace("\r\n", "\n") if (part := message.get_body((kind,))) else ""
+        for kind in ("plain", "html")
+    )
+    return str(message["subject"] or ""), text, html
