@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from jwt.utils import base64url_decode, base64url_encode
 
 from jwt_tools.errors import InvalidToken
 from jwt_tools.keys import ACCESS_TOKEN_TYPE, KeyRing
@@ -32,6 +33,13 @@ def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:
     return frozenset(values)
 
 
+def _refuse_other_spellings(token: str) -> None:
+    """A token has one spelling: padding, or unused bits of a last letter, would make twins of it (CVE-2026-102269)."""
+    for segment in token.split("."):
+        if base64url_encode(base64url_decode(segment)).decode() != segment:
+            raise InvalidToken("spelling")
+
+
 @dataclass(frozen=True, slots=True)
 class TokenVerifier:
     """Accepts exactly the tokens of one issuer for one audience, and pins everything a token could lie about."""
@@ -51,6 +59,7 @@ class TokenVerifier:
             InvalidToken: whatever is wrong; the reason is for logs alone.
         """
         try:
+            _refuse_other_spellings(token)
             header = jwt.get_unverified_header(token)
             key = self.ring.find(header.get("kid"))
             if key is None or str(header.get("typ", "")).lower() not in (
@@ -69,6 +78,9 @@ class TokenVerifier:
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidToken(type(error).__name__) from error
+        # PyJWT takes a number in a string, and a float, for a date (security.md, row 44).
+        if not all(type(claims[name]) is int for name in ("exp", "iat", "nbf")):
+            raise InvalidToken("dates")
         if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login")):
             raise InvalidToken("claims")
         return Caller(

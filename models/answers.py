@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.locale import Locale
 
-_KEY = "AZqqPhxTen2aLl1PDBsqOQswVXqfxOkOM1h9osfsETZbgKXK7xQ5XoOozfIXPGGG"
+SESSION_KEY_EXAMPLE = "AZqqPhxTen2aLl1PDBsqOQswVXqfxOkOM1h9osfsETZbgKXK7xQ5XoOozfIXPGGG"
 
 
 class Answer(BaseModel):
@@ -22,7 +22,7 @@ class Answer(BaseModel):
 class FlowOpened(Answer):
     """A flow is open and a code is on its way, should the address be one that gets it."""
 
-    session_key: str = Field(description="Names the flow; needed at the next step.", examples=[_KEY])
+    session_key: str = Field(description="Names the flow; needed at the next step.", examples=[SESSION_KEY_EXAMPLE])
     expires_in: int = Field(description="Seconds the flow still lives.", examples=[1800])
     resend_after: int = Field(description="Seconds until another code may be asked for.", examples=[60])
     next: str = Field(description="Path of the next call.", examples=["/login/confirm"])
@@ -31,7 +31,7 @@ class FlowOpened(Answer):
 class NextStep(Answer):
     """The step is passed; a new session key opens the next one and the old key is dead."""
 
-    session_key: str = Field(examples=[_KEY])
+    session_key: str = Field(examples=[SESSION_KEY_EXAMPLE])
     expires_in: int = Field(description="Seconds the flow still lives.", examples=[1500])
     next: str = Field(description="Path of the next call.", examples=["/recover/password"])
 
@@ -42,10 +42,12 @@ class UserProfile(Answer):
     id: UUID = Field(examples=["019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39"])
     email: str = Field(examples=["alice@example.com"])
     login: str = Field(examples=["alice"])
-    locale: Locale
+    locale: Locale = Field(description="Language of mails.", examples=["en"])
     roles: list[str] = Field(examples=[["user"]])
-    permissions: list[str] = Field(examples=[["account:read", "account:write"]])
-    created_at: datetime
+    permissions: list[str] = Field(
+        description="Of all the roles together.", examples=[["account:read", "account:write"]]
+    )
+    created_at: datetime = Field(examples=["2026-11-22T18:04:05.123456Z"])
 
 
 class Tokens(Answer):
@@ -62,16 +64,16 @@ class Problem(Answer):
     model_config = ConfigDict(extra="allow")
 
     type: str = Field(description="An address that names the problem.", examples=["/problems/flow_gone"])
-    title: str
-    status: int
-    detail: str | None = None
+    title: str = Field(description="What is wrong, the same for every case of the code.")
+    status: int = Field(description="The HTTP status once more.")
+    detail: str | None = Field(None, description="What is wrong in this case, or what to do about it.")
     code: str = Field(description="Stable; what a program should look at.")
 
 
 class Health(Answer):
     """What can be reached."""
 
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     dependencies: dict[str, Annotated[str, Field(pattern="ok|away")]] = Field(
         default_factory=dict, examples=[{"postgresql": "ok", "valkey": "ok"}]
     )
@@ -82,9 +84,9 @@ class PublicKey(Answer):
 
     kty: str = Field(examples=["EC"])
     crv: str = Field(examples=["P-256"])
-    x: str
-    y: str
-    kid: str = Field(description="RFC 7638 thumbprint.")
+    x: str = Field(examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])  # RFC 7515 appendix A.3
+    y: str = Field(examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])
+    kid: str = Field(description="RFC 7638 thumbprint.", examples=["oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"])
     use: str = Field(examples=["sig"])
     alg: str = Field(examples=["ES256"])
 

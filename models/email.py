@@ -18,7 +18,7 @@ def canonical_email(address: str) -> str:
         ValueError: the text is not exactly one such address of at most 254 characters (RFC 5321 section 4.5.3.1).
     """
     try:
-        parsed = validate_email(address, allow_smtputf8=False, check_deliverability=False)
+        parsed = validate_email(address, allow_smtputf8=False, check_deliverability=False, strict=True)
     except EmailNotValidError:
         # The library's own text quotes what was sent.
         raise ValueError("must be one e-mail address, such as alice@example.com") from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 
+from models.answers import SESSION_KEY_EXAMPLE
 from models.email import Email
 from models.locale import Locale
 from models.login import Identifier, Login
@@ -59,7 +60,7 @@ SessionKey = Annotated[
         min_length=64,
         max_length=64,
         description="The key from the step before.",
-        examples=["AZqqPhxTen2aLl1PDBsqOQswVXqfxOkOM1h9osfsETZbgKXK7xQ5XoOozfIXPGGG"],
+        examples=[SESSION_KEY_EXAMPLE],
     ),
 ]
 Code = Annotated[
