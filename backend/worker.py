@@ -77,6 +77,7 @@ class MailWorker:
         self._held: dict[int, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._more = False
 
     async def run(self) -> None:
         """Work until cancelled; mail in hand is then finished or, if SMTP is slow, left to the end of its lease."""
@@ -112,13 +113,14 @@ class MailWorker:
             await lost.wait()
 
     async def _send_due(self) -> None:
-        """Take what is due for the hands that are free, or wait for a call, for at most a second."""
+        """Take what is due for the hands that are free, then wait for a call, for at most a second."""
         self._wake.clear()
         free = self._hands - len(self._held)
         jobs: list[Job] = []
         if free:
             async with self._database.statement() as db:
                 jobs = await db.outbox.lease(free, _LEASE)
+        self._more = len(jobs) == free
         for job in jobs:
             # A lease that ran out may come back to ourselves while the mail is still in hand.
             if job.id not in self._held:
@@ -126,9 +128,8 @@ class MailWorker:
                 task = asyncio.create_task(self._handle(job))
                 self._tasks.add(task)
                 task.add_done_callback(self._forget)
-        if not jobs:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _POLL_EVERY)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), _POLL_EVERY)
 
     async def _renew(self) -> None:
         if self._held:
@@ -146,7 +147,8 @@ class MailWorker:
             await self._settle(job, await self._attempt(job))
         finally:
             del self._held[job.id]
-            self._wake.set()
+            if self._more:
+                self._wake.set()
 
     async def _attempt(self, job: Job) -> Outcome:
         """Send the mail, and say what is to become of the job."""

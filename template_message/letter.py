@@ -2,16 +2,20 @@
 
 import re
 from dataclasses import dataclass
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, localtime, make_msgid, parseaddr
+from email.charset import QP, Charset
+from email.header import Header
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import compat32
+from email.utils import format_datetime, formataddr, localtime, make_msgid, parseaddr
 from typing import Final
 
 from template_message.render import Rendered
 
 # In seven bits every server takes the message as it is, and no relay has a reason to re-encode the line of the code.
-SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")
+SEVEN_BIT: Final = Charset("utf-8")
+SEVEN_BIT.body_encoding = QP
+CRLF: Final = compat32.clone(linesep="\r\n")
 # One dot-atom, one @, one domain (RFC 5321): no room for a second recipient, a comment or an SMTP command.
 PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
 # A reader decodes `=?utf-8?q?=2C?=` in a header (RFC 2047) and would then see another address than SMTP did.
@@ -46,14 +50,22 @@ class Sender:
 
 def write_letter(sender: Sender, to: str, mail: Rendered) -> bytes:
     """Write the whole message, headers and both bodies, to exactly one recipient."""
-    letter = EmailMessage(policy=SEVEN_BIT)
-    letter["From"] = Address(display_name=sender.name, addr_spec=sender.address)
+    # The older of the library's two interfaces: the newer one parses each header anew and costs six times as much.
+    letter = MIMEMultipart("alternative", policy=CRLF)
+    letter["From"] = formataddr((sender.name, sender.address))
     letter["To"] = to
-    letter["Subject"] = mail.subject
+    subject = " ".join(mail.subject.splitlines())
+    # The stubs know headers as texts only; as a text it would be folded twice.
+    letter["Subject"] = Header(subject, None if subject.isascii() else "utf-8")  # type: ignore[assignment]
     letter["Date"] = format_datetime(localtime())
     letter["Message-ID"] = make_msgid(domain=sender.domain)
     # RFC 3834: holiday notices and other machines do not answer a machine.
     letter["Auto-Submitted"] = "auto-generated"
-    letter.set_content(mail.text)
-    letter.add_alternative(mail.html, subtype="html")
+    letter.attach(_body(mail.text, "plain"))
+    letter.attach(_body(mail.html, "html"))
     return letter.as_bytes()
+
+
+def _body(text: str, subtype: str) -> MIMEText:
+    # The stubs know charsets by name only; by name it would be base64, which nobody can read in a saved mail.
+    return MIMEText(text, subtype, SEVEN_BIT, policy=CRLF)  # type: ignore[arg-type]

@@ -341,6 +341,7 @@ def test_the_password_is_in_no_repr(certificates: Certificates) -> None:
 
 async def test_a_subject_cannot_bring_headers_of_its_own(serve: Serve, hire: Hire) -> None:
     server = serve()
-    with pytest.raises(ValueError, match="linefeed"):
-        await hire(server.url()).send(BOB, Rendered("Hello\r\nBcc: eve@example.org", "text", "html"))
-    assert not server.seen
+    await hire(server.url()).send(BOB, Rendered("Hello\r\nBcc: eve@example.org", "text", "html"))
+    [letter] = server.letters
+    assert letter["Subject"] == "Hello Bcc: eve@example.org"
+    assert "Bcc" not in letter
