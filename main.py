@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import State, build_state
-from api.request_id import RequestId
+from api.request_id import RequestId, name_log_records
 from backend.hash_pool import HashPool
 from backend.keys import Keys
 from backend.signing_keys import load_key_ring
@@ -25,6 +25,7 @@ from commands.cli import cli
 from commands.worker import open_mail_worker
 from config import Settings, load_settings
 from database.engine import Database, open_database
+from database.faults import SchemaMissing
 from jwt_tools.keys import KeyRing
 from models.errors import Unavailable
 from redis_tools.connection import open_redis
@@ -54,6 +55,9 @@ async def _key_ring(database: Database, settings: Settings) -> KeyRing:
     while True:
         try:
             return await load_key_ring(database, vault)
+        except SchemaMissing as error:
+            log.critical("%s", error)
+            raise
         except Unavailable:
             log.warning("waiting for PostgreSQL")
             await asyncio.sleep(1)
@@ -61,6 +65,7 @@ async def _key_ring(database: Database, settings: Settings) -> KeyRing:
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings."""
+    name_log_records()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:

@@ -17,11 +17,21 @@ from models.errors import Unavailable
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 
 
+_UNDEFINED_TABLE = "42P01"
+
+
+class SchemaMissing(Exception):
+    """The database answers and has no tables of ours."""
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
 def _is_passing(error: DBAPIError) -> bool:
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    state = getattr(error.orig, "sqlstate", None)
-    return isinstance(state, str) and state.startswith(_PASSING)
+    return _state(error).startswith(_PASSING)
 
 
 @contextmanager
@@ -30,6 +40,7 @@ def unavailable_when_away() -> Iterator[None]:
 
     Raises:
         Unavailable: no connection, no answer in time, no room, or a transaction that lost a race and may be repeated.
+        SchemaMissing: the migrations have not been run.
     """
     try:
         yield
@@ -38,6 +49,8 @@ def unavailable_when_away() -> Iterator[None]:
     except DBAPIError as error:
         if _is_passing(error):
             raise Unavailable from error
+        if _state(error) == _UNDEFINED_TABLE:
+            raise SchemaMissing("The database has no tables yet. Make them with: python main.py migrate") from error
         raise
     except PostgresError as error:
         # While a connection is being made the driver's own exceptions come through unwrapped.

@@ -1,0 +1,82 @@
+"""How the service starts when something is wrong."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack.stack import Stack
+from tests.support.service import ROOT, Service
+
+
+@pytest.fixture
+def unstarted(stack: Stack, tmp_path: Path) -> Service:
+    return Service(stack, "migrated", 255, tmp_path)
+
+
+def _try_to_serve(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "main.py", "serve", "--port", str(service.port), *options]
+    return subprocess.run(
+        command, cwd=ROOT, env=service.environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_every_problem_of_the_settings_is_told_at_once_by_name_and_without_values(unstarted: Service) -> None:
+    del unstarted.environment["DATABASE_URL"]
+    unstarted.environment |= {"SECRET_KEYS": "canary-too-short", "CODE_DIGITS": "3", "SMTP_URL": "ftp://canary"}
+    done = _try_to_serve(unstarted)
+    assert done.returncode != 0
+    for name in ("DATABASE_URL", "SECRET_KEYS", "CODE_DIGITS", "SMTP_URL"):
+        assert name in done.stderr
+    assert "canary" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_cheap_hashes_need_a_word_that_this_is_development(unstarted: Service) -> None:
+    unstarted.environment["ENVIRONMENT"] = "production"
+    done = _try_to_serve(unstarted)
+    assert done.returncode != 0
+    assert "HASH_ITERATIONS" in done.stderr
+
+
+def test_a_taken_port_is_told_and_not_shared(unstarted: Service) -> None:
+    with socket.create_server(("127.0.0.1", unstarted.port)):
+        for workers in ("1", "2"):
+            done = _try_to_serve(unstarted, "--workers", workers)
+            assert done.returncode != 0
+            assert f"127.0.0.1:{unstarted.port}" in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_a_database_without_tables_is_told_with_what_to_do(unstarted: Service, stack: Stack) -> None:
+    stack.postgres.create_database("tableless")
+    unstarted.environment["DATABASE_URL"] = stack.postgres.url("tableless")
+    done = _try_to_serve(unstarted)
+    assert done.returncode != 0
+    assert "python main.py migrate" in done.stderr
+
+
+def test_a_worker_that_dies_is_replaced_and_a_stop_takes_all_with_it(unstarted: Service) -> None:
+    service = unstarted
+    service.workers = 2
+    service.start()
+    try:
+        children = _children(service.pid)
+        assert len(children) >= 2
+        subprocess.run(["kill", "-9", str(children[-1])], check=True)
+        service.wait_until_ready()
+    finally:
+        assert service.stop() == 0
+    assert not [child for child in children if Path(f"/proc/{child}").exists() and _is_alive(child)]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
