@@ -40,15 +40,19 @@ class HashPool:
         ahead = max(0, self._waiting + 1 - self._threads)
         return ahead / self._threads * self._seconds
 
+    def refuse_when_full(self) -> None:
+        """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
+        wait = self.expected_wait
+        if wait > self._max_wait:
+            raise Unavailable("Too many passwords are being checked.", retry_after=max(1, ceil(wait - self._max_wait)))
+
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Run the function on a thread.
 
         Raises:
             Unavailable: it would have to wait longer than allowed; nothing was begun.
         """
-        wait = self.expected_wait
-        if wait > self._max_wait:
-            raise Unavailable("Too many passwords are being checked.", retry_after=max(1, ceil(wait - self._max_wait)))
+        self.refuse_when_full()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, function, *arguments)

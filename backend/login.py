@@ -31,6 +31,7 @@ class LoginService:
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
+        self.passwords.refuse_when_busy()
         async with self.database.statement() as db:
             user = await db.users.by_identifier(identifier)
         # The connection is given back: no transaction is open while the hash is computed.

@@ -87,6 +87,14 @@ class Passwords:
         # Nobody's password; a stranger is verified against it, and takes as long to refuse as a user.
         self._nobody = f"{_ALGORITHM}${iterations}${'0' * _SALT_LENGTH}${base64.b64encode(bytes(32)).decode()}"
 
+    def refuse_when_busy(self) -> None:
+        """Called before anything else is done for a hash, so that a refusal in a storm costs next to nothing.
+
+        Raises:
+            Unavailable: too many wait already.
+        """
+        self._pool.refuse_when_full()
+
     async def hash(self, password: str) -> str:
         """The text to store.
 
