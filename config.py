@@ -5,10 +5,19 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PBKDF2_FLOOR = 600_000
@@ -149,7 +158,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on.")
     domain: str | None = Field(None, description="Public name of the service, such as `auth.example.com`.")
-    issuer: str = Field("", description="`iss` of tokens and base of public addresses; `https://DOMAIN` when unset.")
+    issuer: str = Field(
+        "",
+        validate_default=True,
+        description="`iss` of tokens and base of public addresses; `https://DOMAIN` when unset.",
+    )
     client_id: str = Field("web", min_length=1, description="`client_id` of access tokens (RFC 9068 section 2.2).")
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         min_length=1,
@@ -189,18 +202,24 @@ class Settings(BaseSettings):
             values.setdefault(group, {})
         return values
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if not self.issuer:
-            if not self.domain:
-                raise ValueError("ISSUER or DOMAIN must be set")
-            # The model is frozen for everybody else; a derived default is still part of its making.
-            object.__setattr__(self, "issuer", f"https://{self.domain}")
-        if urlsplit(self.issuer).scheme not in ("http", "https"):
-            raise ValueError("ISSUER must start with https:// (or http:// on this machine)")
-        if self.hash.iterations < PBKDF2_FLOOR and self.environment != "development":
+    # Said of a field, not of the whole, so that these are told together with all other problems.
+    @field_validator("issuer")
+    @classmethod
+    def _issuer_is_known(cls, issuer: str, info: ValidationInfo) -> str:
+        domain = info.data.get("domain")
+        if not issuer and not domain:
+            raise ValueError("set ISSUER, such as https://auth.example.com, or DOMAIN")
+        issuer = issuer or f"https://{domain}"
+        if urlsplit(issuer).scheme not in ("http", "https"):
+            raise ValueError("must start with https:// (or http:// on this machine)")
+        return issuer
+
+    @field_validator("hash")
+    @classmethod
+    def _hashes_are_costly(cls, group: HashSettings, info: ValidationInfo) -> HashSettings:
+        if group.iterations < PBKDF2_FLOOR and info.data.get("environment") != "development":
             raise ValueError("HASH_ITERATIONS below 600000 needs ENVIRONMENT=development")
-        return self
+        return group
 
     @property
     def audience(self) -> str:
@@ -220,5 +239,6 @@ def load_settings() -> Settings:
         lines = []
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
             name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
-            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"])
+            text = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {text}" if name else text)
         raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(lines)) from None

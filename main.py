@@ -89,6 +89,8 @@ def create_app(settings: Settings) -> FastAPI:
         title=settings.mail.service,
         description=_SUMMARY,
         openapi_tags=_TAGS,
+        # The name of a generated client's method: open_registration, not open_registration_register_post.
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from api.deps import Account
-from api.problems import documented
+from api.problems import SEND_TOKEN, documented
 from jwt_tools.decorators import SignedIn, guard, signed_in
 from models.answers import UserProfile
 from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
@@ -13,7 +13,12 @@ from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
 router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)])
 
 
-@router.get("", responses=documented(InvalidAccessToken, InsufficientScope, Unavailable))
+@router.get(
+    "",
+    summary="Read the own account",
+    response_description="The account as it is now.",
+    responses=documented(InvalidAccessToken(SEND_TOKEN), InsufficientScope(), Unavailable()),
+)
 @signed_in
 async def show_own_account(caller: SignedIn, account: Account) -> UserProfile:
     """The account that the access token belongs to, as it is now, with roles and permissions."""

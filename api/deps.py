@@ -112,7 +112,12 @@ async def _ring(services: _Services) -> KeyRing:
     return services.ring
 
 
-async def _wished_locale(accept_language: Annotated[str | None, Header()] = None) -> Locale:
+_LANGUAGES = "Language of mails, when the body names none."
+
+
+async def _wished_locale(
+    accept_language: Annotated[str, Header(alias="Accept-Language", description=_LANGUAGES)] = "",
+) -> Locale:
     return preferred_locale(accept_language)
 
 

@@ -10,13 +10,27 @@ from models.answers import Health
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live")
+@router.get("/live", summary="Is the process alive?", response_description="It is.")
 async def is_alive() -> Health:
     """The process answers; nothing else is asked."""
     return Health(status="ok")
 
 
-@router.get("/ready", responses={503: {"model": Health, "description": "Something that we depend on is away."}})
+_AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey": "away"}}
+
+
+@router.get(
+    "/ready",
+    summary="Are PostgreSQL and Valkey there?",
+    response_description="Both answer.",
+    responses={
+        503: {
+            "model": Health,
+            "description": "Something that we depend on is away.",
+            "content": {"application/json": {"example": _AWAY}},
+        }
+    },
+)
 async def is_ready(response: Response, pulses: Pulses) -> Health:
     """Whether PostgreSQL and Valkey answer, each by name."""
     found = await pulses.dependencies()

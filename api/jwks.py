@@ -13,7 +13,11 @@ _MAX_AGE = 300
 """Seconds that a verifier may keep the list."""
 
 
-@router.get("/jwks.json")
+@router.get(
+    "/jwks.json",
+    summary="List the keys that verify our tokens",
+    response_description="The list; keep it for 5 minutes.",
+)
 async def show_public_keys(ring: Ring, response: Response) -> KeySet:
     """RFC 7517: every key that a valid access token may have been signed with."""
     response.headers["Cache-Control"] = f"public, max-age={_MAX_AGE}"

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
+_MEND = "Mend the fields that are named and send the request again."
+SEND_TOKEN = "Send an access token from /login/confirm as: Authorization: Bearer …"  # noqa: S105 - a sentence
+
 # security.md, row 51, and RFC 6750 section 3: a 401 or 403 on a bearer route says what is wrong with the token.
 _CHALLENGES = {InvalidAccessToken.code, InsufficientScope.code}
 
@@ -34,10 +37,15 @@ def answer(error: ServiceError) -> Response:
 def _problem(
     status: int, code: str, title: str, detail: str | None, headers: dict[str, str] | None = None, **members: Any
 ) -> Response:
+    body = _body(status, code, title, detail, **members)
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _body(status: int, code: str, title: str, detail: str | None, **members: Any) -> dict[str, Any]:
     body: dict[str, Any] = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, **members}
     if detail and detail != title:
         body["detail"] = detail
-    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    return body
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -50,7 +58,7 @@ async def _malformed(_: Request, error: Exception) -> Response:
     # Place and message alone: pydantic's `input` and `ctx` would send a password back (security.md, row 53). A place
     # may be a field name of the caller's own making, so that only names of ours are shown.
     problems = [{"field": _place(problem), "message": _message(problem)} for problem in error.errors()[:20]]
-    return answer(Malformed("Mend the fields that are named and send the request again.", errors=problems))
+    return answer(Malformed(_MEND, errors=problems))
 
 
 def _place(problem: dict[str, Any]) -> str:
@@ -60,17 +68,22 @@ def _place(problem: dict[str, Any]) -> str:
     return ".".join(place) or "body"
 
 
+_MESSAGES = {
+    "json_invalid": "must be one JSON object in UTF-8, without NaN and without doubled names",
+    "missing": "is required",
+    "extra_forbidden": "is not part of this request",
+}
+
+
 def _message(problem: dict[str, Any]) -> str:
-    if problem["type"] == "json_invalid":
-        return "must be one JSON object in UTF-8, without NaN and without doubled names"
-    return str(problem["msg"]).removeprefix("Value error, ")
+    return _MESSAGES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
 
 
 async def _denied(_: Request, error: Exception) -> Response:
     if isinstance(error, MissingPermission):
         return answer(InsufficientScope(f"This needs {error.needed}."))
     if isinstance(error, InvalidToken):
-        return answer(InvalidAccessToken("Send an access token from /login/confirm as: Authorization: Bearer …"))
+        return answer(InvalidAccessToken(SEND_TOKEN))
     log.error("a route in a guarded room says nothing of what it requires")
     return answer(InsufficientScope())
 
@@ -91,41 +104,50 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of the app answered here."""
+    """Have every error of the app answered here, and the shape of the answers named in its OpenAPI description."""
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(TokenError, _denied)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unforeseen)
 
+    plain = app.openapi
 
-ALWAYS: tuple[type[ServiceError], ...] = (NotJson, TooLarge, Malformed, Unavailable)
+    def with_problems() -> dict[str, Any]:
+        # Given as `model`, the shape would be documented as application/json, too, which no refusal of ours is.
+        described = plain()
+        described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return described
+
+    app.openapi = with_problems  # type: ignore[method-assign]
+
+
+ALWAYS: tuple[ServiceError, ...] = (
+    NotJson(),
+    TooLarge(),
+    Malformed(_MEND, errors=[{"field": "email", "message": "must be one e-mail address, such as alice@example.com"}]),
+    Unavailable(),
+)
 """What every call with a body may be refused with."""
 
 
-def documented(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """What an operation may refuse, for its OpenAPI description: one answer a status, an example a code."""
+def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
+    """What an operation may refuse, for its OpenAPI description: one answer a status, each refusal an example."""
     answers: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
+    for refusal in refusals:
         described = answers.setdefault(
-            error.status,
+            refusal.status,
             {
                 "description": "",
-                "model": Problem,
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
             },
         )
-        described["description"] = " ".join(filter(None, [described["description"], error.title]))
-        described["content"][MEDIA_TYPE]["examples"][error.code] = {
-            "summary": error.title,
-            "value": {
-                "type": f"/problems/{error.code}",
-                "title": error.title,
-                "status": error.status,
-                "code": error.code,
-            },
+        described["description"] = " ".join(filter(None, [described["description"], refusal.title]))
+        described["content"][MEDIA_TYPE]["examples"][refusal.code] = {
+            "summary": refusal.title,
+            "value": _body(refusal.status, refusal.code, refusal.title, refusal.detail, **refusal.members),
         }
-        if error.status in (429, 503):
+        if refusal.status in (429, 503):
             described["headers"] = {
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
             }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api.deps import Recover
+from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
 from api.problems import ALWAYS, documented
 from models.answers import FlowOpened, NextStep
@@ -14,25 +15,53 @@ from models.forms import CodeConfirmation, PasswordChoice, Recovery, ResendReque
 router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRoute)
 
 
-@router.post("", status_code=202, responses=documented(*ALWAYS))
+@router.post(
+    "",
+    status_code=202,
+    summary="Start: a code is mailed",
+    response_description="A flow is open; a code is on its way, should the address have an account.",
+    responses=documented(*ALWAYS) | opened("/recover/confirm"),
+)
 async def open_recovery(form: Recovery, recover: Recover) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
     return await recover.start(form.email)
 
 
-@router.post("/confirm", responses=documented(*ALWAYS, WrongCode, StepOutOfOrder, FlowGone))
+@router.post(
+    "/confirm",
+    summary="Give the code: get the key for the next step",
+    response_description="A new session key, for `/recover/password`.",
+    responses=documented(*ALWAYS, WrongCode(attempts_left=2), StepOutOfOrder(), FlowGone()),
+)
 async def confirm_recovery(form: CodeConfirmation, recover: Recover) -> NextStep:
-    """Trade the mailed code for a new session key, which opens /recover/password; the old key is dead."""
+    """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
+
+    A flow has three guesses; at the last wrong one it is gone, whatever the code was.
+    """
     return await recover.confirm(form.session_key.get_secret_value(), form.code)
 
 
-@router.post("/password", status_code=204, responses=documented(*ALWAYS, WeakPassword, StepOutOfOrder, FlowGone))
+@router.post(
+    "/password",
+    status_code=204,
+    response_class=Response,
+    summary="Choose a new password",
+    response_description="The password is changed.",
+    responses=documented(*ALWAYS, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()),
+)
 async def choose_new_password(form: PasswordChoice, recover: Recover) -> None:
-    """Set the new password; its owner is told by mail."""
+    """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
     await recover.set_password(form.session_key.get_secret_value(), form.password.get_secret_value())
 
 
-@router.post("/resend", status_code=202, responses=documented(*ALWAYS, StepOutOfOrder, FlowGone, TooSoon))
+@router.post(
+    "/resend",
+    status_code=202,
+    summary="Have another code mailed",
+    response_description="Another code is on its way, should the address have an account; the older one is dead.",
+    responses=documented(*ALWAYS, StepOutOfOrder(), FlowGone(), TooSoon())
+    | opened("/recover/confirm", expires_in=1735),
+)
 async def resend_recovery_code(form: ResendRequest, recover: Recover) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await recover.resend(form.session_key.get_secret_value())

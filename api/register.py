@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.deps import Register, WishedLocale
+from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
 from api.problems import ALWAYS, documented
 from models.answers import FlowOpened, UserProfile
@@ -14,27 +15,65 @@ from models.forms import CodeConfirmation, LoginChoice, Registration, ResendRequ
 router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJsonRoute)
 
 
-@router.post("", status_code=202, responses=documented(*ALWAYS, WeakPassword))
+@router.post(
+    "",
+    status_code=202,
+    summary="Start: a code is mailed",
+    response_description="A flow is open, and a code is on its way.",
+    responses=documented(*ALWAYS, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
+)
 async def open_registration(form: Registration, register: Register, wished: WishedLocale) -> FlowOpened:
-    """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login."""
+    """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login.
+
+    No account exists yet: send the `session_key` of the answer and the code from the mail to `/register/confirm`.
+    """
     return await register.start(form.email, form.login, form.password.get_secret_value(), form.locale or wished)
 
 
 @router.post(
-    "/confirm", status_code=201, responses=documented(*ALWAYS, WrongCode, LoginTaken, StepOutOfOrder, FlowGone)
+    "/confirm",
+    status_code=201,
+    summary="Give the code: the account is made",
+    response_description="The new account.",
+    responses=documented(
+        *ALWAYS,
+        WrongCode(attempts_left=2),
+        LoginTaken("The code was right, the login is taken. Choose another at /register/login."),
+        StepOutOfOrder(),
+        FlowGone(),
+    ),
 )
 async def confirm_registration(form: CodeConfirmation, register: Register) -> UserProfile:
-    """Trade the mailed code for an account. When the login was taken meanwhile, go on at /register/login."""
+    """Trade the mailed code for an account. When the login was taken meanwhile, go on at `/register/login`.
+
+    A flow has three guesses; at the last wrong one it is gone, whatever the code was.
+    """
     return await register.confirm(form.session_key.get_secret_value(), form.code)
 
 
-@router.post("/login", status_code=201, responses=documented(*ALWAYS, LoginTaken, StepOutOfOrder, FlowGone))
+@router.post(
+    "/login",
+    status_code=201,
+    summary="Only when the login was taken: choose another",
+    response_description="The new account.",
+    responses=documented(*ALWAYS, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()),
+)
 async def choose_another_login(form: LoginChoice, register: Register) -> UserProfile:
-    """Choose another login, the first one being taken; the code needs no repeat."""
+    """Choose another login, after `/register/confirm` said `login_taken`; the session key is the same.
+
+    The code needs no repeat. Five logins may be tried.
+    """
     return await register.choose_login(form.session_key.get_secret_value(), form.login)
 
 
-@router.post("/resend", status_code=202, responses=documented(*ALWAYS, StepOutOfOrder, FlowGone, TooSoon))
+@router.post(
+    "/resend",
+    status_code=202,
+    summary="Have another code mailed",
+    response_description="Another code is on its way; the older one is dead.",
+    responses=documented(*ALWAYS, StepOutOfOrder(), FlowGone(), TooSoon())
+    | opened("/register/confirm", expires_in=1735),
+)
 async def resend_registration_code(form: ResendRequest, register: Register) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await register.resend(form.session_key.get_secret_value())

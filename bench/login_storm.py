@@ -106,7 +106,9 @@ def main() -> None:
     before = hashes_per_second(PBKDF2_FLOOR, 6)
     with Stack(folder) as stack:
         migrated(stack)
-        with serving_on(stack, folder, workers=2, ENVIRONMENT="production", HASH_ITERATIONS=str(PBKDF2_FLOOR)) as service:
+        with serving_on(
+            stack, folder, workers=2, ENVIRONMENT="production", HASH_ITERATIONS=str(PBKDF2_FLOOR)
+        ) as service:
             people = _people(service, stack, max(_CALLERS))
             with service.client() as client:
                 token = Walker(client, stack.mailbox).log_in(people[0])

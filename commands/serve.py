@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from multiprocessing.context import SpawnProcess
@@ -70,6 +71,9 @@ def _serve_here(host: str, port: int) -> None:
         backlog=_BACKLOG,
         lifespan="on",
     )
+    for name in (signal.SIGINT, signal.SIGTERM):
+        # The server stops by itself and then raises the signal once more: a stop that was asked for is no failure.
+        signal.signal(name, lambda *_: sys.exit(0))
     uvicorn.Server(settings).run(sockets=[_listen(host, port)])
 
 

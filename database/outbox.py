@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import case, delete, func, select, text, update
+from sqlalchemy import BindParameter, Integer, Interval, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,47 @@ class Backlog:
     oldest: timedelta
 
 
+def _interval(name: str) -> BindParameter[timedelta]:
+    return bindparam(name, type_=Interval)
+
+
+# A worker that lost its lease must not settle another's: the attempt tells two leases of one job apart.
+_LEASED = (outbox.c.id == bindparam("job"), outbox.c.attempts == bindparam("attempt"))
+_PUT = select(func.pg_notify(CHANNEL, "")).select_from(
+    insert(outbox)
+    .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
+    .returning(outbox.c.id)
+    .cte("job")
+)
+_DUE = (
+    select(outbox.c.id)
+    .where(outbox.c.failed_at.is_(None), outbox.c.due_at <= func.now())
+    .order_by(outbox.c.due_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = (
+    update(outbox)
+    .where(outbox.c.id.in_(_DUE.scalar_subquery()))
+    .values(due_at=func.now() + _interval("lease"), attempts=outbox.c.attempts + 1)
+    .returning(
+        outbox.c.id,
+        outbox.c.kind,
+        outbox.c.payload,
+        outbox.c.attempts,
+        (outbox.c.give_up_at <= func.now()).label("given_up"),
+    )
+)
+_RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("lease"))
+_DONE = delete(outbox).where(*_LEASED)
+_LATER = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
+_DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
+_BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
+    outbox.c.failed_at.is_(None), outbox.c.kind == bindparam("kind")
+)
+_FORGET_OLD = delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
+
+
 class OutboxRepo:
     """Puts, leases and settles jobs. Every moment is PostgreSQL's, so that no clock of ours matters."""
 
@@ -44,83 +85,41 @@ class OutboxRepo:
 
     async def put(self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta) -> None:
         """Enqueue a mail; it leaves if, and only if, this transaction commits. One statement, waking included."""
-        job = (
-            insert(outbox)
-            .values(kind=kind, payload=dict(payload), give_up_at=func.now() + give_up_after)
-            .returning(outbox.c.id)
-            .cte("job")
-        )
-        await self._connection.execute(select(func.pg_notify(CHANNEL, "")).select_from(job))
+        await self._connection.execute(_PUT, {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after})
 
     async def lease(self, most: int, lease: timedelta) -> list[Job]:
         """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.
 
         A worker that dies settles nothing, and its jobs are due again when the lease is over.
         """
-        due = (
-            select(outbox.c.id)
-            .where(outbox.c.failed_at.is_(None), outbox.c.due_at <= func.now())
-            .order_by(outbox.c.due_at)
-            .limit(most)
-            .with_for_update(skip_locked=True)
-        )
-        rows = await self._connection.execute(
-            update(outbox)
-            .where(outbox.c.id.in_(due.scalar_subquery()))
-            .values(due_at=func.now() + lease, attempts=outbox.c.attempts + 1)
-            .returning(
-                outbox.c.id,
-                outbox.c.kind,
-                outbox.c.payload,
-                outbox.c.attempts,
-                (outbox.c.give_up_at <= func.now()).label("given_up"),
-            )
-        )
+        rows = await self._connection.execute(_LEASE, {"most": most, "lease": lease})
         return [Job(*row) for row in rows]
 
     async def renew(self, jobs: Sequence[Job], lease: timedelta) -> None:
         """Prolong the lease of jobs still in hand."""
-        held = case({job.id: job.attempts for job in jobs}, value=outbox.c.id)
-        await self._connection.execute(
-            update(outbox)
-            .where(outbox.c.id.in_([job.id for job in jobs]), outbox.c.attempts == held)
-            .values(due_at=func.now() + lease)
-        )
+        await self._connection.execute(_RENEW, [{**_lease_of(job), "lease": lease} for job in jobs])
 
     async def done(self, job: Job) -> None:
         """The mail is with SMTP, or is not needed any more."""
-        await self._connection.execute(delete(outbox).where(*_leased(job)))
+        await self._connection.execute(_DONE, _lease_of(job))
 
     async def later(self, job: Job, delay: timedelta, reason: str) -> None:
         """Try again after a while."""
-        await self._connection.execute(
-            update(outbox).where(*_leased(job)).values(due_at=func.now() + delay, last_error=reason)
-        )
+        await self._connection.execute(_LATER, {**_lease_of(job), "delay": delay, "reason": reason})
 
     async def dead(self, job: Job, reason: str) -> None:
         """A dead letter: kept for the operator to see, tried no more."""
-        await self._connection.execute(
-            update(outbox).where(*_leased(job)).values(failed_at=func.now(), last_error=reason)
-        )
+        await self._connection.execute(_DEAD, {**_lease_of(job), "reason": reason})
 
     async def backlog(self, kind: str) -> Backlog:
         """How much mail of a kind waits, and for how long the oldest has."""
-        row = (
-            await self._connection.execute(
-                select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
-                    outbox.c.failed_at.is_(None), outbox.c.kind == kind
-                )
-            )
-        ).one()
+        row = (await self._connection.execute(_BACKLOG, {"kind": kind})).one()
         return Backlog(row.jobs, row.oldest or timedelta())
 
     async def forget_old(self) -> None:
         """Drop dead letters after a fortnight."""
-        await self._connection.execute(
-            delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
-        )
+        await self._connection.execute(_FORGET_OLD)
 
 
-def _leased(job: Job) -> tuple[Any, Any]:
-    """The job, if this lease of it still counts: a worker that lost it must not settle another's."""
-    return outbox.c.id == job.id, outbox.c.attempts == job.attempts
+def _lease_of(job: Job) -> dict[str, int]:
+    return {"job": job.id, "attempt": job.attempts}

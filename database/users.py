@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
@@ -69,6 +69,25 @@ _MEMBER = select(
 )
 
 
+# Statements stand here, built once: building one costs more than PostgreSQL takes to answer it.
+_BY_ID = select(users).where(users.c.id == bindparam("id"))
+_BY_EMAIL = select(users).where(users.c.email == bindparam("email"))
+_BY_LOGIN = select(users).where(users.c.login_canonical == bindparam("login"))
+_MEMBER_BY_ID = _MEMBER.where(users.c.id == bindparam("id"))
+_ADD = insert(users).on_conflict_do_nothing().returning(users.c.id)
+_ADD_ROLE = insert(user_roles)
+_SET_PASSWORD = (
+    update(users)
+    .where(users.c.id == bindparam("user"))
+    .values(password_hash=bindparam("new"), version=users.c.version + 1)
+)
+_UPGRADE_HASH = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.password_hash == bindparam("old"))
+    .values(password_hash=bindparam("new"))
+)
+
+
 def _user(row: Row[Any]) -> User:
     return User(
         id=row.id,
@@ -88,26 +107,27 @@ class UserRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def _one(self, query: Select[Any]) -> User | None:
-        row = (await self._connection.execute(query)).one_or_none()
+    async def _one(self, query: Select[Any], **values: object) -> User | None:
+        row = (await self._connection.execute(query, values)).one_or_none()
         return _user(row) if row else None
 
     async def by_id(self, user_id: UUID) -> User | None:
         """The account of that id."""
-        return await self._one(select(users).where(users.c.id == user_id))
+        return await self._one(_BY_ID, id=user_id)
 
     async def by_email(self, email: str) -> User | None:
         """The account of that address."""
-        return await self._one(select(users).where(users.c.email == email))
+        return await self._one(_BY_EMAIL, email=email)
 
     async def by_identifier(self, identifier: str) -> User | None:
         """By login or e-mail; only an e-mail address has an @, so that one look-up is enough."""
-        column = users.c.email if "@" in identifier else users.c.login_canonical
-        return await self._one(select(users).where(column == identifier))
+        if "@" in identifier:
+            return await self._one(_BY_EMAIL, email=identifier)
+        return await self._one(_BY_LOGIN, login=identifier)
 
     async def member(self, user_id: UUID) -> Member | None:
         """The account with its roles and their permissions, in one statement."""
-        row = (await self._connection.execute(_MEMBER.where(users.c.id == user_id))).one_or_none()
+        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).one_or_none()
         return Member(_user(row), tuple(row.roles), tuple(row.permissions)) if row else None
 
     async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
@@ -115,32 +135,16 @@ class UserRepo:
 
         A conflict waits for the other transaction and leaves this one whole, so that what it did before still commits.
         """
-        added = await self._connection.execute(
-            insert(users)
-            .values(
-                id=new.id,
-                email=new.email,
-                login=new.login,
-                login_canonical=new.login_canonical,
-                password_hash=new.password_hash,
-                locale=new.locale,
-            )
-            .on_conflict_do_nothing()
-            .returning(users.c.id)
-        )
+        added = await self._connection.execute(_ADD, asdict(new))
         if added.one_or_none():
-            await self._connection.execute(insert(user_roles).values(user_id=new.id, role=role))
+            await self._connection.execute(_ADD_ROLE, {"user_id": new.id, "role": role})
             return "added"
         return "email_taken" if await self.by_email(new.email) else "login_taken"
 
     async def set_password(self, user_id: UUID, password_hash: str) -> None:
         """A new password: whatever was opened with the old one is told apart by the version."""
-        await self._connection.execute(
-            update(users).where(users.c.id == user_id).values(password_hash=password_hash, version=users.c.version + 1)
-        )
+        await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
 
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""
-        await self._connection.execute(
-            update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new)
-        )
+        await self._connection.execute(_UPGRADE_HASH, {"user": user_id, "old": old, "new": new})

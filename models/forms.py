@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StrictStr
 
 from models.answers import SESSION_KEY_EXAMPLE
 from models.email import Email
 from models.locale import Locale
 from models.login import Identifier, Login
+from models.text import fitting
 
 PASSWORD_LENGTH = (8, 128)
 """Code points after NFKC: NIST SP 800-63B section 3.1.1.2 asks for at least 8 and for 64 or more to be allowed."""
@@ -64,10 +65,10 @@ SessionKey = Annotated[
     ),
 ]
 Code = Annotated[
-    str,
+    StrictStr,
     Printable,
-    StringConstraints(strict=True, pattern=r"^[0-9]{4,12}$"),
-    Field(description="The digits from the mail.", examples=["0427"]),
+    AfterValidator(fitting("[0-9]{4,12}", "must be the digits from the mail, as a text")),
+    Field(description="The digits from the mail.", examples=["0427"], json_schema_extra={"pattern": "^[0-9]{4,12}$"}),
 ]
 
 

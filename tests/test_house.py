@@ -24,7 +24,14 @@ MAY_IMPORT = {
     "api": {"api", "models", "jwt_tools.decorators"},
     "api.deps": {"backend", "database", "redis_tools", "jwt_tools", "models", "config"},  # the wiring closet
     "api.problems": {"models", "jwt_tools.errors"},  # the one translator of refusals
-    "commands": {"commands", "backend", "database", "redis_tools", "template_message", "config"},  # a door, wires itself
+    "commands": {
+        "commands",
+        "backend",
+        "database",
+        "redis_tools",
+        "template_message",
+        "config",
+    },  # a door, wires itself
     "main": {"api", "commands", "backend", "database", "redis_tools", "jwt_tools", "models", "config"},  # front door
     "alembic": {"config", "database"},
     "devstack": {"devstack"},
@@ -83,4 +90,6 @@ def test_every_route_of_a_guarded_room_says_what_it_requires() -> None:
         for route in room.router.routes:
             endpoint = getattr(route, "endpoint", None)
             assert endpoint is not None
-            assert requirement_of(endpoint) is not None, f"{endpoint.__name__} needs @requires, @role_required or @signed_in"
+            assert requirement_of(endpoint) is not None, (
+                f"{endpoint.__name__} needs @requires, @role_required or @signed_in"
+            )

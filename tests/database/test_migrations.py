@@ -38,7 +38,9 @@ def test_the_migrations_make_the_schema_of_the_code_and_go_down_to_nothing_and_u
 
 def test_two_processes_that_migrate_at_once_do_not_collide(empty: Service) -> None:
     both = [
-        subprocess.Popen([sys.executable, "main.py", "migrate"], cwd=ROOT, env=empty.environment, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "main.py", "migrate"], cwd=ROOT, env=empty.environment, stderr=subprocess.PIPE
+        )
         for _ in range(2)
     ]
     for process in both:
