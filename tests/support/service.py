@@ -83,7 +83,7 @@ class Service:
         if wait:
             self.wait_until_ready()
 
-    def wait_until_ready(self, seconds: float = 20) -> None:
+    def wait_until_ready(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert self._process is None or self._process.poll() is None, self.log()
