@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from backend.keys import Keys
 from backend.postman import Postman
 from database.engine import Database
 from database.users import User
+from models.errors import Unavailable
 from models.locale import Locale
 from redis_tools.flow_store import FlowStore
 from template_message.render import MailTemplates
@@ -75,7 +77,10 @@ class HandOver:
         if not await self.store.mint(flow_id, Step.CODE, mac, serial=serial, ttl=self.code_ttl):
             return
         await self._send(spec.mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
-        await self.store.renew(flow_id, mac, self.code_ttl)
+        # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without
+        # the renewal it lives from its minting, a few seconds less.
+        with suppress(Unavailable):
+            await self.store.renew(flow_id, mac, self.code_ttl)
 
     async def password_changed(self, payload: Mapping[str, Any]) -> None:
         """Tell a user that the password was changed; nobody is told once the account is gone."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
 
+import asyncpg
 from sqlalchemy import event, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
@@ -88,6 +89,14 @@ class Database:
             await db.connection.execute(select(1))
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # the driver ships no types
+    """Leaves without a farewell: a server that hangs would let a caller whose deadline is over wait for it."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - the driver's signature
+        """Cut the connection."""
+        self.terminate()
+
+
 def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
     """Notice a restart of PostgreSQL before a request does, at no round trip: the driver knows its socket is closed."""
     driver = getattr(connection, "driver_connection", None)
@@ -104,6 +113,7 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
         max_overflow=settings.pool_overflow,
         pool_timeout=1,
         connect_args={
+            "connection_class": _Connection,
             "timeout": 1,
             "command_timeout": settings.timeout,
             "server_settings": {

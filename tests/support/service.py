@@ -15,6 +15,7 @@ from typing import IO
 import httpx
 
 from devstack.ports import free_port
+from devstack.processes import spawn
 from devstack.stack import Stack
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,13 +73,12 @@ class Service:
     def start(self, *, wait: bool = True) -> None:
         """Start the processes, and wait until the service says that it is ready."""
         self._log = self.log_file.open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, "main.py", "serve", "--port", str(self.port), "--workers", str(self.workers)],
-            cwd=ROOT,
-            env=self.environment,
+        # It dies with the tests, should they be killed.
+        self._process = spawn(
+            [sys.executable, str(ROOT / "main.py"), "serve", "--port", str(self.port), "--workers", str(self.workers)],
+            folder=ROOT,
             stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            environment=self.environment,
         )
         if wait:
             self.wait_until_ready()

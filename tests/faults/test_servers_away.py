@@ -1,0 +1,250 @@
+"""PostgreSQL or Valkey is stopped, killed, frozen or out of reach: an honest 503 in time, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from devstack.mailbox import Mailbox
+from devstack.postgres import Postgres
+from devstack.processes import living, mark_of
+from devstack.stack import Stack
+from tests.faults.conftest import BehindProxies
+from tests.support.backstage import backstage_of
+from tests.support.patience import eventually
+from tests.support.people import Walker, a_wrong, somebody
+from tests.support.proxy import Proxy
+from tests.support.service import Service
+
+ANSWERED_WITHIN = 2.0
+BACK_WITHIN = 5.0
+CLAIM_SECONDS = 5
+
+NEED_NOTHING = ("/health/live", "/openapi.json", "/docs", "/.well-known/jwks.json")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A service behind proxies, and the servers behind them."""
+
+    service: Service
+    servers: Stack
+    postgres: Proxy
+    valkey: Proxy
+
+
+@pytest.fixture(scope="module")
+def place(
+    fragile: Stack,
+    behind_proxies: BehindProxies,
+    full_counts: bool,  # noqa: FBT001  a fixture
+) -> Iterator[Place]:
+    with (
+        Proxy(fragile.postgres.port) as postgres,
+        Proxy(fragile.valkey.port) as valkey,
+        behind_proxies(
+            postgres=postgres, valkey=valkey, workers=2 if full_counts else 1, CODE_RESEND_AFTER="0"
+        ) as service,
+    ):
+        yield Place(service, fragile, postgres, valkey)
+
+
+@pytest.fixture
+def walk(place: Place, mailbox: Mailbox) -> Iterator[Walker]:
+    place.service.wait_until_ready()
+    with place.service.client() as client:
+        yield Walker(client, mailbox)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Every call that needs a server, with what it takes to succeed; two flows are kept for guesses alone."""
+
+    posts: dict[str, dict[str, object]]
+    token: str
+    guessed: dict[str, tuple[str, str]]
+
+
+def _prepare(walk: Walker) -> Calls:
+    new, late, twin, bea, ann, rea, pat = (
+        somebody(name) for name in ("new", "late", "twin", "bea", "ann", "rea", "pat")
+    )
+    for person in (ann, rea, pat):
+        walk.register(person)
+    token = walk.log_in(ann)
+    register_key, register_code = walk.open_registration(new)
+    taken_key, taken_code = walk.open(
+        "/register", twin.email, email=twin.email, login=ann.login, password=twin.password
+    )
+    assert walk.confirm("register", taken_key, taken_code).json()["code"] == "login_taken"
+    login_key, login_code = walk.open_login(ann)
+    recover_key, recover_code = walk.open_recovery(rea)
+    password_key = walk.confirm("recover", *walk.open_recovery(pat)).json()["session_key"]
+    posts: dict[str, dict[str, object]] = {
+        "/register": {"email": late.email, "login": late.login, "password": late.password},
+        "/register/confirm": {"session_key": register_key, "code": register_code},
+        "/register/login": {"session_key": taken_key, "login": twin.login},
+        "/register/resend": {"session_key": walk.open_registration(bea)[0]},
+        "/login": {"login": ann.login, "password": ann.password},
+        "/login/confirm": {"session_key": login_key, "code": login_code},
+        "/login/resend": {"session_key": walk.open_login(ann)[0]},
+        "/recover": {"email": rea.email},
+        "/recover/confirm": {"session_key": recover_key, "code": recover_code},
+        "/recover/password": {"session_key": password_key, "password": "a new one 4711"},
+        "/recover/resend": {"session_key": walk.open_recovery(rea)[0]},
+    }
+    return Calls(posts, token, {"login": walk.open_login(ann), "recover": walk.open_recovery(rea)})
+
+
+def test_the_calls_of_these_tests_are_all_that_the_flows_have(walk: Walker) -> None:
+    paths = walk.client.get("/openapi.json").json()["paths"]
+    flows = {
+        path
+        for path, item in paths.items()
+        if "post" in item and path.split("/")[1] in ("register", "login", "recover")
+    }
+    assert flows == set(_prepare(walk).posts)
+
+
+@contextmanager
+def _postgres_stopped(place: Place) -> Iterator[None]:
+    place.servers.postgres.stop("immediate")
+    yield
+    place.servers.postgres.start()
+
+
+@contextmanager
+def _postgres_killed(place: Place) -> Iterator[None]:
+    place.servers.postgres.kill()
+    yield
+    place.servers.postgres.start()
+
+
+@contextmanager
+def _postgres_frozen(place: Place) -> Iterator[None]:
+    _signal_all(place.servers.postgres, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal_all(place.servers.postgres, signal.SIGCONT)
+
+
+def _signal_all(postgres: Postgres, what: signal.Signals) -> None:
+    for pid in living("postgres", mark_of(postgres.folder)):
+        os.kill(pid, what)
+
+
+@contextmanager
+def _postgres_out_of_reach(place: Place) -> Iterator[None]:
+    place.postgres.swallow = True
+    try:
+        yield
+    finally:
+        place.postgres.swallow = False
+
+
+@contextmanager
+def _valkey_killed(place: Place) -> Iterator[None]:
+    place.servers.valkey.kill()
+    yield
+    place.servers.valkey.start()
+
+
+@contextmanager
+def _valkey_frozen(place: Place) -> Iterator[None]:
+    place.servers.valkey.pause()
+    try:
+        yield
+    finally:
+        place.servers.valkey.resume()
+
+
+@contextmanager
+def _valkey_out_of_reach(place: Place) -> Iterator[None]:
+    place.valkey.swallow = True
+    try:
+        yield
+    finally:
+        place.valkey.swallow = False
+
+
+FAULTS: dict[str, tuple[Callable[[Place], AbstractContextManager[None]], ...]] = {
+    "postgresql": (_postgres_stopped, _postgres_killed, _postgres_frozen, _postgres_out_of_reach),
+    "valkey": (_valkey_killed, _valkey_frozen, _valkey_out_of_reach),
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "away"),
+    [(server, away) for server, faults in FAULTS.items() for away in faults],
+    ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
+)
+def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
+    server: str, away: Callable[[Place], AbstractContextManager[None]], place: Place, walk: Walker
+) -> None:
+    calls = _prepare(walk)
+    with backstage_of(place.service) as backstage:
+        # A mail that has come is not settled yet; settled after a fault it would be sent anew, with another code.
+        backstage.wait_until_all_mail_has_left()
+    with away(place):
+        # The first round meets connections that were good a moment ago, the second one makes new ones.
+        for _ in range(2):
+            _everything_is_refused_in_time(walk, calls, server)
+        ready = walk.client.get("/health/ready")
+        assert (ready.status_code, ready.elapsed.total_seconds() < ANSWERED_WITHIN) == (503, True)
+        names = {"postgresql": "ok", "valkey": "ok"} | {server: "away"}
+        assert ready.json()["dependencies"] == names
+    back_at = time.monotonic()
+    eventually(lambda: walk.client.get("/health/ready").status_code == 200, BACK_WITHIN)
+    eventually(lambda: walk.me(calls.token).status_code == 200, BACK_WITHIN)
+    if away is _valkey_frozen:
+        # What the frozen server had been sent it does when it thaws, for callers that have long been told 503: guesses
+        # are counted, which errs on the safe side, and a right code is claimed for nobody until its claim ends.
+        time.sleep(max(0, back_at + CLAIM_SECONDS + 0.2 - time.monotonic()))
+    for flow, (session_key, code) in calls.guessed.items():
+        if away is not _valkey_frozen:
+            wrong = [walk.confirm(flow, session_key, a_wrong(code)).json()["attempts_left"] for _ in range(2)]
+            assert wrong == [2, 1], f"a guess at {flow} was charged while {server} was away"
+        assert walk.confirm(flow, session_key, code).status_code == 200, flow
+    successes = {"/register/confirm": 201, "/register/login": 201, "/login/confirm": 200, "/recover/confirm": 200}
+    successes["/recover/password"] = 204
+    for path, body in calls.posts.items():
+        answer = walk.post(path, **body)
+        assert answer.status_code == successes.get(path, 202), (path, answer.text)
+    assert "unforeseen" not in place.service.log()
+
+
+def _everything_is_refused_in_time(walk: Walker, calls: Calls, server: str) -> None:
+    bearer = {"Authorization": f"Bearer {calls.token}"}
+    with ThreadPoolExecutor(24) as callers:
+        refused = {path: callers.submit(walk.post, path, **body) for path, body in calls.posts.items()}
+        for flow, (session_key, code) in calls.guessed.items():
+            # Without Valkey no guess is looked at; without PostgreSQL a right one must not be used up.
+            guess = code if server == "postgresql" else a_wrong(code)
+            refused[f"a guess at {flow}"] = callers.submit(walk.confirm, flow, session_key, guess)
+        answered = {path: callers.submit(walk.client.get, path) for path in NEED_NOTHING}
+        account = callers.submit(walk.client.get, "/me", headers=bearer).result()
+    for name, call in refused.items():
+        _is_an_honest_503(name, call.result())
+    # design.md, section 3: it goes on without one of the two where a cache has the answer.
+    if account.status_code != 200:
+        _is_an_honest_503("/me", account)
+    for path, call in answered.items():
+        assert (path, call.result().status_code) == (path, 200)
+        assert call.result().elapsed.total_seconds() < ANSWERED_WITHIN, path
+
+
+def _is_an_honest_503(name: str, answer: httpx.Response) -> None:
+    assert answer.status_code == 503, (name, answer.status_code, answer.text)
+    assert answer.headers["Content-Type"] == "application/problem+json", name
+    assert answer.json()["code"] == "unavailable", name
+    assert int(answer.headers["Retry-After"]) > 0, name
+    assert answer.elapsed.total_seconds() < ANSWERED_WITHIN, (name, answer.elapsed)
