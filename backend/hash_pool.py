@@ -44,7 +44,7 @@ class HashPool:
         """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
         wait = self.expected_wait
         if wait > self._max_wait:
-            raise Unavailable("Too many passwords are being checked.", retry_after=max(1, ceil(wait - self._max_wait)))
+            raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Run the function on a thread.
