@@ -65,9 +65,11 @@ class RedisSettings(_Group):
     """Valkey or Redis."""
 
     url: SecretStr = Field(description="Valkey or Redis, as `redis://host:6379/0` (or `rediss://`, `unix://`).")
-    timeout: float = Field(0.3, gt=0, le=2, description="Longest wait for one answer (security.md, section 4).")
-    connect_timeout: float = Field(0.2, gt=0, le=2, description="Longest wait for a connection.")
-    pool_size: int = Field(50, ge=1, le=1000, description="Connections kept open by each process.")
+    # Together they stay below the two seconds within which a caller is told that Valkey is away. Much shorter ones
+    # would take a process that is busy with a burst of its own for a server that is gone.
+    timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for one answer, and for a free connection.")
+    connect_timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for a new connection.")
+    pool_size: int = Field(16, ge=1, le=1000, description="Connections kept open by each process.")
 
     @field_validator("url")
     @classmethod

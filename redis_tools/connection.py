@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -58,7 +59,7 @@ def unavailable_when_away() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
-    """Open the pool; connections are made when they are first needed.
+    """Open the pool and fill it, so that the first burst does not have to; a Valkey that is late stops no start.
 
     Nothing is retried: a guess whose answer was lost may have been counted, and must not be counted twice.
     """
@@ -73,6 +74,8 @@ async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
     )
     redis = Redis.from_pool(pool)
     try:
+        # A server that cannot be reached now is asked again by the first request, which says so.
+        await asyncio.gather(*(redis.echo("alive") for _ in range(settings.pool_size)), return_exceptions=True)
         yield redis
     finally:
         await redis.aclose()
