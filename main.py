@@ -16,8 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
-from api.deps import State, build_state
+from api.deps import Resources, State, build_state
 from api.request_id import RequestId, name_log_records
+from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
 from backend.signing_keys import load_key_ring
@@ -75,11 +76,12 @@ def create_app(settings: Settings) -> FastAPI:
             pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000)
             stack.callback(pool.close)
             ring = await _key_ring(database, settings)
-            state = build_state(settings, database, redis, ring, pool)
+            bell = Bell(heard=settings.mail.worker)
+            state = build_state(settings, Resources(database, redis, ring, pool, bell))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             background = [tasks.create_task(state["services"].backlog.watch())]
             if settings.mail.worker:
-                worker = await stack.enter_async_context(open_mail_worker(settings, database, redis))
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, redis, bell))
                 background.append(tasks.create_task(worker.run()))
             yield state
             for task in background:

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from backend.account import AccountService
 from backend.backlog import BacklogGauge
-from backend.flow import CODE_MAIL, FlowEngine, FlowRules
+from backend.bell import Bell
+from backend.flow import CODE_MAIL, FlowEngine, FlowRules, PostRoom
 from backend.hash_pool import HashPool
 from backend.health import HealthService
 from backend.keys import Keys
@@ -49,8 +50,20 @@ class State(TypedDict):
     token_verifier: TokenVerifier
 
 
-def build_state(settings: Settings, database: Database, redis: Redis, ring: KeyRing, pool: HashPool) -> State:
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the lifespan has opened."""
+
+    database: Database
+    redis: Redis
+    ring: KeyRing
+    pool: HashPool
+    bell: Bell
+
+
+def build_state(settings: Settings, resources: Resources) -> State:
     """Build every service once; they hold connections and no request's data."""
+    database, redis, ring = resources.database, resources.redis, resources.ring
     rules = settings.code
     backlog = BacklogGauge(
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
@@ -59,10 +72,10 @@ def build_state(settings: Settings, database: Database, redis: Redis, ring: KeyR
         FlowStore(redis),
         database,
         Keys([key.get_secret_value() for key in settings.secret_keys]),
-        backlog,
+        PostRoom(backlog, resources.bell),
         FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
     )
-    passwords = Passwords(pool, settings.hash.iterations)
+    passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
     services = Services(
         register=RegisterService(flows, passwords, settings.mail.service),

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from backend.backlog import BacklogGauge
+from backend.bell import Bell
 from backend.keys import Keys
 from database.engine import Database, Db
 from models.answers import FlowOpened, NextStep
@@ -62,6 +63,14 @@ SPECS = {spec.name: spec for spec in (REGISTER, LOGIN, RECOVER)}
 
 CODE_MAIL = "code"
 """The kind of outbox job that mints and mails a code."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostRoom:
+    """What a flow knows of the mail: whether too much of it waits, and how to say that there is more."""
+
+    backlog: BacklogGauge
+    bell: Bell
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +137,12 @@ class Passage:
 class FlowEngine:
     """Begins flows, lets them pass their steps, and ends them."""
 
-    def __init__(
-        self, store: FlowStore, database: Database, keys: Keys, backlog: BacklogGauge, rules: FlowRules
-    ) -> None:
+    def __init__(self, store: FlowStore, database: Database, keys: Keys, post: PostRoom, rules: FlowRules) -> None:
         self._store = store
         self._database = database
         self._keys = keys
-        self._backlog = backlog
+        self._bell = post.bell
+        self._backlog = post.backlog
         self._rules = rules
 
     def refuse_when_mail_is_stuck(self) -> None:
@@ -191,8 +199,12 @@ class FlowEngine:
     async def _enqueue(self, flow_id: bytes, serial: int) -> None:
         async with self._database.statement() as db:
             await db.outbox.put(
-                CODE_MAIL, {"flow": flow_id.hex(), "serial": serial}, give_up_after=timedelta(seconds=self._rules.ttl)
+                CODE_MAIL,
+                {"flow": flow_id.hex(), "serial": serial},
+                give_up_after=timedelta(seconds=self._rules.ttl),
+                call=not self._bell.heard,
             )
+        self._bell.ring()
 
     @asynccontextmanager
     async def passing(

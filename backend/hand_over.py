@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,9 @@ from models.errors import Unavailable
 from models.locale import Locale
 from redis_tools.flow_store import FlowStore
 from template_message.render import MailTemplates
+
+_SOON = 1.0
+"""Seconds from minting to SMTP's 250 below which the code's ten minutes are not worth starting anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,10 @@ class HandOver:
         mac = self.keys.code_macs(flow_id, spec.name, code)[0]
         if not await self.store.mint(flow_id, Step.CODE, mac, serial=serial, ttl=self.code_ttl):
             return
+        minted = monotonic()
         await self._send(spec.mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
+        if monotonic() - minted < _SOON:
+            return
         # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without
         # the renewal it lives from its minting, a few seconds less.
         with suppress(Unavailable):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from backend.bell import Bell
 from backend.smtp import MailDelayed, MailRefused
 from database.engine import Database
 from database.outbox import Job
@@ -69,14 +70,16 @@ def _back_off(attempts: int) -> timedelta:
 class MailWorker:
     """Sends what the outbox holds, several mails at a time."""
 
-    def __init__(self, database: Database, listen_url: str, mailers: Mapping[str, Mailer], hands: int) -> None:
+    def __init__(
+        self, database: Database, listen_url: str, bell: Bell, mailers: Mapping[str, Mailer], hands: int
+    ) -> None:
         self._database = database
         self._listen_url = listen_url
+        self._wake = bell.rung
         self._mailers = mailers
         self._hands = hands
         self._held: dict[int, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
         self._more = False
 
     async def run(self) -> None:

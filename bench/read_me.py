@@ -8,8 +8,8 @@ import time
 
 import httpx
 
-_PACE = 0.02
-"""Seconds between two reads."""
+_PACE = 0.1
+"""Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
 
 
 def read(url: str, token: str, seconds: float) -> list[float]:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import click
 from redis.asyncio import Redis
 
+from backend.bell import Bell
 from backend.flow import CODE_MAIL
 from backend.hand_over import HandOver
 from backend.keys import Keys
@@ -25,7 +26,9 @@ from template_message.render import MailTemplates
 
 
 @asynccontextmanager
-async def open_mail_worker(settings: Settings, database: Database, redis: Redis) -> AsyncIterator[MailWorker]:
+async def open_mail_worker(
+    settings: Settings, database: Database, redis: Redis, bell: Bell
+) -> AsyncIterator[MailWorker]:
     """A worker with its SMTP connections; somebody has to `run` it."""
     servers = [server.get_secret_value() for server in settings.smtp.url]
     postman = Postman(servers, settings.mail.from_, connections=settings.smtp.connections)
@@ -41,7 +44,7 @@ async def open_mail_worker(settings: Settings, database: Database, redis: Redis)
     mailers = {CODE_MAIL: hand_over.code, PASSWORD_CHANGED_MAIL: hand_over.password_changed}
     url = settings.database.url.get_secret_value()
     try:
-        yield MailWorker(database, url, mailers, hands=settings.smtp.connections)
+        yield MailWorker(database, url, bell, mailers, hands=settings.smtp.connections)
     finally:
         await postman.close()
 
@@ -50,7 +53,7 @@ async def _work(settings: Settings) -> None:
     async with (
         open_database(settings.database) as database,
         open_redis(settings.redis) as redis,
-        open_mail_worker(settings, database, redis) as mail_worker,
+        open_mail_worker(settings, database, redis, Bell(heard=True)) as mail_worker,
     ):
         task = asyncio.create_task(mail_worker.run())
         for name in (signal.SIGINT, signal.SIGTERM):

@@ -42,12 +42,12 @@ def _interval(name: str) -> BindParameter[timedelta]:
 
 # A worker that lost its lease must not settle another's: the attempt tells two leases of one job apart.
 _LEASED = (outbox.c.id == bindparam("job"), outbox.c.attempts == bindparam("attempt"))
-_PUT = select(func.pg_notify(CHANNEL, "")).select_from(
+_PUT = (
     insert(outbox)
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
     .returning(outbox.c.id)
-    .cte("job")
 )
+_PUT_AND_CALL = select(func.pg_notify(CHANNEL, "")).select_from(_PUT.cte("job"))
 _DUE = (
     select(outbox.c.id)
     .where(outbox.c.failed_at.is_(None), outbox.c.due_at <= func.now())
@@ -83,9 +83,11 @@ class OutboxRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def put(self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta) -> None:
-        """Enqueue a mail; it leaves if, and only if, this transaction commits. One statement, waking included."""
-        await self._connection.execute(_PUT, {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after})
+    async def put(self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, *, call: bool = True) -> None:
+        """Enqueue a mail; it leaves if, and only if, this transaction commits. ``call`` wakes the listening workers."""
+        await self._connection.execute(
+            _PUT_AND_CALL if call else _PUT, {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after}
+        )
 
     async def lease(self, most: int, lease: timedelta) -> list[Job]:
         """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.

@@ -13,8 +13,8 @@ from typing import Final
 from template_message.render import Rendered
 
 # In seven bits every server takes the message as it is, and no relay has a reason to re-encode the line of the code.
-SEVEN_BIT: Final = Charset("utf-8")
-SEVEN_BIT.body_encoding = QP
+READABLE: Final = Charset("utf-8")
+READABLE.body_encoding = QP
 CRLF: Final = compat32.clone(linesep="\r\n")
 # One dot-atom, one @, one domain (RFC 5321): no room for a second recipient, a comment or an SMTP command.
 PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,255}")
@@ -55,17 +55,13 @@ def write_letter(sender: Sender, to: str, mail: Rendered) -> bytes:
     letter["From"] = formataddr((sender.name, sender.address))
     letter["To"] = to
     subject = " ".join(mail.subject.splitlines())
-    # The stubs know headers as texts only; as a text it would be folded twice.
-    letter["Subject"] = Header(subject, None if subject.isascii() else "utf-8")  # type: ignore[assignment]
+    # The stubs know headers as texts only; as a text, an encoded one would be folded twice.
+    letter["Subject"] = subject if subject.isascii() else Header(subject, "utf-8")  # type: ignore[assignment]
     letter["Date"] = format_datetime(localtime())
     letter["Message-ID"] = make_msgid(domain=sender.domain)
     # RFC 3834: holiday notices and other machines do not answer a machine.
     letter["Auto-Submitted"] = "auto-generated"
-    letter.attach(_body(mail.text, "plain"))
-    letter.attach(_body(mail.html, "html"))
+    # The stubs know charsets by name only; by name it is base64: fine for a program, not for whoever opens the file.
+    letter.attach(MIMEText(mail.text, "plain", READABLE, policy=CRLF))  # type: ignore[arg-type]
+    letter.attach(MIMEText(mail.html, "html", "utf-8", policy=CRLF))
     return letter.as_bytes()
-
-
-def _body(text: str, subtype: str) -> MIMEText:
-    # The stubs know charsets by name only; by name it would be base64, which nobody can read in a saved mail.
-    return MIMEText(text, subtype, SEVEN_BIT, policy=CRLF)  # type: ignore[arg-type]
