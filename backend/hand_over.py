@@ -11,14 +11,14 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from backend.flow import LOGIN, REGISTER, SPECS, FlowSpec, Step
+from backend.flow import LOGIN, RECOVER, REGISTER, SPECS, Step
 from backend.keys import Keys
 from backend.postman import Postman
 from database.engine import Database
 from database.users import User
 from models.errors import Unavailable
 from models.locale import Locale
-from redis_tools.flow_store import FlowStore
+from redis_tools.flow_store import FlowStore, Waiting
 from template_message.render import MailTemplates
 
 _SOON = 1.0
@@ -55,33 +55,29 @@ class HandOver:
         waiting = await self.store.waiting(flow_id, Step.CODE)
         if waiting is None or waiting.serial != payload["serial"]:
             return
-        spec = SPECS[waiting.purpose]
-        user = await self._account(spec, waiting.data)
-        if spec is REGISTER:
-            if user is not None:
-                await self._send("account_exists", Addressee(user.email, user.locale), login=user.login)
-                return
-            addressee = Addressee(waiting.data["email"], Locale(waiting.data["locale"]))
-        elif user is not None:
-            addressee = Addressee(user.email, user.locale)
-        else:
+        spec, data = SPECS[waiting.purpose], waiting.data
+        user = None if spec is LOGIN else await self._owner(data["email"])
+        if spec is REGISTER and user is not None:
+            await self._send("account_exists", Addressee(user.email, user.locale), login=user.login)
+        elif spec is RECOVER and user is None:
             return
-        await self._mail_code(flow_id, spec, waiting.serial, addressee)
+        else:
+            # A log-in and a registration bring address and language along, a recovery finds them in the account.
+            addressee = Addressee(data["email"], user.locale if user else Locale(data["locale"]))
+            await self._mail_code(flow_id, waiting, addressee)
 
-    async def _account(self, spec: FlowSpec, data: Mapping[str, Any]) -> User | None:
+    async def _owner(self, email: str) -> User | None:
         async with self.database.statement() as db:
-            if spec is LOGIN:
-                return await db.users.by_id(UUID(data["user_id"]))
-            return await db.users.by_email(data["email"])
+            return await db.users.by_email(email)
 
-    async def _mail_code(self, flow_id: bytes, spec: FlowSpec, serial: int, addressee: Addressee) -> None:
+    async def _mail_code(self, flow_id: bytes, waiting: Waiting, addressee: Addressee) -> None:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
         code = f"{secrets.randbelow(10**self.code_digits):0{self.code_digits}d}"
-        mac = self.keys.code_macs(flow_id, spec.name, code)[0]
-        if not await self.store.mint(flow_id, Step.CODE, mac, serial=serial, ttl=self.code_ttl):
+        mac = self.keys.code_macs(flow_id, waiting.purpose, code)[0]
+        if not await self.store.mint(flow_id, Step.CODE, mac, serial=waiting.serial, ttl=self.code_ttl):
             return
         minted = monotonic()
-        await self._send(spec.mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
+        await self._send(SPECS[waiting.purpose].mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
         if monotonic() - minted < _SOON:
             return
         # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without

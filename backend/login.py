@@ -40,7 +40,9 @@ class LoginService:
             raise BadCredentials
         if self.passwords.is_outdated(user.password_hash):
             await self._upgrade(user, password)
-        return await self.flows.begin(LOGIN, {"user_id": str(user.id), "version": user.version})
+        # Address and language go along, so that the mail worker need not read the user again.
+        pending = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
+        return await self.flows.begin(LOGIN, pending)
 
     async def _upgrade(self, user: User, password: str) -> None:
         """Store the password at today's cost; now is the only time that it is known."""

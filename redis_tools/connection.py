@@ -24,6 +24,7 @@ from redis.exceptions import (
 from redis.exceptions import (
     TimeoutError as RedisTimeout,
 )
+from redis.maint_notifications import MaintNotificationsConfig
 
 from config import RedisSettings
 from models.errors import Unavailable
@@ -71,6 +72,9 @@ async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
         socket_connect_timeout=settings.connect_timeout,
         retry=Retry(NoBackoff(), 0),
         client_name="auth",
+        # A managed service's notices, which Valkey does not send; while the client listens for them it takes a
+        # connection that the server has closed for one with news, and the first request after a restart fails.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     redis = Redis.from_pool(pool)
     try:
