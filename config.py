@@ -18,7 +18,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
@@ -65,8 +73,8 @@ class RedisSettings(_Group):
     """Valkey or Redis."""
 
     url: SecretStr = Field(description="Valkey or Redis, as `redis://host:6379/0` (or `rediss://`, `unix://`).")
-    # Together they stay below the two seconds within which a caller is told that Valkey is away. Much shorter ones
-    # would take a process that is busy with a burst of its own for a server that is gone.
+    # Short enough to tell a caller within two seconds that Valkey is away; much shorter ones would take a process
+    # that is busy with a burst of its own for a server that is gone.
     timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for one answer, and for a free connection.")
     connect_timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for a new connection.")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections kept open by each process.")
@@ -142,6 +150,23 @@ class TokenSettings(_Group):
     leeway: int = Field(30, ge=0, le=120, description="Clock difference tolerated in `exp`, `nbf` and `iat`.")
 
 
+class _GroupsByField:
+    """Reads a group by the names of its fields alone: a bare ``MAIL`` in the environment is the login shell's."""
+
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - the library's signature
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
+            value = None
+        return super().prepare_field_value(field_name, field, value, value_is_complex)  # type: ignore[misc] # a mix-in
+
+
+class _Environment(_GroupsByField, EnvSettingsSource):
+    pass
+
+
+class _DotEnv(_GroupsByField, DotEnvSettingsSource):
+    pass
+
+
 class Settings(BaseSettings):
     """Every setting of the service. Secrets have no default: a missing one stops the start."""
 
@@ -184,6 +209,18 @@ class Settings(BaseSettings):
     flow: FlowSettings = FlowSettings()
     hash: HashSettings = HashSettings()
     token: TokenSettings = TokenSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then ``.env``."""
+        return init_settings, _Environment(settings_cls), _DotEnv(settings_cls), file_secret_settings
 
     _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(_split)
 

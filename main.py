@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from cryptography.fernet import InvalidToken
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -33,6 +35,9 @@ from redis_tools.connection import open_redis
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 8.0
+"""Seconds that a start waits for PostgreSQL."""
+
 _SUMMARY = """\
 Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
 
@@ -51,16 +56,25 @@ _TAGS = [
 
 
 async def _key_ring(database: Database, settings: Settings) -> KeyRing:
-    """Wait for PostgreSQL if need be: without a key there is nothing to serve."""
+    """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
+
+    Not for long: the server hears no signal before it has started, and whoever started us can start us again.
+    """
     vault = Keys([key.get_secret_value() for key in settings.secret_keys]).vault("signing keys")
+    deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return await load_key_ring(database, vault)
+        except InvalidToken:
+            log.critical("SECRET_KEYS: none of them opens the signing keys that are stored in PostgreSQL")
+            raise
         except SchemaMissing as error:
             log.critical("%s", error)
             raise
         except Unavailable:
             log.warning("waiting for PostgreSQL")
+            if time.monotonic() > deadline:
+                raise
             await asyncio.sleep(1)
 
 
@@ -106,7 +120,11 @@ def create_app(settings: Settings) -> FastAPI:
         docs.install(app)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After", "X-Request-Id"],
         )
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestId)
@@ -115,7 +133,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 def __getattr__(name: str) -> FastAPI:
     if name == "app":
-        return create_app(load_settings())
+        created = create_app(load_settings())
+        globals()["app"] = created  # one app a process, however often it is asked for
+        return created
     raise AttributeError(name)
 
 

@@ -27,7 +27,7 @@ def _migrate(connection: Connection) -> None:
 
 async def _main() -> None:
     url = make_url(load_settings().database.url.get_secret_value()).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url, connect_args={"timeout": 5})
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": 5})
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)
     await engine.dispose()

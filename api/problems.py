@@ -50,6 +50,8 @@ def _body(status: int, code: str, title: str, detail: str | None, **members: Any
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
+    if isinstance(error, Unavailable) and error.__cause__ is not None:
+        log.warning("unavailable: %s", type(error.__cause__).__name__)
     return answer(error)
 
 
@@ -98,8 +100,9 @@ async def _http(_: Request, error: Exception) -> Response:
     )
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
-    log.error("unforeseen error at %s %s", request.method, request.scope["path"], exc_info=error)
+def unforeseen(method: str, path: str, error: Exception) -> Response:
+    """The answer to a mistake of ours; what it was stands in the log alone."""
+    log.error("unforeseen error at %s %s", method, path, exc_info=error)
     return _problem(500, "internal_error", "Something went wrong on our side.", None)
 
 
@@ -109,7 +112,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TokenError, _denied)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
 
     plain = app.openapi
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from contextvars import ContextVar
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.problems import unforeseen
+
 _current: ContextVar[str | None] = ContextVar("request_id", default=None)
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 _DEFAULTS = {
     # security.md, section 4: an API's answers are stored, framed, sniffed and leaked nowhere.
@@ -35,7 +35,7 @@ def name_log_records() -> None:
 
 
 class RequestId:
-    """ASGI middleware: takes a fitting ``X-Request-Id`` over, else makes one."""
+    """ASGI middleware. The name is ours: a caller's own would let strangers write into the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,11 +45,13 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid4().hex
+        request_id = uuid4().hex
         _current.set(request_id)
+        started = False
 
         async def send_named(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
@@ -57,4 +59,10 @@ class RequestId:
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        try:
+            await self._app(scope, receive, send_named)
+        except Exception as error:
+            # Answered here and not further out, so that a 500 has its headers, too.
+            if started:
+                raise
+            await unforeseen(scope["method"], scope["path"], error)(scope, receive, send_named)

@@ -40,6 +40,10 @@ class BacklogGauge:
                 # Starts need PostgreSQL themselves and say so; what was last seen stays.
                 await asyncio.sleep(_LOOK_EVERY)
                 continue
+            except Exception:
+                log.exception("the mail backlog could not be looked at")
+                await asyncio.sleep(_LOOK_EVERY)
+                continue
             is_long = backlog.jobs > self._most or backlog.oldest > self._oldest
             if is_long != self._long:
                 log.warning("mail backlog %s", "too long, starts are refused" if is_long else "short again")

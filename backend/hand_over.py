@@ -18,7 +18,7 @@ from database.engine import Database
 from database.users import User
 from models.errors import Unavailable
 from models.locale import Locale
-from redis_tools.flow_store import FlowStore, Waiting
+from redis_tools.flow_store import FlowStore
 from template_message.render import MailTemplates
 
 _SOON = 1.0
@@ -53,7 +53,7 @@ class HandOver:
         """
         flow_id = bytes.fromhex(payload["flow"])
         waiting = await self.store.waiting(flow_id, Step.CODE)
-        if waiting is None or waiting.serial != payload["serial"]:
+        if waiting is None or waiting.minted > payload["serial"]:
             return
         spec, data = SPECS[waiting.purpose], waiting.data
         user = None if spec is LOGIN else await self._owner(data["email"])
@@ -64,20 +64,20 @@ class HandOver:
         else:
             # A log-in and a registration bring address and language along, a recovery finds them in the account.
             addressee = Addressee(data["email"], user.locale if user else Locale(data["locale"]))
-            await self._mail_code(flow_id, waiting, addressee)
+            await self._mail_code(flow_id, payload["serial"], waiting.purpose, addressee)
 
     async def _owner(self, email: str) -> User | None:
         async with self.database.statement() as db:
             return await db.users.by_email(email)
 
-    async def _mail_code(self, flow_id: bytes, waiting: Waiting, addressee: Addressee) -> None:
+    async def _mail_code(self, flow_id: bytes, serial: int, purpose: str, addressee: Addressee) -> None:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
         code = f"{secrets.randbelow(10**self.code_digits):0{self.code_digits}d}"
-        mac = self.keys.code_macs(flow_id, waiting.purpose, code)[0]
-        if not await self.store.mint(flow_id, Step.CODE, mac, serial=waiting.serial, ttl=self.code_ttl):
+        mac = self.keys.code_macs(flow_id, purpose, code)[0]
+        if not await self.store.mint(flow_id, Step.CODE, mac, serial=serial, ttl=self.code_ttl):
             return
         minted = monotonic()
-        await self._send(SPECS[waiting.purpose].mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
+        await self._send(SPECS[purpose].mail, addressee, code=code, minutes=max(1, self.code_ttl // 60))
         if monotonic() - minted < _SOON:
             return
         # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from backend.tokens import TokenService
 from database.engine import Database
 from database.users import User
 from models.answers import FlowOpened, Tokens
-from models.errors import AccountBlocked, BadCredentials, FlowGone
+from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class LoginService:
 
     async def _upgrade(self, user: User, password: str) -> None:
         """Store the password at today's cost; now is the only time that it is known."""
-        upgraded = await self.passwords.hash(password)
-        async with self.database.statement() as db:
-            await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
+        # What cannot be done now is done at the next log-in; a right password is not refused for it.
+        with suppress(Unavailable):
+            upgraded = await self.passwords.hash(password)
+            async with self.database.statement() as db:
+                await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
     async def confirm(self, session_key: str, code: str) -> Tokens:
         """Trade the mailed code for tokens.

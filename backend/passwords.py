@@ -78,6 +78,15 @@ def matches(password: str, encoded: str) -> bool:
     return hmac.compare_digest(_digest(password, salt, int(iterations)), base64.b64decode(digest))
 
 
+def matches_at_cost(password: str, encoded: str, iterations: int) -> bool:
+    """`matches`, at today's cost also where the hash was made at a lower one: its time must not tell an old account."""
+    right = matches(password, encoded)
+    missing = iterations - int(encoded.split("$")[1])
+    if missing > 0:
+        _digest(password, encoded.split("$")[2], missing)
+    return right
+
+
 class Passwords:
     """Hashes and verifies in the pool."""
 
@@ -111,7 +120,8 @@ class Passwords:
         Raises:
             Unavailable: too many wait already.
         """
-        return await self._pool.run(matches, password, encoded or self._nobody) and encoded is not None
+        right = await self._pool.run(matches_at_cost, password, encoded or self._nobody, self._iterations)
+        return right and encoded is not None
 
     def is_outdated(self, encoded: str) -> bool:
         """Whether the hash was made at a lower cost than today's."""

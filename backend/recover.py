@@ -65,7 +65,8 @@ class RecoverService:
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
             password_hash = await self.passwords.hash(password)
             async with passage.effect() as db:
-                await db.users.set_password(user.id, password_hash)
+                if not await db.users.set_password(user.id, password_hash):
+                    raise FlowGone
                 notice = {"user_id": str(user.id), "at": datetime.now(UTC).isoformat()}
                 await db.outbox.put(PASSWORD_CHANGED_MAIL, notice, give_up_after=NOTICE_LIFE)
 

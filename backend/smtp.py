@@ -42,6 +42,10 @@ class MailDelayed(Exception):
     """The mail could not be handed over now, or nobody knows whether it was: try again later."""
 
 
+class RecipientDelayed(MailDelayed):
+    """The server works and would not take this recipient now (greylisting): it says nothing about other mail."""
+
+
 class ServerUnreached(Exception):
     """The server was lost before it can have had the message: another connection, or another server, may take it."""
 
@@ -93,6 +97,8 @@ class SmtpSession(SMTP):
         about_this_mail = isinstance(error, SMTPRecipientRefused | SMTPDataError) and code not in ACCOUNT_TROUBLE
         if about_this_mail and code in FINAL:
             return MailRefused(text)
+        if isinstance(error, SMTPRecipientRefused) and code not in ACCOUNT_TROUBLE:
+            return RecipientDelayed(text)
         return MailDelayed(text)
 
     def close(self) -> None:

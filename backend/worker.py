@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from backend.bell import Bell
-from backend.smtp import MailDelayed, MailRefused
+from backend.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
-from database.outbox import Job
+from database.outbox import RECIPIENT_PUT_OFF, Job
 from database.outbox_listener import listen
 from models.errors import Unavailable
 
@@ -108,7 +108,8 @@ class MailWorker:
             except Exception:
                 log.exception("the mail worker stumbled")
                 await asyncio.sleep(_POLL_EVERY)
-            await asyncio.sleep(pause)
+            else:
+                await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
         async with listen(self._listen_url, self._wake) as lost:
@@ -120,14 +121,15 @@ class MailWorker:
         self._wake.clear()
         free = self._hands - len(self._held)
         jobs: list[Job] = []
-        if free:
+        if free > 0:
             async with self._database.statement() as db:
                 jobs = await db.outbox.lease(free, _LEASE)
         self._more = len(jobs) == free
         for job in jobs:
-            # A lease that ran out may come back to ourselves while the mail is still in hand.
-            if job.id not in self._held:
-                self._held[job.id] = job
+            in_hand = job.id in self._held
+            self._held[job.id] = job
+            # A lease that ran out may come back to ourselves while the mail is still in hand: it goes on, renewed.
+            if not in_hand:
                 task = asyncio.create_task(self._handle(job))
                 self._tasks.add(task)
                 task.add_done_callback(self._forget)
@@ -161,7 +163,8 @@ class MailWorker:
             await self._mailers[job.kind](job.payload)
         except MailDelayed as error:
             log.warning("mail %d delayed: %s", job.id, error)
-            return Later(_back_off(job.attempts), str(error))
+            blame = RECIPIENT_PUT_OFF if isinstance(error, RecipientDelayed) else ""
+            return Later(_back_off(job.attempts), f"{blame}{error}")
         except MailRefused as error:
             log.warning("mail %d refused: %s", job.id, error)
             return Dead(str(error))
@@ -178,13 +181,14 @@ class MailWorker:
         for _ in range(_SETTLE_TRIES):
             try:
                 async with self._database.statement() as db:
+                    held = self._held[job.id]
                     match outcome:
                         case Done():
-                            await db.outbox.done(job)
+                            await db.outbox.done(held)
                         case Later(delay, reason):
-                            await db.outbox.later(job, delay, reason)
+                            await db.outbox.later(held, delay, reason)
                         case Dead(reason):
-                            await db.outbox.dead(job, reason)
+                            await db.outbox.dead(held, reason)
             except Unavailable:
                 await asyncio.sleep(0.5)
             else:

@@ -11,8 +11,9 @@ from alembic.config import Config
 
 @click.command()
 @click.argument("revision", default="head")
-def migrate(revision: str) -> None:
-    """Bring the database to REVISION: the newest when none is named, an older one to go back (`base` empties it)."""
+@click.option("--down", is_flag=True, help="Go back to an older REVISION; `base` drops every table.")
+def migrate(revision: str, *, down: bool) -> None:
+    """Bring the database up to REVISION, the newest when none is named."""
     config = Config(Path(__file__).parent.parent / "alembic.ini")
-    (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+    (command.downgrade if down else command.upgrade)(config, revision)
     click.echo(f"The database is at {revision}.")

@@ -29,6 +29,9 @@ _WHOLE_STOP = 9.5
 
 _BACKLOG = 2048
 
+_TRIAL = 15.0
+"""Seconds within which workers that all end were never well."""
+
 
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket of this process's own: with one shared by all, a burst lands on a single worker."""
@@ -98,6 +101,8 @@ class _Supervisor:
         self._host, self._port = host, port
         self._spawn = multiprocessing.get_context("spawn")
         self._stopping = False
+        self._deaths = 0
+        self._began = time.monotonic()
         self._workers = [self._start() for _ in range(workers)]
 
     def _start(self) -> SpawnProcess:
@@ -116,8 +121,16 @@ class _Supervisor:
             for place, process in enumerate(self._workers):
                 if not process.is_alive() and not self._stopping:
                     log.error("worker %s ended with %s, starting another", process.pid, process.exitcode)
+                    self._deaths += 1
+                    if time.monotonic() - self._began < _TRIAL and self._deaths >= len(self._workers):
+                        # None of them came up: starting them again would only say the same again.
+                        self._end()
+                        sys.exit(1)
                     time.sleep(0.5)
                     self._workers[place] = self._start()
+        self._end()
+
+    def _end(self) -> None:
         for process in self._workers:
             process.terminate()
         deadline = time.monotonic() + _WHOLE_STOP

@@ -112,6 +112,7 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=1,
+        hide_parameters=True,  # an error's text goes to the log, and a password hash must not go with it
         connect_args={
             "connection_class": _Connection,
             "timeout": 1,

@@ -12,9 +12,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from models.errors import Unavailable
 
-# PostgreSQL error codes, appendix A: classes 08 (connection), 25 (read-only after a failover), 40 (rolled back, try
-# again), 53 (disk, memory or connections exhausted), 55 (a lock not granted), 57 (shutdown, cancelled), 58 (system).
-_PASSING = ("08", "25", "40", "53", "55", "57", "58")
+# PostgreSQL error codes, appendix A: classes 08 (connection), 25 (read-only after a failover), 28 (password just
+# rotated), 3D (database being restored), 40 (rolled back, try again), 53 (disk, memory or connections exhausted), 55
+# (a lock not granted), 57 (shutdown, cancelled), 58 (system).
+_PASSING = ("08", "25", "28", "3D", "40", "53", "55", "57", "58")
 
 
 _UNDEFINED_TABLE = "42P01"

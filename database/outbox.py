@@ -17,6 +17,10 @@ CHANNEL = "outbox"
 """The NOTIFY channel that wakes the workers."""
 
 
+RECIPIENT_PUT_OFF = "recipient: "
+"""How the last error of a job begins whose recipient alone is to blame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A mail to be sent, leased to one worker; ``attempts`` counts this one and tells two leases apart."""
@@ -54,10 +58,12 @@ _DUE = (
     .order_by(outbox.c.due_at)
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
+    # As a CTE it runs once; as a subquery PostgreSQL may run it for every row, and lease more than was asked for.
+    .cte("due")
 )
 _LEASE = (
     update(outbox)
-    .where(outbox.c.id.in_(_DUE.scalar_subquery()))
+    .where(outbox.c.id.in_(select(_DUE.c.id)))
     .values(due_at=func.now() + _interval("lease"), attempts=outbox.c.attempts + 1)
     .returning(
         outbox.c.id,
@@ -68,11 +74,15 @@ _LEASE = (
     )
 )
 _RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("lease"))
-_DONE = delete(outbox).where(*_LEASED)
+# SMTP's 250 is final, whoever holds the lease by now.
+_DONE = delete(outbox).where(outbox.c.id == bindparam("job"))
 _LATER = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
 _DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
 _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
-    outbox.c.failed_at.is_(None), outbox.c.kind == bindparam("kind")
+    outbox.c.failed_at.is_(None),
+    outbox.c.kind == bindparam("kind"),
+    # Anybody can name an address whose server puts everything off; were such mail counted, he could stop all starts.
+    func.coalesce(outbox.c.last_error, "").notlike(f"{RECIPIENT_PUT_OFF}%"),
 )
 _FORGET_OLD = delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
 
@@ -103,7 +113,7 @@ class OutboxRepo:
 
     async def done(self, job: Job) -> None:
         """The mail is with SMTP, or is not needed any more."""
-        await self._connection.execute(_DONE, _lease_of(job))
+        await self._connection.execute(_DONE, {"job": job.id})
 
     async def later(self, job: Job, delay: timedelta, reason: str) -> None:
         """Try again after a while."""

@@ -80,6 +80,7 @@ _SET_PASSWORD = (
     update(users)
     .where(users.c.id == bindparam("user"))
     .values(password_hash=bindparam("new"), version=users.c.version + 1)
+    .returning(users.c.id)
 )
 _UPGRADE_HASH = (
     update(users)
@@ -141,9 +142,10 @@ class UserRepo:
             return "added"
         return "email_taken" if await self.by_email(new.email) else "login_taken"
 
-    async def set_password(self, user_id: UUID, password_hash: str) -> None:
-        """A new password: whatever was opened with the old one is told apart by the version."""
-        await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
+    async def set_password(self, user_id: UUID, password_hash: str) -> bool:
+        """A new password: whatever was opened with the old one is told apart by the version. False: no such account."""
+        changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
+        return changed.one_or_none() is not None
 
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""

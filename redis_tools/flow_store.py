@@ -6,7 +6,8 @@ Fields of ``flow:{id}``:
     state               open or closed; a closed record stays a while so that its guesses can be settled
     spent:<step>        guesses, or tries, that a step has used up
     mac, mac_until      what the mailed code must hash to, and until when (ms); absent before hand-over
-    serial              how many codes were asked for; a job for an older one is superseded
+    serial              how many codes were asked for after the first
+    minted              the serial of the last code minted; a job for an older one is superseded
     resend_at           when the next code may be asked for (ms)
     claim, claim_until  who is acting on a right answer, and until when (ms)
     data                what the flow is about, JSON
@@ -150,9 +151,9 @@ end
 _MINT = (
     _CLOCK
     + """
-local f = redis.call('HMGET', KEYS[1], 'state', 'serial', 'step')
-if f[1] ~= 'open' or f[2] ~= ARGV[1] or f[3] ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'mac', ARGV[3], 'mac_until', now + ARGV[4])
+local f = redis.call('HMGET', KEYS[1], 'state', 'minted', 'step')
+if f[1] ~= 'open' or f[3] ~= ARGV[2] or tonumber(f[2] or -1) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'mac', ARGV[3], 'mac_until', now + ARGV[4], 'minted', ARGV[1])
 return 1
 """
 )
@@ -201,7 +202,8 @@ class Waiting:
     """A living flow that waits for its code, as the mail worker sees it: without the session key's secret."""
 
     purpose: str
-    serial: int
+    minted: int
+    """The serial of the last code minted, -1 before the first."""
     data: Mapping[str, Any]
 
 
@@ -294,10 +296,10 @@ class FlowStore:
             record = cast("dict[bytes, bytes]", await self._redis.hgetall(_key(flow_id)))
         if record.get(b"state") != b"open" or record[b"step"] != step.encode():
             return None
-        return Waiting(record[b"purpose"].decode(), int(record[b"serial"]), json.loads(record[b"data"]))
+        return Waiting(record[b"purpose"].decode(), int(record.get(b"minted", -1)), json.loads(record[b"data"]))
 
     async def mint(self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int) -> bool:
-        """Make a code valid, and any older one dead; False when the flow is gone or a newer code is on its way."""
+        """Make a code valid, and any older one dead; False when the flow is gone or a newer code has been mailed."""
         return bool(await self._run("mint", flow_id, serial, step, mac, ttl * 1000))
 
     async def renew(self, flow_id: bytes, mac: str, ttl: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from tests.support.service import ROOT, Service
 
 
 @pytest.fixture
-def unstarted(stack: Stack, tmp_path: Path) -> Service:
-    return Service(stack, "migrated", 255, tmp_path)
+def unstarted(stack: Stack, tmp_path: Path) -> Iterator[Service]:
+    stack.postgres.create_database("unstarted", template="migrated")
+    yield Service(stack, "unstarted", 255, tmp_path)
+    stack.postgres.drop_database("unstarted")
 
 
 def _try_to_serve(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
@@ -58,6 +61,28 @@ def test_a_database_without_tables_is_told_with_what_to_do(unstarted: Service, s
     done = _try_to_serve(unstarted)
     assert done.returncode != 0
     assert "python main.py migrate" in done.stderr
+
+
+def test_variables_that_happen_to_be_called_like_a_group_of_settings_are_not_ours(unstarted: Service) -> None:
+    # Login shells set MAIL, and CI systems set TOKEN.
+    unstarted.environment |= {"MAIL": "/var/mail/alice", "TOKEN": "x", "CODE": "1", "REDIS": "y", "HASH": "sha1"}
+    unstarted.start()
+    assert unstarted.stop() == 0
+
+
+def test_workers_that_cannot_come_up_are_not_started_for_ever(unstarted: Service, stack: Stack) -> None:
+    stack.postgres.create_database("tableless_too")
+    unstarted.environment["DATABASE_URL"] = stack.postgres.url("tableless_too")
+    assert _try_to_serve(unstarted, "--workers", "2").returncode == 1
+
+
+def test_secret_keys_that_do_not_open_what_is_stored_are_told_by_name(unstarted: Service) -> None:
+    unstarted.start()
+    unstarted.stop()
+    unstarted.environment["SECRET_KEYS"] = "another-key-of-more-than-32-characters"
+    done = _try_to_serve(unstarted)
+    assert done.returncode != 0
+    assert "SECRET_KEYS" in done.stderr
 
 
 def test_a_worker_that_dies_is_replaced_and_a_stop_takes_all_with_it(unstarted: Service) -> None:

@@ -33,7 +33,7 @@ def test_the_migrations_make_the_schema_of_the_code_and_go_down_to_nothing_and_u
     for _ in range(2):
         _run(empty, "main.py", "migrate")
         assert "No new upgrade operations" in _run(empty, "-m", "alembic", "check")
-        _run(empty, "main.py", "migrate", "base")
+        _run(empty, "main.py", "migrate", "base", "--down")
 
 
 def test_two_processes_that_migrate_at_once_do_not_collide(empty: Service) -> None:

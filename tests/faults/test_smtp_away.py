@@ -15,7 +15,7 @@ from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.patience import eventually
-from tests.support.people import Walker
+from tests.support.people import Walker, somebody
 from tests.support.proxy import Proxy
 from tests.support.service import Service
 from tests.support.waiting_flows import Trio, a_trio, skip_the_back_off
@@ -213,6 +213,23 @@ def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it
         backstage.wait_until_all_mail_has_left()
         eventually(lambda: walk.post("/recover", email=trio.rea.email).status_code == 202, 3)
         walk.log_in(trio.lou)
+
+
+def test_a_recipient_whose_server_puts_mail_off_stops_nobody_elses_start(
+    fragile_serving: Serving, mailbox: Mailbox
+) -> None:
+    with fragile_serving(MAIL_BACKLOG="2") as service, service.client() as client, backstage_of(service) as backstage:
+        walk = Walker(client, mailbox)
+        mailbox.reply = lambda to: "450 4.2.0 come back later" if to.startswith("greylisted") else None
+        for person in (somebody("greylisted") for _ in range(5)):
+            opened = walk.post("/register", email=person.email, login=person.login, password=person.password)
+            assert opened.status_code == 202
+        eventually(
+            lambda: backstage.value("SELECT count(*) FROM outbox WHERE last_error LIKE 'recipient: %450%'") == 5, 5
+        )
+        time.sleep(2.5)  # longer than the service takes to look at its backlog
+        walk.register(somebody())
+        mailbox.reply = lambda _: None
 
 
 def _is_refused_alike(walk: Walker, trio: Trio) -> None:
