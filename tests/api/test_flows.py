@@ -18,3 +18,9 @@ def test_a_lost_password_is_replaced_and_the_old_one_refused(walk: Walker, alice
     refused = walk.post("/login", login=alice.login, password=alice.password)
     assert (refused.status_code, refused.json()["code"]) == (401, "bad_credentials")
     walk.log_in(renewed)
+
+
+def test_a_password_may_be_full_of_brackets(walk: Walker, bob: Person) -> None:
+    bracketed = bob.with_password("[{" * 30 + "}]" * 30)
+    walk.register(bracketed)
+    walk.log_in(bracketed)
