@@ -5,11 +5,14 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -28,6 +31,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from models.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, TOP, Budget, Rung, takeover_bound
+from models.rate import Rate
+
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
 
@@ -45,6 +51,27 @@ class ConfigurationError(Exception):
 def _split(value: object) -> object:
     """Turn a comma-separated text into a list; anything else goes to the validator as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _written(parse: Callable[[str], object]) -> BeforeValidator:
+    """Read what has a notation of its own, such as ``20/60``."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _rates(value: object) -> object:
+    """Read several rates, all of which hold."""
+    return tuple(Rate.parse(part) for part in value.split(",")) if isinstance(value, str) else value
+
+
+Rates = Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(_rates)]
+OneRate = Annotated[Rate, NoDecode, _written(Rate.parse)]
+Guesses = Annotated[Budget, NoDecode, _written(Budget.parse)]
+Caps = Annotated[tuple[int, int, int], NoDecode, BeforeValidator(_split)]
+Digits = Literal[4, 6, 8, 12]
 
 
 class _Group(BaseModel):
@@ -120,7 +147,9 @@ class MailSettings(_Group):
 class CodeSettings(_Group):
     """One-time codes."""
 
-    digits: int = Field(4, ge=4, le=12, description="Length of a code; 6 is the strict profile (NIST SP 800-63B).")
+    digits: Annotated[Digits, BeforeValidator(_whole)] = Field(
+        4, description="Least length of a code: 4, 6, 8 or 12; 6 is the strict profile (NIST SP 800-63B)."
+    )
     ttl: int = Field(600, ge=1, le=600, description="Life of a code from its hand-over to SMTP (ASVS 6.5.5).")
     resend_after: int = Field(60, ge=0, le=600, description="Least time between two codes of one flow.")
     resends: int = Field(5, ge=0, le=20, description="Codes that a flow may ask for after its first.")
@@ -130,6 +159,57 @@ class FlowSettings(_Group):
     """Registrations, log-ins and recoveries under way."""
 
     ttl: int = Field(1800, ge=1, le=7200, description="Life of a flow from its start.")
+
+
+class RecoverSettings(_Group):
+    """Recovery."""
+
+    code_digits: Annotated[Digits | None, BeforeValidator(_whole)] = Field(
+        None,
+        description="Least length of a code at /recover, CODE_DIGITS when unset; 6 from 1,000 recoveries a day on.",
+    )
+
+
+class LadderSettings(_Group):
+    """Wrong guesses that one account and purpose may cost: at once / a year."""
+
+    four: Guesses = Field(Budget(6, 2), alias="4", description="Guesses at 4 digits, from unknown devices.")
+    six: Guesses = Field(Budget(30, 52), alias="6", description="Guesses at 6 digits.")
+    eight: Guesses = Field(Budget(200, 1000), alias="8", description="Guesses at 8 digits; then a code has 12.")
+    device: Guesses = Field(Budget(9, 12), description="Guesses at 4 digits, for each known device.")
+
+
+class ThermostatSettings(_Group):
+    """Wrong guesses of a whole purpose a day, by unknown devices, after which its codes have 6, 8 and 12 digits."""
+
+    login: Caps = Field((100, 500, 5000), description="At /login, where the password comes first.")
+    recover: Caps = Field((20, 500, 5000), description="At /recover.")
+
+
+class LimitSettings(_Group):
+    """How often is too often: count / seconds, several of them separated by commas."""
+
+    registrations: Rates = Field(
+        (Rate(30, 3600), Rate(200, 86_400)), description="Registrations begun by one client address."
+    )
+    recoveries: Rates = Field(
+        (Rate(30, 3600), Rate(200, 86_400)), description="Recoveries begun by one client address."
+    )
+    logins: Rates = Field((Rate(20, 60),), description="Log-ins begun by one client address.")
+    steps: Rates = Field((Rate(60, 60),), description="Further steps of any flow, codes among them, by one address.")
+    wrong_passwords: Rates = Field((Rate(30, 900),), description="Wrong passwords from one client address.")
+    passwords: Rates = Field(
+        (Rate(10, 900),), description="Wrong passwords for one login or e-mail address, from unknown devices."
+    )
+    device_passwords: Rates = Field((Rate(10, 900),), description="The same from each known device.")
+    mails: OneRate = Field(Rate(5, 18_000), description="Mails to one address for one purpose: 5, then one an hour.")
+    device_mails: OneRate = Field(Rate(5, 3000), description="The same for each known device.")
+
+
+class DeviceSettings(_Group):
+    """Known devices."""
+
+    ttl: int = Field(7_776_000, ge=0, description="How long a device stays known after it has finished a flow.")
 
 
 class HashSettings(_Group):
@@ -148,6 +228,16 @@ class TokenSettings(_Group):
     ttl: int = Field(600, ge=10, le=3600, description="Life of an access token.")
     audience: str | None = Field(None, description="Audience of access tokens; the issuer when unset.")
     leeway: int = Field(30, ge=0, le=120, description="Clock difference tolerated in `exp`, `nbf` and `iat`.")
+
+
+def _rungs(ladder: LadderSettings, least: int, *, device: bool) -> tuple[Rung, ...]:
+    first = ladder.device if device else ladder.four
+    rungs = (Rung(4, first), Rung(6, ladder.six), Rung(8, ladder.eight), Rung(TOP, None))
+    return tuple(rung for rung in rungs if rung.digits >= least)
+
+
+def _a_year(rate: Rate) -> float:
+    return rate.count + 365 * 86_400 * rate.count / rate.seconds
 
 
 class _GroupsByField:
@@ -196,6 +286,14 @@ class Settings(BaseSettings):
         description="The one secret, newest first, separated by commas; each at least 32 characters. "
         "Every other key is derived from it.",
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of the proxies before us, separated by commas: their X-Forwarded-For is "
+        "believed, and nobody else's.",
+    )
+    accept_weaker_codes: bool = Field(
+        default=False, description="Start although the ladder's settings break the promise of docs/security.md."
+    )
     docs: bool = Field(default=True, description="Serve `/docs` and `/openapi.json`.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins that browsers may call from, separated by commas; none when unset."
@@ -206,6 +304,11 @@ class Settings(BaseSettings):
     smtp: SmtpSettings
     mail: MailSettings
     code: CodeSettings = CodeSettings()
+    recover: RecoverSettings = RecoverSettings()
+    limit: LimitSettings = LimitSettings()
+    ladder: LadderSettings = LadderSettings()
+    thermostat: ThermostatSettings = ThermostatSettings()
+    device: DeviceSettings = DeviceSettings()
     flow: FlowSettings = FlowSettings()
     hash: HashSettings = HashSettings()
     token: TokenSettings = TokenSettings()
@@ -222,7 +325,7 @@ class Settings(BaseSettings):
         """The environment first, then ``.env``."""
         return init_settings, _Environment(settings_cls), _DotEnv(settings_cls), file_secret_settings
 
-    _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(_split)
+    _split_lists = field_validator("secret_keys", "cors_origins", "trusted_proxies", mode="before")(_split)
 
     @field_validator("secret_keys")
     @classmethod
@@ -259,6 +362,59 @@ class Settings(BaseSettings):
         if group.iterations < PBKDF2_FLOOR and info.data.get("environment") != "development":
             raise ValueError("HASH_ITERATIONS below 600000 needs ENVIRONMENT=development")
         return group
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError("must be IP addresses or networks, such as 10.0.0.0/8") from None
+        return proxies
+
+    @field_validator("ladder")
+    @classmethod
+    def _codes_hold(cls, ladder: LadderSettings, info: ValidationInfo) -> LadderSettings:
+        if info.data.get("accept_weaker_codes") or not {"code", "recover", "limit"} <= info.data.keys():
+            return ladder
+        code, recover, limit = info.data["code"], info.data["recover"], info.data["limit"]
+        shortest = min(code.digits, recover.code_digits or code.digits)
+        for device, mails, promised in (
+            (False, limit.mails, TAKEOVER_BOUND),
+            (True, limit.device_mails, DEVICE_TAKEOVER_BOUND),
+        ):
+            bound = takeover_bound(_rungs(ladder, shortest, device=device), _a_year(mails))
+            if bound > promised:
+                whose = "a known device's" if device else "one"
+                raise ValueError(
+                    f"guessing takes {whose} account with a chance of {bound:.2g} a year and purpose, "
+                    f"{promised:g} is promised; spend less, or set ACCEPT_WEAKER_CODES=true"
+                )
+        return ladder
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secret keys in clear, newest first."""
+        return [key.get_secret_value() for key in self.secret_keys]
+
+    @property
+    def least_digits(self) -> dict[str, int]:
+        """The shortest code of each purpose."""
+        return {
+            "register": self.code.digits,
+            "login": self.code.digits,
+            "recover": self.recover.code_digits or self.code.digits,
+        }
+
+    def rungs(self, *, device: bool) -> dict[str, tuple[Rung, ...]]:
+        """The ladder of each purpose, for unknown devices or for a known one."""
+        return {purpose: _rungs(self.ladder, least, device=device) for purpose, least in self.least_digits.items()}
+
+    def takeover_bounds(self, *, device: bool) -> dict[str, float]:
+        """What a year of guessing can win against one account, by purpose (`models.ladder.takeover_bound`)."""
+        mails = _a_year(self.limit.device_mails if device else self.limit.mails)
+        return {purpose: takeover_bound(rungs, mails) for purpose, rungs in self.rungs(device=device).items()}
 
     @property
     def audience(self) -> str:

@@ -20,6 +20,7 @@ from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
 from api.request_id import RequestId, name_log_records
+from backend.advice import advise
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
@@ -32,6 +33,7 @@ from database.faults import SchemaMissing
 from jwt_tools.keys import KeyRing
 from models.errors import Unavailable
 from redis_tools.connection import open_redis
+from redis_tools.exchange import Valkey
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +57,12 @@ _TAGS = [
 ]
 
 
-async def _key_ring(database: Database, settings: Settings) -> KeyRing:
+async def _key_ring(database: Database, keys: Keys) -> KeyRing:
     """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
 
     Not for long: the server hears no signal before it has started, and whoever started us can start us again.
     """
-    vault = Keys([key.get_secret_value() for key in settings.secret_keys]).vault("signing keys")
+    vault = keys.vault("signing keys")
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -86,17 +88,19 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(settings.database))
-            redis = await stack.enter_async_context(open_redis(settings.redis))
+            valkey = Valkey(await stack.enter_async_context(open_redis(settings.redis)))
+            keys = Keys(settings.secrets)
             pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000)
             stack.callback(pool.close)
-            ring = await _key_ring(database, settings)
+            ring = await _key_ring(database, keys)
             bell = Bell(heard=settings.mail.worker)
-            state = build_state(settings, Resources(database, redis, ring, pool, bell))
+            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             background = [tasks.create_task(state["services"].backlog.watch())]
             if settings.mail.worker:
-                worker = await stack.enter_async_context(open_mail_worker(settings, database, redis, bell))
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell))
                 background.append(tasks.create_task(worker.run()))
+            await advise(state["services"].metrics, settings.least_digits)
             yield state
             for task in background:
                 task.cancel()
@@ -124,7 +128,9 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Retry-After", "X-Request-Id"],
+            # A page of one of these origins that sends its cookies along is known as the device it runs on.
+            allow_credentials="*" not in settings.cors_origins,
+            expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
         )
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestId)

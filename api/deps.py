@@ -7,16 +7,20 @@ from datetime import timedelta
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
-from redis.asyncio import Redis
 
 from backend.account import AccountService
 from backend.backlog import BacklogGauge
 from backend.bell import Bell
-from backend.flow import CODE_MAIL, FlowEngine, FlowRules, PostRoom
+from backend.devices import Devices
+from backend.flow import FlowEngine, FlowRules, PostRoom
+from backend.flow_spec import CODE_MAIL, LOGIN, RECOVER, REGISTER
 from backend.hash_pool import HashPool
 from backend.health import HealthService
 from backend.keys import Keys
+from backend.limits import LimitRules, Limits
 from backend.login import LoginService
+from backend.mail_bucket import MailBuckets
+from backend.metrics import MetricsService
 from backend.passwords import Passwords
 from backend.recover import RecoverService
 from backend.register import RegisterService
@@ -26,8 +30,10 @@ from database.engine import Database
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.keys import KeyRing
 from models.locale import Locale, preferred_locale
+from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
 from redis_tools.ping import Pulse
+from redis_tools.thermostat import thermostats
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class Services:
     recover: RecoverService
     account: AccountService
     health: HealthService
+    metrics: MetricsService
     backlog: BacklogGauge
     ring: KeyRing
 
@@ -55,7 +62,8 @@ class Resources:
     """What the lifespan has opened."""
 
     database: Database
-    redis: Redis
+    valkey: Valkey
+    keys: Keys
     ring: KeyRing
     pool: HashPool
     bell: Bell
@@ -63,26 +71,46 @@ class Resources:
 
 def build_state(settings: Settings, resources: Resources) -> State:
     """Build every service once; they hold connections and no request's data."""
-    database, redis, ring = resources.database, resources.redis, resources.ring
-    rules = settings.code
+    database, valkey, keys, ring = resources.database, resources.valkey, resources.keys, resources.ring
+    rules, limit = settings.code, settings.limit
     backlog = BacklogGauge(
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
     )
+    its_thermostats = thermostats(settings)
+    limits = Limits(
+        valkey,
+        LimitRules(
+            starts={
+                REGISTER.name: limit.registrations,
+                LOGIN.name: limit.logins,
+                RECOVER.name: limit.recoveries,
+            },
+            steps=limit.steps,
+            wrong_passwords=limit.wrong_passwords,
+            passwords=limit.passwords,
+            device_passwords=limit.device_passwords,
+        ),
+        its_thermostats,
+    )
+    devices = Devices(keys, settings.device.ttl)
     flows = FlowEngine(
-        FlowStore(redis),
+        valkey,
+        FlowStore(valkey),
         database,
-        Keys([key.get_secret_value() for key in settings.secret_keys]),
-        PostRoom(backlog, resources.bell),
+        keys,
+        limits,
+        PostRoom(backlog, resources.bell, MailBuckets(limit.mails, limit.device_mails)),
         FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
     )
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
     services = Services(
-        register=RegisterService(flows, passwords, settings.mail.service),
-        login=LoginService(database, flows, passwords, tokens),
-        recover=RecoverService(database, flows, passwords, settings.mail.service),
+        register=RegisterService(flows, limits, devices, passwords, settings.mail.service),
+        login=LoginService(database, flows, limits, devices, keys, passwords, tokens),
+        recover=RecoverService(database, flows, limits, devices, passwords, settings.mail.service),
         account=AccountService(database),
-        health=HealthService(database, Pulse(redis)),
+        health=HealthService(database, Pulse(valkey)),
+        metrics=MetricsService(valkey, its_thermostats),
         backlog=backlog,
         ring=ring,
     )
@@ -121,6 +149,10 @@ async def _health(services: _Services) -> HealthService:
     return services.health
 
 
+async def _metrics(services: _Services) -> MetricsService:
+    return services.metrics
+
+
 async def _ring(services: _Services) -> KeyRing:
     return services.ring
 
@@ -139,5 +171,6 @@ Login = Annotated[LoginService, Depends(_login)]
 Recover = Annotated[RecoverService, Depends(_recover)]
 Account = Annotated[AccountService, Depends(_account)]
 Pulses = Annotated[HealthService, Depends(_health)]
+Metrics = Annotated[MetricsService, Depends(_metrics)]
 Ring = Annotated[KeyRing, Depends(_ring)]
 WishedLocale = Annotated[Locale, Depends(_wished_locale)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from api.caller import FromCaller, remember
 from api.deps import Login
 from api.examples import opened
 from api.json_body import StrictJsonRoute
-from api.problems import ALWAYS, documented
+from api.problems import LIMITED, documented
 from models.answers import FlowOpened, Tokens
-from models.errors import AccountBlocked, BadCredentials, FlowGone, StepOutOfOrder, TooSoon, WrongCode
+from models.errors import AccountBlocked, BadCredentials, CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WrongCode
 from models.forms import CodeConfirmation, Credentials, ResendRequest
 
 router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
@@ -20,28 +21,31 @@ router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
     status_code=202,
     summary="Start with the password: a code is mailed",
     response_description="The password is right; a flow is open, and a code is on its way.",
-    responses=documented(*ALWAYS, BadCredentials()) | opened("/login/confirm"),
+    responses=documented(*LIMITED, BadCredentials()) | opened("/login/confirm"),
 )
-async def open_login(form: Credentials, login: Login) -> FlowOpened:
+async def open_login(form: Credentials, login: Login, caller: FromCaller) -> FlowOpened:
     """Check the password, open a flow and have a code mailed. `login` is the login name or the e-mail address.
 
     A wrong password and an unknown name get one answer, after the same work.
     """
-    return await login.start(form.login, form.password.get_secret_value())
+    return await login.start(form.login, form.password.get_secret_value(), caller)
 
 
 @router.post(
     "/confirm",
     summary="Give the code: get an access token",
     response_description="An access token; services verify it by the keys at `/.well-known/jwks.json`.",
-    responses=documented(*ALWAYS, WrongCode(attempts_left=2), StepOutOfOrder(), FlowGone(), AccountBlocked()),
+    responses=documented(
+        *LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone(), AccountBlocked()
+    ),
 )
-async def confirm_login(form: CodeConfirmation, login: Login) -> Tokens:
+async def confirm_login(form: CodeConfirmation, login: Login, caller: FromCaller, response: Response) -> Tokens:
     """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    return await login.confirm(form.session_key.get_secret_value(), form.code)
+    finished = await login.confirm(form.session_key.get_secret_value(), form.code, caller)
+    return remember(response, caller, finished)
 
 
 @router.post(
@@ -49,8 +53,8 @@ async def confirm_login(form: CodeConfirmation, login: Login) -> Tokens:
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*ALWAYS, StepOutOfOrder(), FlowGone(), TooSoon()) | opened("/login/confirm", expires_in=1735),
+    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon()) | opened("/login/confirm", expires_in=1735),
 )
-async def resend_login_code(form: ResendRequest, login: Login) -> FlowOpened:
+async def resend_login_code(form: ResendRequest, login: Login, caller: FromCaller) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await login.resend(form.session_key.get_secret_value())
+    return await login.resend(form.session_key.get_secret_value(), caller)

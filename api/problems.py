@@ -13,7 +13,16 @@ from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
 from models.answers import Problem
-from models.errors import InsufficientScope, InvalidAccessToken, Malformed, NotJson, ServiceError, TooLarge, Unavailable
+from models.errors import (
+    InsufficientScope,
+    InvalidAccessToken,
+    Malformed,
+    NotJson,
+    ServiceError,
+    TooLarge,
+    TooMany,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +140,9 @@ ALWAYS: tuple[ServiceError, ...] = (
     Unavailable(),
 )
 """What every call with a body may be refused with."""
+
+LIMITED = (*ALWAYS, TooMany())
+"""What every step of a flow may be refused with."""
 
 
 def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from api.caller import FromCaller, remember
 from api.deps import Recover
 from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
-from api.problems import ALWAYS, documented
+from api.problems import LIMITED, documented
 from models.answers import FlowOpened, NextStep
-from models.errors import FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
+from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.forms import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
 
 router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRoute)
@@ -20,25 +21,25 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
     status_code=202,
     summary="Start: a code is mailed",
     response_description="A flow is open; a code is on its way, should the address have an account.",
-    responses=documented(*ALWAYS) | opened("/recover/confirm"),
+    responses=documented(*LIMITED) | opened("/recover/confirm"),
 )
-async def open_recovery(form: Recovery, recover: Recover) -> FlowOpened:
+async def open_recovery(form: Recovery, recover: Recover, caller: FromCaller) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
-    return await recover.start(form.email)
+    return await recover.start(form.email, caller)
 
 
 @router.post(
     "/confirm",
     summary="Give the code: get the key for the next step",
     response_description="A new session key, for `/recover/password`.",
-    responses=documented(*ALWAYS, WrongCode(attempts_left=2), StepOutOfOrder(), FlowGone()),
+    responses=documented(*LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()),
 )
-async def confirm_recovery(form: CodeConfirmation, recover: Recover) -> NextStep:
+async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: FromCaller) -> NextStep:
     """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    return await recover.confirm(form.session_key.get_secret_value(), form.code)
+    return await recover.confirm(form.session_key.get_secret_value(), form.code, caller)
 
 
 @router.post(
@@ -47,11 +48,12 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover) -> NextStep
     response_class=Response,
     summary="Choose a new password",
     response_description="The password is changed.",
-    responses=documented(*ALWAYS, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()),
+    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()),
 )
-async def choose_new_password(form: PasswordChoice, recover: Recover) -> None:
+async def choose_new_password(form: PasswordChoice, recover: Recover, caller: FromCaller, response: Response) -> None:
     """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
-    await recover.set_password(form.session_key.get_secret_value(), form.password.get_secret_value())
+    password = form.password.get_secret_value()
+    remember(response, caller, await recover.set_password(form.session_key.get_secret_value(), password, caller))
 
 
 @router.post(
@@ -59,9 +61,9 @@ async def choose_new_password(form: PasswordChoice, recover: Recover) -> None:
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way, should the address have an account; the older one is dead.",
-    responses=documented(*ALWAYS, StepOutOfOrder(), FlowGone(), TooSoon())
+    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/recover/confirm", expires_in=1735),
 )
-async def resend_recovery_code(form: ResendRequest, recover: Recover) -> FlowOpened:
+async def resend_recovery_code(form: ResendRequest, recover: Recover, caller: FromCaller) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await recover.resend(form.session_key.get_secret_value())
+    return await recover.resend(form.session_key.get_secret_value(), caller)

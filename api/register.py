@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from api.caller import FromCaller, remember
 from api.deps import Register, WishedLocale
 from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
-from api.problems import ALWAYS, documented
+from api.problems import LIMITED, documented
 from models.answers import FlowOpened, UserProfile
-from models.errors import FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
+from models.errors import CodeReplaced, FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.forms import CodeConfirmation, LoginChoice, Registration, ResendRequest
 
 router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJsonRoute)
@@ -20,14 +21,17 @@ router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJson
     status_code=202,
     summary="Start: a code is mailed",
     response_description="A flow is open, and a code is on its way.",
-    responses=documented(*ALWAYS, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
+    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
 )
-async def open_registration(form: Registration, register: Register, wished: WishedLocale) -> FlowOpened:
+async def open_registration(
+    form: Registration, register: Register, wished: WishedLocale, caller: FromCaller
+) -> FlowOpened:
     """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login.
 
     No account exists yet: send the `session_key` of the answer and the code from the mail to `/register/confirm`.
     """
-    return await register.start(form.email, form.login, form.password.get_secret_value(), form.locale or wished)
+    password = form.password.get_secret_value()
+    return await register.start(form.email, form.login, password, form.locale or wished, caller)
 
 
 @router.post(
@@ -36,19 +40,23 @@ async def open_registration(form: Registration, register: Register, wished: Wish
     summary="Give the code: the account is made",
     response_description="The new account.",
     responses=documented(
-        *ALWAYS,
+        *LIMITED,
         WrongCode(attempts_left=2),
+        CodeReplaced(),
         LoginTaken("The code was right, the login is taken. Choose another at /register/login."),
         StepOutOfOrder(),
         FlowGone(),
     ),
 )
-async def confirm_registration(form: CodeConfirmation, register: Register) -> UserProfile:
+async def confirm_registration(
+    form: CodeConfirmation, register: Register, caller: FromCaller, response: Response
+) -> UserProfile:
     """Trade the mailed code for an account. When the login was taken meanwhile, go on at `/register/login`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    return await register.confirm(form.session_key.get_secret_value(), form.code)
+    finished = await register.confirm(form.session_key.get_secret_value(), form.code, caller)
+    return remember(response, caller, finished)
 
 
 @router.post(
@@ -56,14 +64,17 @@ async def confirm_registration(form: CodeConfirmation, register: Register) -> Us
     status_code=201,
     summary="Only when the login was taken: choose another",
     response_description="The new account.",
-    responses=documented(*ALWAYS, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()),
+    responses=documented(*LIMITED, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()),
 )
-async def choose_another_login(form: LoginChoice, register: Register) -> UserProfile:
+async def choose_another_login(
+    form: LoginChoice, register: Register, caller: FromCaller, response: Response
+) -> UserProfile:
     """Choose another login, after `/register/confirm` said `login_taken`; the session key is the same.
 
     The code needs no repeat. Five logins may be tried.
     """
-    return await register.choose_login(form.session_key.get_secret_value(), form.login)
+    finished = await register.choose_login(form.session_key.get_secret_value(), form.login, caller)
+    return remember(response, caller, finished)
 
 
 @router.post(
@@ -71,9 +82,9 @@ async def choose_another_login(form: LoginChoice, register: Register) -> UserPro
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*ALWAYS, StepOutOfOrder(), FlowGone(), TooSoon())
+    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/register/confirm", expires_in=1735),
 )
-async def resend_registration_code(form: ResendRequest, register: Register) -> FlowOpened:
+async def resend_registration_code(form: ResendRequest, register: Register, caller: FromCaller) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await register.resend(form.session_key.get_secret_value())
+    return await register.resend(form.session_key.get_secret_value(), caller)

@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
 from backend.backlog import BacklogGauge
 from backend.bell import Bell
+from backend.flow_spec import CODE_MAIL, TRIES, FlowSpec, Step
 from backend.keys import Keys
-from database.engine import Database, Db
+from backend.limits import Admission, Guess, Limits
+from backend.mail_bucket import MailBuckets
+from backend.passage import Passage
+from backend.session_key import is_from_device, new_flow_id, new_session_key, read_session_key
+from database.engine import Database
 from models.answers import FlowOpened, NextStep
-from models.errors import FlowGone, ServiceError, Unavailable
-from redis_tools.flow_store import Claim, FlowKey, FlowStore
+from models.caller import Caller
+from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable
+from models.forms import RESCUE_LENGTH
+from redis_tools.exchange import Call, Valkey
+from redis_tools.flow_store import Claim, CodeOutdated, FlowKey, FlowStore, Opening, Proof
+from redis_tools.rescue_store import drop_rescue
 
 log = logging.getLogger(__name__)
-
-_ID_BYTES = 16
-_SECRET_BYTES = 32
-
-
-class Step(StrEnum):
-    """An act that a flow waits for."""
-
-    CODE = "code"  # prove that you read the mail
-    LOGIN = "login"  # choose another login, the first one was taken
-    PASSWORD = "password"  # noqa: S105 - choose a new password
-
-
-_PATHS = {Step.CODE: "confirm", Step.LOGIN: "login", Step.PASSWORD: "password"}
-
-_TRIES = {Step.CODE: 3, Step.LOGIN: 5, Step.PASSWORD: 5}
-"""Tries a flow has at each step (design.md, sections 3 and 4)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSpec:
-    """What makes one kind of flow: its name, its steps after the opening request, and the mail of its code."""
-
-    name: str
-    steps: tuple[Step, ...]
-    mail: str
-
-    def path(self, step: Step) -> str:
-        """Where a client takes the step."""
-        return f"/{self.name}/{_PATHS[step]}"
-
-
-REGISTER = FlowSpec("register", (Step.CODE, Step.LOGIN), mail="register_code")
-LOGIN = FlowSpec("login", (Step.CODE,), mail="login_code")
-RECOVER = FlowSpec("recover", (Step.CODE, Step.PASSWORD), mail="recover_code")
-SPECS = {spec.name: spec for spec in (REGISTER, LOGIN, RECOVER)}
-
-CODE_MAIL = "code"
-"""The kind of outbox job that mints and mails a code."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostRoom:
-    """What a flow knows of the mail: whether too much of it waits, and how to say that there is more."""
+    """What a flow knows of the mail: whether too much of it waits, how to say that there is more, and its buckets."""
 
     backlog: BacklogGauge
     bell: Bell
+    buckets: MailBuckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,68 +49,17 @@ class FlowRules:
     resends: int
 
 
-def _new_key(flow_id: bytes) -> tuple[str, bytes]:
-    """A session key for the flow, and the digest of its secret half: all that is ever stored of it."""
-    secret = secrets.token_bytes(_SECRET_BYTES)
-    return base64.urlsafe_b64encode(flow_id + secret).decode(), sha256(secret).digest()
-
-
-def _read(session_key: str, spec: FlowSpec) -> FlowKey:
-    """What a session key opens; one that was never ours is refused like one that is not in use any more."""
-    try:
-        raw = base64.b64decode(session_key, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise FlowGone from error
-    if len(raw) != _ID_BYTES + _SECRET_BYTES:
-        raise FlowGone
-    return FlowKey(raw[:_ID_BYTES], spec.name, sha256(raw[_ID_BYTES:]).digest())
-
-
-class Passage:
-    """A claimed step: take effect once, then say how the flow goes on."""
-
-    def __init__(self, database: Database, claim: Claim) -> None:
-        self._database = database
-        self.claim = claim
-        self.over = False
-        self.next: tuple[Step, bool] | None = None
-        self.next_step: NextStep | None = None
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """What the flow is about."""
-        return self.claim.data
-
-    @asynccontextmanager
-    async def effect(self) -> AsyncIterator[Db]:
-        """The one transaction in which the step takes effect; what raises inside undoes all of it, the mark included.
-
-        Raises:
-            FlowGone: the step took effect before, and Valkey forgot.
-            Unavailable: PostgreSQL is away; a repeat finds out whether the commit stood.
-        """
-        async with self._database.transaction() as db:
-            if not await db.used_flows.mark(self.claim.flow_id, self.claim.step):
-                self.over = True
-                raise FlowGone
-            yield db
-        self.over = True
-
-    def advance(self, step: Step, *, new_key: bool) -> None:
-        """Go on to another step instead of closing the flow, with a new session key or with the old one."""
-        self.next = (step, new_key)
-
-
+@dataclass(frozen=True, slots=True)
 class FlowEngine:
     """Begins flows, lets them pass their steps, and ends them."""
 
-    def __init__(self, store: FlowStore, database: Database, keys: Keys, post: PostRoom, rules: FlowRules) -> None:
-        self._store = store
-        self._database = database
-        self._keys = keys
-        self._bell = post.bell
-        self._backlog = post.backlog
-        self._rules = rules
+    valkey: Valkey
+    store: FlowStore
+    database: Database
+    keys: Keys
+    limits: Limits
+    post: PostRoom
+    rules: FlowRules
 
     def refuse_when_mail_is_stuck(self) -> None:
         """Called first at every start: a code that will not leave in time is not promised.
@@ -151,64 +67,69 @@ class FlowEngine:
         Raises:
             Unavailable: too much mail waits, or has waited for too long.
         """
-        self._backlog.refuse_when_long()
+        self.post.backlog.refuse_when_long()
 
-    async def begin(self, spec: FlowSpec, data: Mapping[str, Any]) -> FlowOpened:
-        """Open a flow, and have a code mailed.
+    async def begin(self, spec: FlowSpec, admission: Admission, email: str, data: Mapping[str, Any]) -> FlowOpened:
+        """Open a flow about an address, and have a code mailed.
 
         Valkey first, PostgreSQL last: if the commit fails, what is left is a flow that expires alone.
 
         Raises:
             Unavailable: Valkey or PostgreSQL is away.
         """
-        flow_id = secrets.token_bytes(_ID_BYTES)
-        session_key, digest = _new_key(flow_id)
+        flow_id = new_flow_id(from_device=bool(admission.device))
+        session_key, digest = new_session_key(flow_id)
         step = spec.steps[0]
+        opening = Opening(step, self.keys.subject(email), admission.device, admission.epoch, data)
         key = FlowKey(flow_id, spec.name, digest)
-        await self._store.open(key, step, data, ttl=self._rules.ttl, resend=self._rules.resend_after)
+        await self.valkey.ask_all(
+            self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *admission.refunds
+        )
         await self._enqueue(flow_id, serial=0)
         return FlowOpened(
             session_key=session_key,
-            expires_in=self._rules.ttl,
-            resend_after=self._rules.resend_after,
+            expires_in=self.rules.ttl,
+            resend_after=self.rules.resend_after,
             next=spec.path(step),
         )
 
-    async def resend(self, spec: FlowSpec, session_key: str) -> FlowOpened:
+    async def resend(self, spec: FlowSpec, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; the key stays, and so do the guesses spent.
 
         Raises:
             FlowGone, StepOutOfOrder, TooSoon: see `FlowStore.resend`.
+            TooMany: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away; the wish is not counted.
         """
         self.refuse_when_mail_is_stuck()
-        key = _read(session_key, spec)
-        resent = await self._store.resend(key, Step.CODE, resends=self._rules.resends, resend=self._rules.resend_after)
+        await self.limits.step(caller)
+        key = read_session_key(session_key, spec.name)
+        resent = await self.store.resend(key, Step.CODE, resends=self.rules.resends, resend=self.rules.resend_after)
         try:
             await self._enqueue(key.flow_id, serial=resent.serial)
         except BaseException:
-            await self._store.unsend(key.flow_id, resent)
+            await self.store.unsend(key.flow_id, resent)
             raise
         return FlowOpened(
             session_key=session_key,
             expires_in=resent.expires_in,
-            resend_after=self._rules.resend_after,
+            resend_after=self.rules.resend_after,
             next=spec.path(Step.CODE),
         )
 
     async def _enqueue(self, flow_id: bytes, serial: int) -> None:
-        async with self._database.statement() as db:
+        async with self.database.statement() as db:
             await db.outbox.put(
                 CODE_MAIL,
                 {"flow": flow_id.hex(), "serial": serial},
-                give_up_after=timedelta(seconds=self._rules.ttl),
-                call=not self._bell.heard,
+                give_up_after=timedelta(seconds=self.rules.ttl),
+                call=not self.post.bell.heard,
             )
-        self._bell.ring()
+        self.post.bell.ring()
 
     @asynccontextmanager
     async def passing(
-        self, spec: FlowSpec, session_key: str, step: Step, code: str | None = None
+        self, spec: FlowSpec, session_key: str, step: Step, caller: Caller, code: str | None = None
     ) -> AsyncIterator[Passage]:
         """Claim one step of a living flow; what happens inside takes effect once, or not at all.
 
@@ -217,44 +138,93 @@ class FlowEngine:
 
         Raises:
             FlowGone, StepOutOfOrder, WrongCode: see `FlowStore.claim`.
+            CodeReplaced: the code's epoch is over (design.md, section 4, "thermostat"); another one is mailed.
+            TooMany: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away.
         """
         if (step is Step.CODE) != (code is not None):
             raise TypeError("the code step, and no other, takes a code")
-        key = _read(session_key, spec)
-        macs = self._keys.code_macs(key.flow_id, spec.name, code) if code is not None else []
-        claim = await self._store.claim(key, step, tries=_TRIES[step], macs=macs)
-        passage = Passage(self._database, claim)
+        if code is None:
+            await self.limits.step(caller)
+            key, guess, rescue = read_session_key(session_key, spec.name), Guess(), None
+            claim = await self.store.claim(key, step, tries=TRIES[step], epoch=0, proof=Proof(()))
+        else:
+            key = read_session_key(session_key, spec.name)
+            rescue = sha256(code.encode()).digest() if len(code) == RESCUE_LENGTH else None
+            guess = await self.limits.guess(
+                spec.name,
+                caller,
+                from_device=is_from_device(key.flow_id),
+                rescue=rescue.hex() if rescue else "",
+            )
+            claim = await self._compare(spec, key, code, guess)
+        passage = Passage(self.database, claim, rescue)
         try:
             yield passage
         except BaseException as error:
             if passage.over:
-                await self._settle(spec, passage)
+                await self._settle(spec, passage, guess, rescue)
             else:
-                await self._release(claim, error)
+                await self._release(claim, guess, error)
             raise
-        await self._settle(spec, passage)
+        await self._settle(spec, passage, guess, rescue)
 
-    async def _settle(self, spec: FlowSpec, passage: Passage) -> None:
-        """Close the flow or move it on, now that PostgreSQL has the effect."""
+    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess) -> Claim:
+        """Claim the code step; a guess that was not compared is taken back from the thermostat."""
+        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued)
+        try:
+            return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
+        except (FlowGone, StepOutOfOrder):
+            await self._take_back(guess)
+            raise
+        except CodeOutdated as outdated:
+            await self._take_back(guess)
+            try:
+                await self._enqueue(key.flow_id, outdated.serial)
+            except BaseException:
+                await self.store.unreplace(key.flow_id, outdated)
+                raise
+            raise CodeReplaced("A newer code is on its way; use that one.") from outdated
+
+    async def _take_back(self, guess: Guess) -> None:
+        calls = guess.take_back()
+        if calls:
+            await self.valkey.ask_all(*calls)
+
+    async def _settle(self, spec: FlowSpec, passage: Passage, guess: Guess, rescue: bytes | None) -> None:
+        """Close the flow or move it on, now that PostgreSQL has the effect, and give back what it explains."""
+        claim = passage.claim
+        back = self._given_back(spec, claim, guess, rescue)
         if passage.next is None:
             try:
-                await self._store.close(passage.claim)
+                await self.valkey.ask_all(self.store.close(claim), *back)
             except Unavailable:
                 # The effect stands, and its mark in PostgreSQL refuses a second one; the record expires alone.
                 log.warning("a finished flow could not be closed")
             return
         step, new_key = passage.next
-        session_key, digest = _new_key(passage.claim.flow_id) if new_key else ("", b"")
-        expires_in = await self._store.advance(passage.claim, step, digest)
+        session_key, digest = new_session_key(claim.flow_id) if new_key else ("", b"")
+        expires_in, *_ = await self.valkey.ask_all(self.store.advance(claim, step, digest), *back)
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(step))
 
-    async def _release(self, claim: Claim, error: BaseException) -> None:
+    def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[None], ...]:
+        if claim.step != Step.CODE:
+            return ()
+        wrong_before = TRIES[Step.CODE] - claim.tries_left - 1
+        back = guess.succeed(wrong_before)
+        if claim.mails:
+            back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(claim.mails),)
+        if rescue:
+            back += (drop_rescue(rescue.hex()),)
+        return back
+
+    async def _release(self, claim: Claim, guess: Guess, error: BaseException) -> None:
         """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
         refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         step = Step(claim.step)
+        free = self.store.release(claim, give_back=step is not Step.CODE and not refused, tries=TRIES[step])
         try:
-            await self._store.release(claim, give_back=step is not Step.CODE and not refused, tries=_TRIES[step])
+            await self.valkey.ask_all(free, *guess.take_back())
         except Unavailable:
             # The claim ends by itself in a few seconds.
             log.warning("a claimed step could not be released")

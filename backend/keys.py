@@ -18,6 +18,8 @@ class Keys:
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = [secret.encode() for secret in secrets]
         self._code_keys = self._derive("one-time code")
+        self._device_keys = self._derive("known device")
+        self._subject_key = self._derive("subject")[0]
 
     def _derive(self, label: str) -> list[bytes]:
         """HKDF-SHA256 (RFC 5869) with the label as info: 32 bytes from each secret, newest first."""
@@ -34,6 +36,17 @@ class Keys:
         """
         message = b"\x00".join((flow_id.hex().encode(), purpose.encode(), code.encode()))
         return [hmac.new(key, message, sha256).hexdigest() for key in self._code_keys]
+
+    def subject(self, name: str) -> str:
+        """How an address or a login is called where it must not stand in clear: buckets, ladder, rescue codes.
+
+        Keyed, so that nobody finds it by hashing addresses. 128 bits, in hexadecimal.
+        """
+        return hmac.new(self._subject_key, name.encode(), sha256).hexdigest()[:32]
+
+    def device_macs(self, message: bytes) -> list[bytes]:
+        """What a known device's card is signed with, under each key, newest first."""
+        return [hmac.new(key, message, sha256).digest() for key in self._device_keys]
 
     def vault(self, label: str) -> MultiFernet:
         """Encrypts what rests in PostgreSQL: with the newest secret, and decrypts under any."""

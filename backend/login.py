@@ -6,13 +6,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.flow import LOGIN, FlowEngine, Step
+from backend.devices import Devices
+from backend.flow import FlowEngine
+from backend.flow_spec import LOGIN, Step
+from backend.keys import Keys
+from backend.limits import Limits
 from backend.passwords import Passwords
 from backend.tokens import TokenService
 from database.engine import Database
 from database.users import User
 from models.answers import FlowOpened, Tokens
+from models.caller import Caller, Finished
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
+from models.login import canonical_login
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +27,24 @@ class LoginService:
 
     database: Database
     flows: FlowEngine
+    limits: Limits
+    devices: Devices
+    keys: Keys
     passwords: Passwords
     tokens: TokenService
 
-    async def start(self, identifier: str, password: str) -> FlowOpened:
+    async def start(self, identifier: str, password: str, caller: Caller) -> FlowOpened:
         """Check the password and have a code mailed.
 
         Raises:
             BadCredentials: wrong password or unknown name, after the same work for both.
+            TooMany: too many tries from this address, or too many wrong passwords for this login or address.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
         self.passwords.refuse_when_busy()
+        device = self.devices.recognise(caller.cards, identifier)
+        admission = await self.limits.password(LOGIN.name, caller, self.keys.subject(identifier), device)
         async with self.database.statement() as db:
             user = await db.users.by_identifier(identifier)
         # The connection is given back: no transaction is open while the hash is computed.
@@ -43,7 +55,7 @@ class LoginService:
             await self._upgrade(user, password)
         # Address and language go along, so that the mail worker need not read the user again.
         pending = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
-        return await self.flows.begin(LOGIN, pending)
+        return await self.flows.begin(LOGIN, admission, user.email, pending)
 
     async def _upgrade(self, user: User, password: str) -> None:
         """Store the password at today's cost; now is the only time that it is known."""
@@ -53,23 +65,24 @@ class LoginService:
             async with self.database.statement() as db:
                 await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
-    async def confirm(self, session_key: str, code: str) -> Tokens:
+    async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[Tokens]:
         """Trade the mailed code for tokens.
 
         Raises:
             AccountBlocked: told only now, to somebody who has given password and code.
             FlowGone: also when the account is gone, or its password was changed since the start.
-            WrongCode, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(LOGIN, session_key, Step.CODE, code) as passage:
+        async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
             async with passage.effect() as db:
                 member = await db.users.member(UUID(passage.data["user_id"]))
             if member is None or member.user.version != passage.data["version"]:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-        return self.tokens.issue(member)
+        cards = self.devices.issue(caller.cards, member.user.email, canonical_login(member.user.login))
+        return Finished(self.tokens.issue(member), cards)
 
-    async def resend(self, session_key: str) -> FlowOpened:
+    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(LOGIN, session_key)
+        return await self.flows.resend(LOGIN, session_key, caller)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from backend.flow import RECOVER, FlowEngine, Step
+from backend.devices import Devices
+from backend.flow import FlowEngine
+from backend.flow_spec import RECOVER, Step
+from backend.limits import Limits
 from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
 from database.engine import Database
 from models.answers import FlowOpened, NextStep
+from models.caller import Caller, Finished
 from models.errors import FlowGone
+from models.login import canonical_login
 
 PASSWORD_CHANGED_MAIL = "password_changed"  # noqa: S105 - the name of a mail
 NOTICE_LIFE = timedelta(hours=48)
@@ -22,25 +27,30 @@ class RecoverService:
 
     database: Database
     flows: FlowEngine
+    limits: Limits
+    devices: Devices
     passwords: Passwords
     service_name: str
 
-    async def start(self, email: str) -> FlowOpened:
+    async def start(self, email: str, caller: Caller) -> FlowOpened:
         """Have a code mailed if the address has an account; the answer is the same if it has none.
 
         Raises:
+            TooMany: too many recoveries from this address.
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
-        return await self.flows.begin(RECOVER, {"email": email})
+        device = self.devices.recognise(caller.cards, email)
+        admission = await self.limits.start(RECOVER.name, caller, device)
+        return await self.flows.begin(RECOVER, admission, email, {"email": email})
 
-    async def confirm(self, session_key: str, code: str) -> NextStep:
+    async def confirm(self, session_key: str, code: str, caller: Caller) -> NextStep:
         """Trade the mailed code for a new session key; the old one is dead.
 
         Raises:
-            WrongCode, FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(RECOVER, session_key, Step.CODE, code) as passage:
+        async with self.flows.passing(RECOVER, session_key, Step.CODE, caller, code) as passage:
             async with passage.effect():
                 pass  # the mark is the effect: this code opens the next step once
             passage.advance(Step.PASSWORD, new_key=True)
@@ -48,15 +58,15 @@ class RecoverService:
             raise FlowGone
         return passage.next_step
 
-    async def set_password(self, session_key: str, password: str) -> None:
+    async def set_password(self, session_key: str, password: str, caller: Caller) -> Finished[None]:
         """Set the new password and tell the owner by mail.
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
-            FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+            FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
         refuse_common(password)
-        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD) as passage:
+        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, caller) as passage:
             async with self.database.statement() as db:
                 user = await db.users.by_email(passage.data["email"])
             if user is None:
@@ -69,7 +79,8 @@ class RecoverService:
                     raise FlowGone
                 notice = {"user_id": str(user.id), "at": datetime.now(UTC).isoformat()}
                 await db.outbox.put(PASSWORD_CHANGED_MAIL, notice, give_up_after=NOTICE_LIFE)
+        return Finished(None, self.devices.issue(caller.cards, user.email, canonical_login(user.login)))
 
-    async def resend(self, session_key: str) -> FlowOpened:
+    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(RECOVER, session_key)
+        return await self.flows.resend(RECOVER, session_key, caller)

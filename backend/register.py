@@ -7,12 +7,16 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from backend.flow import REGISTER, FlowEngine, Step
+from backend.devices import Devices
+from backend.flow import FlowEngine
+from backend.flow_spec import REGISTER, Step
+from backend.limits import Limits
 from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
 from backend.profile import profile
 from database.engine import Db
 from database.users import Member, NewUser
 from models.answers import FlowOpened, UserProfile
+from models.caller import Caller, Finished
 from models.errors import FlowGone, LoginTaken
 from models.locale import Locale
 from models.login import canonical_login
@@ -24,36 +28,40 @@ class RegisterService:
     """Opens registrations and turns confirmed ones into accounts."""
 
     flows: FlowEngine
+    limits: Limits
+    devices: Devices
     passwords: Passwords
     service_name: str
 
-    async def start(self, email: str, login: str, password: str, locale: Locale) -> FlowOpened:
+    async def start(self, email: str, login: str, password: str, locale: Locale, caller: Caller) -> FlowOpened:
         """Hash the password and have a code mailed. Whether e-mail or login is free is not looked at, nor told.
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words.
+            TooMany: too many registrations from this address.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
+        admission = await self.limits.start(REGISTER.name, caller)
         pending = {
             "email": email,
             "login": login,
             "locale": locale.value,
             "password_hash": await self.passwords.hash(password),
         }
-        return await self.flows.begin(REGISTER, pending)
+        return await self.flows.begin(REGISTER, admission, email, pending)
 
-    async def confirm(self, session_key: str, code: str) -> UserProfile:
+    async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[UserProfile]:
         """Trade the mailed code for an account.
 
         Raises:
             LoginTaken: the address is confirmed; the flow now waits for another login.
             FlowGone: also when somebody else has confirmed the same address meanwhile.
-            WrongCode, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.CODE, code) as passage:
+        async with self.flows.passing(REGISTER, session_key, Step.CODE, caller, code) as passage:
             async with passage.effect() as db:
                 outcome, member = await self._add(db, passage.data, passage.data["login"])
             if outcome == "login_taken":
@@ -61,27 +69,31 @@ class RegisterService:
                 raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
             if member is None:
                 raise FlowGone
-        return profile(member)
+        return self._finished(member, caller)
 
-    async def choose_login(self, session_key: str, login: str) -> UserProfile:
+    async def choose_login(self, session_key: str, login: str, caller: Caller) -> Finished[UserProfile]:
         """Try another login, the first one having been taken.
 
         Raises:
             LoginTaken: this one too; after five tries the flow is gone.
-            FlowGone, StepOutOfOrder, Unavailable: see `FlowEngine.passing`.
+            FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.LOGIN) as passage:
+        async with self.flows.passing(REGISTER, session_key, Step.LOGIN, caller) as passage:
             async with passage.effect() as db:
                 outcome, member = await self._add(db, passage.data, login)
                 if outcome == "login_taken":
                     raise LoginTaken(attempts_left=passage.claim.tries_left)
             if member is None:
                 raise FlowGone
-        return profile(member)
+        return self._finished(member, caller)
 
-    async def resend(self, session_key: str) -> FlowOpened:
+    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(REGISTER, session_key)
+        return await self.flows.resend(REGISTER, session_key, caller)
+
+    def _finished(self, member: Member, caller: Caller) -> Finished[UserProfile]:
+        cards = self.devices.issue(caller.cards, member.user.email, canonical_login(member.user.login))
+        return Finished(profile(member), cards)
 
     async def _add(self, db: Db, pending: Any, login: str) -> tuple[str, Member | None]:
         new = NewUser(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +37,13 @@ _SETTLE_TRIES = 60
 _GOODBYE = 3.0
 """Seconds that mail in hand is waited for at a stop; the whole stop takes at most 10."""
 
-_TIDY_EVERY = 3600.0
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something else that is done every so many seconds."""
+
+    do: Callable[[], Awaitable[None]]
+    every: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +73,24 @@ def _back_off(attempts: int) -> timedelta:
     return timedelta(seconds=_BACK_OFF[min(attempts, len(_BACK_OFF)) - 1])
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do: a mailer for each kind of job, and chores beside them."""
+
+    mailers: Mapping[str, Mailer]
+    chores: Sequence[Chore] = ()
+
+
 class MailWorker:
     """Sends what the outbox holds, several mails at a time."""
 
-    def __init__(
-        self, database: Database, listen_url: str, bell: Bell, mailers: Mapping[str, Mailer], hands: int
-    ) -> None:
+    def __init__(self, database: Database, listen_url: str, bell: Bell, work: Work, *, hands: int) -> None:
         self._database = database
         self._listen_url = listen_url
         self._wake = bell.rung
-        self._mailers = mailers
+        self._mailers = work.mailers
         self._hands = hands
+        self._chores = work.chores
         self._held: dict[int, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = False
@@ -90,7 +103,7 @@ class MailWorker:
                     (self._listen, _POLL_EVERY),
                     (self._send_due, 0.0),
                     (self._renew, _RENEW_EVERY),
-                    (self._tidy, _TIDY_EVERY),
+                    *((chore.do, chore.every) for chore in self._chores),
                 ):
                     tasks.create_task(self._for_ever(duty, pause))
         finally:
@@ -103,7 +116,7 @@ class MailWorker:
             try:
                 await duty()
             except Unavailable:
-                log.warning("PostgreSQL is away, mail waits")
+                log.warning("a server is away, mail may have to wait")
                 await asyncio.sleep(_POLL_EVERY)
             except Exception:
                 log.exception("the mail worker stumbled")
@@ -140,11 +153,6 @@ class MailWorker:
         if self._held:
             async with self._database.statement() as db:
                 await db.outbox.renew(list(self._held.values()), _LEASE)
-
-    async def _tidy(self) -> None:
-        async with self._database.statement() as db:
-            await db.outbox.forget_old()
-            await db.used_flows.forget_old()
 
     async def _handle(self, job: Job) -> None:
         """One attempt, and what follows from it."""

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
@@ -60,14 +61,15 @@ def _refuse_taken(host: str, port: int) -> None:
             ) from error
 
 
-def _serve_here(host: str, port: int) -> None:
+def _serve_here(host: str, port: int, trusted: Sequence[str]) -> None:
     logs.set_up()
     settings = uvicorn.Config(
         "main:app",
         log_config=None,
         access_log=False,
-        # Nobody's word about the client address is taken until trusted proxies can be named.
-        proxy_headers=False,
+        # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=list(trusted),
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=15,
@@ -80,7 +82,7 @@ def _serve_here(host: str, port: int) -> None:
     uvicorn.Server(settings).run(sockets=[_listen(host, port)])
 
 
-def _serve_as_child(host: str, port: int) -> None:
+def _serve_as_child(host: str, port: int, trusted: Sequence[str]) -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         raise RuntimeError("a worker process needs a parent")
@@ -91,14 +93,14 @@ def _serve_as_child(host: str, port: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow_parent, daemon=True).start()
-    _serve_here(host, port)
+    _serve_here(host, port, trusted)
 
 
 class _Supervisor:
     """Keeps N worker processes running, and starts a new one for each that dies."""
 
-    def __init__(self, host: str, port: int, workers: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, trusted: Sequence[str], workers: int) -> None:
+        self._arguments = (host, port, trusted)
         self._spawn = multiprocessing.get_context("spawn")
         self._stopping = False
         self._deaths = 0
@@ -106,7 +108,7 @@ class _Supervisor:
         self._workers = [self._start() for _ in range(workers)]
 
     def _start(self) -> SpawnProcess:
-        process = self._spawn.Process(target=_serve_as_child, args=(self._host, self._port))
+        process = self._spawn.Process(target=_serve_as_child, args=self._arguments)
         process.start()
         return process
 
@@ -150,7 +152,7 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_taken(host, port)
     if workers == 1:
-        _serve_here(host, port)
+        _serve_here(host, port, settings.trusted_proxies)
         return
     logs.set_up()
-    _Supervisor(host, port, workers).run()
+    _Supervisor(host, port, settings.trusted_proxies, workers).run()

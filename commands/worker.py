@@ -8,43 +8,67 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import click
-from redis.asyncio import Redis
 
 from backend.bell import Bell
-from backend.flow import CODE_MAIL
+from backend.code_mail import CodeMail
+from backend.flow_spec import CODE_MAIL
 from backend.hand_over import HandOver
 from backend.keys import Keys
+from backend.ladder import Ladder
+from backend.mail_bucket import MailBuckets
 from backend.postman import Postman
 from backend.recover import PASSWORD_CHANGED_MAIL
-from backend.worker import MailWorker
+from backend.worker import Chore, MailWorker, Work
 from commands import logs
 from config import Settings, load_settings
 from database.engine import Database, open_database
 from redis_tools.connection import open_redis
+from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
+from redis_tools.thermostat import thermostats
 from template_message.render import MailTemplates
+
+_SETTLE_EVERY = 60.0
+"""Seconds between two settlements of the ladder (design.md, section 4)."""
+
+_TIDY_EVERY = 3600.0
 
 
 @asynccontextmanager
 async def open_mail_worker(
-    settings: Settings, database: Database, redis: Redis, bell: Bell
+    settings: Settings, database: Database, valkey: Valkey, bell: Bell
 ) -> AsyncIterator[MailWorker]:
     """A worker with its SMTP connections; somebody has to `run` it."""
     servers = [server.get_secret_value() for server in settings.smtp.url]
     postman = Postman(servers, settings.mail.from_, connections=settings.smtp.connections)
-    hand_over = HandOver(
-        database,
-        FlowStore(redis),
-        Keys([key.get_secret_value() for key in settings.secret_keys]),
-        MailTemplates(settings.mail.service),
-        postman,
-        settings.code.digits,
-        settings.code.ttl,
+    store, templates = FlowStore(valkey), MailTemplates(settings.mail.service)
+    ladder = Ladder(
+        database, store, settings.rungs(device=False), settings.rungs(device=True), flow_ttl=settings.flow.ttl
     )
+    codes = CodeMail(
+        valkey=valkey,
+        store=store,
+        keys=Keys(settings.secrets),
+        ladder=ladder,
+        thermostats=thermostats(settings),
+        buckets=MailBuckets(settings.limit.mails, settings.limit.device_mails),
+        templates=templates,
+        postman=postman,
+        ttl=settings.code.ttl,
+    )
+    hand_over = HandOver(database, store, templates, postman, codes)
     mailers = {CODE_MAIL: hand_over.code, PASSWORD_CHANGED_MAIL: hand_over.password_changed}
     url = settings.database.url.get_secret_value()
+
+    async def tidy() -> None:
+        async with database.statement() as db:
+            await db.outbox.forget_old()
+            await db.used_flows.forget_old()
+        await ladder.forget_full()
+
+    chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))
     try:
-        yield MailWorker(database, url, bell, mailers, hands=settings.smtp.connections)
+        yield MailWorker(database, url, bell, Work(mailers, chores), hands=settings.smtp.connections)
     finally:
         await postman.close()
 
@@ -53,7 +77,7 @@ async def _work(settings: Settings) -> None:
     async with (
         open_database(settings.database) as database,
         open_redis(settings.redis) as redis,
-        open_mail_worker(settings, database, redis, Bell(heard=True)) as mail_worker,
+        open_mail_worker(settings, database, Valkey(redis), Bell(heard=True)) as mail_worker,
     ):
         task = asyncio.create_task(mail_worker.run())
         for name in (signal.SIGINT, signal.SIGTERM):

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from config import DatabaseSettings
 from database.faults import unavailable_when_away
+from database.ladder import LadderRepo
 from database.outbox import OutboxRepo
 from database.signing_keys import SigningKeyRepo
 from database.used_flows import UsedFlowRepo
@@ -37,6 +38,11 @@ class Db:
     def used_flows(self) -> UsedFlowRepo:
         """Steps that took effect."""
         return UsedFlowRepo(self.connection)
+
+    @cached_property
+    def ladder(self) -> LadderRepo:
+        """Budgets of guesses."""
+        return LadderRepo(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxRepo:

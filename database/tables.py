@@ -6,12 +6,14 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -80,6 +82,31 @@ used_flow = Table(
     Column("flow_id", LargeBinary, primary_key=True),
     Column("step", Text, primary_key=True),
     Column("used_at", _Moment, nullable=False, server_default=func.now(), index=True),
+)
+
+guess_budgets = Table(
+    "guess_budgets",
+    metadata,
+    # The ladder: wrong guesses that a length of code may still cost somebody. No row means that nothing is missing.
+    Column("subject", LargeBinary, primary_key=True),  # a user's id; before there is a user, an HMAC of the address
+    Column("purpose", Text, primary_key=True),
+    Column("device", Text, primary_key=True),  # a known device, or nothing
+    Column("digits", SmallInteger, primary_key=True),
+    Column("guesses", Double, nullable=False),  # as of refilled_at; it comes back little by little
+    Column("refilled_at", _Moment, nullable=False, server_default=func.now(), index=True),
+)
+
+guess_reservations = Table(
+    "guess_reservations",
+    metadata,
+    # What a mailed code has taken from its budget until its flow is over.
+    Column("flow_id", LargeBinary, primary_key=True),
+    Column("subject", LargeBinary, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("digits", SmallInteger, nullable=False),
+    Column("guesses", SmallInteger, nullable=False),
+    Column("settle_at", _Moment, nullable=False, index=True),  # when nobody can act on the flow any more
 )
 
 signing_keys = Table(

@@ -26,6 +26,9 @@ class ServiceError(Exception):
 class WrongCode(ServiceError, status=400, code="wrong_code", title="The code is wrong."): ...
 
 
+class CodeReplaced(ServiceError, status=400, code="code_replaced", title="Another code is on its way."): ...
+
+
 class StepOutOfOrder(ServiceError, status=409, code="step_out_of_order", title="This step is not the next one."): ...
 
 
@@ -63,6 +66,13 @@ class TooLarge(ServiceError, status=413, code="body_too_large", title="The body 
 
 # Not now.
 class TooSoon(ServiceError, status=429, code="too_soon", title="It is too early for another code."): ...
+
+
+class TooMany(ServiceError, status=429, code="too_many_requests", title="That was too often."):
+    """A limit is reached; the same answer whoever is asked about, and whether or not the password was right."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 60) -> None:
+        super().__init__(detail or "Wait for Retry-After seconds.", headers={"Retry-After": str(retry_after)})
 
 
 class Unavailable(ServiceError, status=503, code="unavailable", title="The service cannot answer at the moment."):

@@ -64,11 +64,19 @@ SessionKey = Annotated[
         examples=[SESSION_KEY_EXAMPLE],
     ),
 ]
+RESCUE_LENGTH = 26
+"""Letters of a rescue code: 128 bits in base32 (RFC 4648 section 6), without its padding."""
+
+_CODE = f"[0-9]{{4,12}}|[A-Z2-7]{{{RESCUE_LENGTH}}}"
 Code = Annotated[
     StrictStr,
     Printable,
-    AfterValidator(fitting("[0-9]{4,12}", "must be the digits from the mail, as a text")),
-    Field(description="The digits from the mail.", examples=["0427"], json_schema_extra={"pattern": "^[0-9]{4,12}$"}),
+    AfterValidator(fitting(_CODE, "must be the digits from the mail, or its rescue code, as a text")),
+    Field(
+        description="The digits from the mail, or the rescue code that a mail under pressure carries.",
+        examples=["0427"],
+        json_schema_extra={"pattern": f"^({_CODE})$"},
+    ),
 ]
 
 

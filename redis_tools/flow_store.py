@@ -6,20 +6,20 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
-
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
+from typing import Any
 
 from models.errors import FlowGone, StepOutOfOrder, TooSoon, WrongCode
-from redis_tools.connection import unavailable_when_away
-from redis_tools.flow_scripts import SCRIPTS
+from redis_tools import flow_scripts
+from redis_tools.exchange import Argument, Call, Script, Valkey, nothing
 
 CLAIM_MS = 5_000
 """How long a right answer may take to have its effect before the same answer may be given again (design.md, 4)."""
 
-CLOSED_TTL = 7_200
-"""Seconds that a closed record stays, for the worker to settle what was reserved (design.md, 4)."""
+SPENT_TTL = 7_200
+"""Seconds that the count of guesses outlives its flow, for the worker to settle what was reserved (design.md, 4)."""
+
+SETTLE_MARGIN = 60
+"""Seconds after a flow's end when nobody can act on it any more, an unfinished claim included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,46 @@ class FlowKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a new flow begins with."""
+
+    step: str
+    subject: str
+    device: str
+    epoch: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What comes with a guess: its MACs, and the subject for whom it speaks when it is a rescue code."""
+
+    macs: Sequence[str]
+    rescued: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to act on a step for a few seconds."""
 
     flow_id: bytes
     id: str
     step: str
-    data: Mapping[str, Any]
     tries_left: int
+    data: Mapping[str, Any]
+    subject: str
+    device: str
+    mails: int
+
+
+class CodeOutdated(Exception):
+    """The code's epoch is over: the guess was not compared, and a new code is due."""
+
+    def __init__(self, serial: int, epoch: str) -> None:
+        super().__init__(serial)
+        self.serial = serial
+        self.epoch = epoch
+        """As it was, for taking it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,64 +89,100 @@ class Waiting:
     """A living flow that waits for its code, as the mail worker sees it: without the session key's secret."""
 
     purpose: str
+    subject: str
+    device: str
     minted: int
     """The serial of the last code minted, -1 before the first."""
+    rung: int | None
     data: Mapping[str, Any]
 
 
-def _key(flow_id: bytes) -> str:
-    return f"flow:{flow_id.hex()}"
+def _flow(flow_id: bytes) -> str:
+    return f"flow:{{{flow_id.hex()}}}"
+
+
+def _spent(flow_id: bytes) -> str:
+    return f"spent:{{{flow_id.hex()}}}"
 
 
 class FlowStore:
-    """Opens, claims, advances and closes flows. Every method raises `Unavailable` when Valkey is away."""
+    """Opens, claims, advances and closes flows. Every method that waits raises `Unavailable` when Valkey is away.
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._scripts = {name: redis.register_script(source) for name, source in SCRIPTS.items()}
+    What can travel together with other calls is returned as a `Call`.
+    """
 
-    async def _run(self, name: str, flow_id: bytes, *arguments: str | int | bytes) -> Any:
-        script: AsyncScript = self._scripts[name]
-        with unavailable_when_away():
-            return await script(keys=[_key(flow_id)], args=list(arguments))
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
 
-    async def open(self, key: FlowKey, step: str, data: Mapping[str, Any], *, ttl: int, resend: int) -> None:
+    async def _run(self, script: Script, flow_id: bytes, *arguments: Argument) -> Any:
+        return await self._valkey.ask(Call.of(script, [_flow(flow_id)], arguments, lambda answer: answer))
+
+    def open(self, key: FlowKey, opening: Opening, *, ttl: int, resend: int) -> Call[None]:
         """Begin a flow that lives ``ttl`` seconds and may ask for another code after ``resend`` seconds."""
-        await self._run("open", key.flow_id, key.purpose, key.secret, step, json.dumps(data), ttl, resend * 1000)
+        fields: tuple[Argument, ...] = (
+            *("purpose", key.purpose, "secret", key.secret, "step", opening.step, "subject", opening.subject),
+            *("device", opening.device, "epoch", opening.epoch, "data", json.dumps(opening.data)),
+        )
+        keys = [_flow(key.flow_id), _spent(key.flow_id)]
+        return Call.of(flow_scripts.OPEN, keys, [ttl, ttl + SPENT_TTL, resend * 1000, *fields], nothing)
 
-    async def claim(self, key: FlowKey, step: str, *, tries: int, macs: Sequence[str]) -> Claim:
+    async def claim(self, key: FlowKey, step: str, *, tries: int, epoch: int, proof: Proof) -> Claim:
         """Check key and step, count the try, compare the code, and claim the step; all at once.
 
         Raises:
             FlowGone: the key is unknown, expired, used, foreign, or somebody else is acting on the step.
             StepOutOfOrder: the flow lives, and waits for another step.
+            CodeOutdated: the guess was neither compared nor counted.
             WrongCode: the guess is counted; it was wrong, or no code was valid.
         """
         claim_id = secrets.token_hex(8)
-        outcome, *rest = await self._run(
-            "claim", key.flow_id, key.purpose, key.secret, step, claim_id, CLAIM_MS, tries, CLOSED_TTL, *macs
-        )
+        keys = [_flow(key.flow_id), _spent(key.flow_id)]
+        arguments: list[Argument] = [
+            key.purpose,
+            key.secret,
+            step,
+            claim_id,
+            CLAIM_MS,
+            tries,
+            epoch,
+            proof.rescued,
+            *proof.macs,
+        ]
+        outcome, *rest = await self._valkey.ask(Call.of(flow_scripts.CLAIM, keys, arguments, lambda answer: answer))
         _refuse(outcome, rest)
-        return Claim(key.flow_id, claim_id, step, json.loads(rest[0]), int(rest[1]))
+        left, data, subject, device, mails = rest
+        return Claim(
+            flow_id=key.flow_id,
+            id=claim_id,
+            step=step,
+            tries_left=int(left),
+            data=json.loads(data),
+            subject=subject.decode(),
+            device=device.decode(),
+            mails=int(mails),
+        )
 
-    async def release(self, claim: Claim, *, give_back: bool, tries: int) -> None:
+    def release(self, claim: Claim, *, give_back: bool, tries: int) -> Call[None]:
         """Let the step be tried again; the try is given back, or stays spent and may be the last."""
-        await self._run("release", claim.flow_id, claim.id, claim.step if give_back else "", tries, CLOSED_TTL)
+        arguments: list[Argument] = [claim.id, claim.step if give_back else "", tries]
+        return Call.of(flow_scripts.RELEASE, [_flow(claim.flow_id)], arguments, nothing)
 
-    async def advance(self, claim: Claim, step: str, secret: bytes = b"") -> int:
-        """Move on to ``step``, with a new secret if one is given; return the seconds that the flow still lives.
+    def advance(self, claim: Claim, step: str, secret: bytes = b"") -> Call[int]:
+        """Move on to ``step``, with a new secret if one is given; answers the seconds that the flow still lives.
 
-        Raises:
-            FlowGone: the claim had run out, or the flow has.
+        The reading raises `FlowGone` when the claim had run out, or the flow has.
         """
-        ttl = int(await self._run("advance", claim.flow_id, claim.id, step, secret))
-        if ttl < 0:
-            raise FlowGone
-        return ttl
 
-    async def close(self, claim: Claim) -> None:
+        def read(ttl: Any) -> int:
+            if int(ttl) < 0:
+                raise FlowGone
+            return int(ttl)
+
+        return Call.of(flow_scripts.ADVANCE, [_flow(claim.flow_id)], [claim.id, step, secret], read)
+
+    def close(self, claim: Claim) -> Call[None]:
         """End the flow."""
-        await self._run("finish", claim.flow_id, claim.id, CLOSED_TTL)
+        return Call.of(flow_scripts.FINISH, [_flow(claim.flow_id)], [claim.id], nothing)
 
     async def resend(self, key: FlowKey, step: str, *, resends: int, resend: int) -> Resent:
         """Note that another code is wanted; guesses already spent stay spent.
@@ -124,29 +192,53 @@ class FlowStore:
             StepOutOfOrder: the flow waits for no code.
             TooSoon: before its time, or once too often.
         """
-        outcome, *rest = await self._run("resend", key.flow_id, key.purpose, key.secret, step, resends, resend * 1000)
+        arguments: list[Argument] = [key.purpose, key.secret, step, resends, resend * 1000]
+        outcome, *rest = await self._run(flow_scripts.RESEND, key.flow_id, *arguments)
         _refuse(outcome, rest)
         return Resent(int(rest[0]), int(rest[1]), rest[2].decode())
 
     async def unsend(self, flow_id: bytes, resent: Resent) -> None:
         """Take back a wish for another code that could not be written down."""
-        await self._run("unsend", flow_id, resent.serial, resent.resend_at)
+        await self._run(flow_scripts.UNSEND, flow_id, resent.serial, resent.resend_at)
+
+    async def unreplace(self, flow_id: bytes, outdated: CodeOutdated) -> None:
+        """Take back that another code is due, which could not be written down."""
+        await self._run(flow_scripts.UNREPLACE, flow_id, outdated.serial, outdated.epoch)
 
     async def waiting(self, flow_id: bytes, step: str) -> Waiting | None:
         """The flow, if it lives and waits for a code."""
-        with unavailable_when_away():
-            record = cast("dict[bytes, bytes]", await self._redis.hgetall(_key(flow_id)))
-        if record.get(b"state") != b"open" or record[b"step"] != step.encode():
+        fields = ("step", "purpose", "subject", "device", "minted", "rung", "data")
+        found = await self._valkey.ask(Call(("HMGET", _flow(flow_id), *fields), list))
+        its_step, purpose, subject, device, minted, rung, data = found
+        if its_step != step.encode():
             return None
-        return Waiting(record[b"purpose"].decode(), int(record.get(b"minted", -1)), json.loads(record[b"data"]))
+        return Waiting(
+            purpose=purpose.decode(),
+            subject=subject.decode(),
+            device=device.decode(),
+            minted=int(minted) if minted else -1,
+            rung=int(rung) if rung else None,
+            data=json.loads(data),
+        )
 
-    async def mint(self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int) -> bool:
+    async def mint(  # noqa: PLR0913 - what a code is
+        self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int, rung: int
+    ) -> bool:
         """Make a code valid, and any older one dead; False when the flow is gone or a newer code has been mailed."""
-        return bool(await self._run("mint", flow_id, serial, step, mac, ttl * 1000))
+        return bool(await self._run(flow_scripts.MINT, flow_id, serial, step, mac, ttl * 1000, rung))
 
     async def renew(self, flow_id: bytes, mac: str, ttl: int) -> None:
         """Let the code's life start anew, its mail having just been taken by SMTP."""
-        await self._run("renew", flow_id, mac, ttl * 1000)
+        await self._run(flow_scripts.RENEW, flow_id, mac, ttl * 1000)
+
+    async def spent(self, flow_ids: Sequence[bytes]) -> list[int | None]:
+        """Wrong guesses at the code of each flow; None where Valkey has forgotten."""
+        return await self._valkey.ask_all(
+            *(
+                Call(("GET", _spent(flow_id)), lambda count: None if count is None else int(count))
+                for flow_id in flow_ids
+            )
+        )
 
 
 def _refuse(outcome: bytes, rest: Sequence[bytes]) -> None:
@@ -157,5 +249,7 @@ def _refuse(outcome: bytes, rest: Sequence[bytes]) -> None:
             raise StepOutOfOrder
         case b"wrong_code":
             raise WrongCode(attempts_left=int(rest[0]))
+        case b"replaced":
+            raise CodeOutdated(int(rest[0]), rest[1].decode())
         case b"too_soon":
             raise TooSoon(headers={"Retry-After": rest[0].decode()})

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
-
-from redis_tools.connection import unavailable_when_away
+from redis_tools.exchange import Call, Valkey, nothing
 
 
 class Pulse:
     """Asks Valkey for a sign of life."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
 
     async def beat(self) -> None:
         """Return when Valkey answers.
@@ -19,5 +17,4 @@ class Pulse:
         Raises:
             Unavailable: it does not.
         """
-        with unavailable_when_away():
-            await self._redis.echo("alive")
+        await self._valkey.ask(Call(("ECHO", "alive"), nothing))

@@ -22,7 +22,7 @@ from tests.support.smtp_server import PASSWORD, Certificates, Server
 
 BOB = "bob@example.com"
 SENDER = "Example <no-reply@example.org>"
-MAIL = MailTemplates("Example").render("login_code", "en", code="0427", minutes=10)
+MAIL = MailTemplates("Example").render("login_code", "en", code="0427", minutes=10, rescue="")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ Hire = Callable[..., Postman]
     ("locale", "subject"), [("en", "Confirm your login to Example"), ("ru", "Подтвердите вход в «Example»")]
 )
 async def test_a_mail_arrives_whole(serve: Serve, hire: Hire, locale: str, subject: str) -> None:
-    server, mail = serve(), MailTemplates("Example").render("login_code", locale, code="0427", minutes=10)
+    server, mail = serve(), MailTemplates("Example").render("login_code", locale, code="0427", minutes=10, rescue="")
     await hire(server.url()).send(BOB, mail)
     [letter], [envelope] = server.letters, server.envelopes
     assert (envelope.mail_from, envelope.rcpt_tos) == ("no-reply@example.org", [BOB])

@@ -104,7 +104,7 @@ class Act:
 
     def hold(self, moment: Moment, postgres: Proxy, valkey: Proxy) -> Hold:
         """Catch the service in the act."""
-        key = f"flow:{self.flow_id.hex()}".encode()
+        key = f"flow:{{{self.flow_id.hex()}}}".encode()
         match moment:
             # The first statement of the transaction carries the id; statements are prepared, their text may not travel.
             case Moment.CLAIMED:

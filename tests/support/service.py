@@ -18,6 +18,26 @@ from devstack.ports import free_port
 from devstack.processes import spawn
 from devstack.stack import Stack
 
+_OFTEN = "1000000/60"
+OUT_OF_THE_WAY = {
+    "LIMIT_REGISTRATIONS": _OFTEN,
+    "LIMIT_RECOVERIES": _OFTEN,
+    "LIMIT_LOGINS": _OFTEN,
+    "LIMIT_STEPS": _OFTEN,
+    "LIMIT_WRONG_PASSWORDS": _OFTEN,
+    "LIMIT_PASSWORDS": _OFTEN,
+    "LIMIT_DEVICE_PASSWORDS": _OFTEN,
+    # Every mail brings three guesses, so that even these must be few in a year for the service to start.
+    "LIMIT_MAILS": "1000/86400",
+    "LIMIT_DEVICE_MAILS": "1000/86400",
+    "THERMOSTAT_LOGIN": "1000000,1000000,1000000",
+    "THERMOSTAT_RECOVER": "1000000,1000000,1000000",
+}
+"""Limits as they are for tests that are not about them: asked at every step, and never reached."""
+
+AS_SHIPPED = dict.fromkeys(OUT_OF_THE_WAY, "")
+"""For tests that are about them: ``serving(**AS_SHIPPED)``."""
+
 ROOT = Path(__file__).parent.parent.parent
 
 _addresses = itertools.count(1)
@@ -30,7 +50,7 @@ def an_address_of_ones_own() -> str:
 
 
 class Service:
-    """``python main.py serve`` in processes of its own; every setting can be given by its name."""
+    """``python main.py serve`` in processes of its own; every setting can be given by its name, "" unsets it."""
 
     def __init__(
         self,
@@ -49,7 +69,7 @@ class Service:
         self.database_url = stack.postgres.url(database)
         self.redis_url = stack.valkey.url(valkey_db)
         self.log_file = folder / f"service-{self.port}.log"
-        self.environment = {
+        environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
@@ -59,8 +79,10 @@ class Service:
             "ISSUER": self.url,
             "ENVIRONMENT": "development",
             "HASH_ITERATIONS": "1000",
+            **OUT_OF_THE_WAY,
             **settings,
         }
+        self.environment = {name: value for name, value in environment.items() if value}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 

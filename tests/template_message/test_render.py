@@ -15,8 +15,9 @@ from template_message.render import HERE, MailTemplates, Rendered, counted
 LOCALES = ("en", "ru")
 CODE_MAILS = ("register_code", "login_code", "recover_code")
 NOTICES = ("account_exists", "password_changed")
+RESCUE = "MZXW6YTBOI4DAMZXW6YTBOI4DA"
 VALUES: dict[str, dict[str, Any]] = {
-    **{mail: {"code": "0427", "minutes": 10} for mail in CODE_MAILS},
+    **{mail: {"code": "0427", "minutes": 10, "rescue": RESCUE} for mail in CODE_MAILS},
     "account_exists": {"login": "1234567"},
     "password_changed": {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)},
 }
@@ -38,6 +39,18 @@ def test_only_the_code_stands_alone_on_a_line(templates: MailTemplates, locale: 
     text = templates.render(mail, locale, **VALUES[mail]).text
     assert digit_lines(text) == (["0427"] if mail in CODE_MAILS else [])
     assert ("0427" in text.splitlines()) == (mail in CODE_MAILS)
+
+
+@pytest.mark.parametrize(("locale", "mail"), list(product(LOCALES, CODE_MAILS)))
+def test_a_rescue_code_stands_alone_on_a_line_and_leaves_no_gap_when_there_is_none(
+    templates: MailTemplates, locale: str, mail: str
+) -> None:
+    pressed = templates.render(mail, locale, **VALUES[mail])
+    calm = templates.render(mail, locale, **VALUES[mail] | {"rescue": ""})
+    assert RESCUE in pressed.text.splitlines()
+    assert RESCUE in pressed.html
+    assert "\n\n\n" not in pressed.text + calm.text
+    assert len(calm.text.splitlines()) < len(pressed.text.splitlines())
 
 
 @every_mail
@@ -92,7 +105,11 @@ def test_a_value_cannot_forge_a_line_with_a_code(templates: MailTemplates, line_
 
 
 def test_a_service_name_cannot_break_the_subject_line() -> None:
-    subject = MailTemplates("Shop\r\nBcc: mallory@example.org").render("login_code", "en", code="1", minutes=1).subject
+    subject = (
+        MailTemplates("Shop\r\nBcc: mallory@example.org")
+        .render("login_code", "en", code="1", minutes=1, rescue="")
+        .subject
+    )
     assert subject == "Confirm your login to Shop Bcc: mallory@example.org"
 
 

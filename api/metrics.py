@@ -1,0 +1,26 @@
+"""GET /metrics: for the operator's Prometheus."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api.deps import Metrics
+from api.problems import documented
+from models.errors import Unavailable
+
+router = APIRouter(tags=["health"])
+
+_TEXT_FORMAT = "text/plain; version=1.0.0; charset=utf-8"
+_EXAMPLE = 'auth_code_floor_digits{purpose="recover"} 4.0'
+
+
+@router.get(
+    "/metrics",
+    summary="How the thermostats stand, for Prometheus",
+    response_description="Prometheus' text format.",
+    response_class=Response,
+    responses=documented(Unavailable()) | {200: {"content": {_TEXT_FORMAT: {"example": _EXAMPLE}}}},
+)
+async def metrics(service: Metrics) -> Response:
+    """The floor of the code length for each purpose, and what raised it; `docs/security.md` says how to read them."""
+    return Response(await service.exposition(), media_type=_TEXT_FORMAT)

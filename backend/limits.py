@@ -1,0 +1,188 @@
+"""Limits: what every start and every step costs its caller, asked for in one exchange before anything else is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.caller import Caller
+from models.errors import TooMany
+from models.rate import Rate
+from redis_tools.buckets import Bucket, Taken
+from redis_tools.exchange import Call, Valkey
+from redis_tools.rescue_store import find_rescue
+from redis_tools.thermostat import Debit, Thermostat
+
+log = logging.getLogger(__name__)
+
+Rates = Sequence[Rate]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """How often is too often."""
+
+    starts: Mapping[str, Rates]
+    """Starts of each purpose, by client address."""
+    steps: Rates
+    """Steps of all flows together, by client address."""
+    wrong_passwords: Rates
+    """By client address; a right one is given back."""
+    passwords: Rates
+    """Wrong passwords for one login or address as typed, from devices that nobody knows."""
+    device_passwords: Rates
+    """The same from each known device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a start has paid, and what it gets back when it goes well."""
+
+    purpose: str
+    device: str = ""
+    epoch: int = 0
+    refunds: tuple[Call[None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a guess has paid before it is compared."""
+
+    epoch: int = 0
+    rescued: str = ""
+    """Whose flows it opens, when it is a rescue code."""
+    thermostat: Thermostat | None = None
+    level: int = 0
+
+    def take_back(self) -> tuple[Call[None], ...]:
+        """It was not compared, or was right and came to nothing: it never was."""
+        return (self.thermostat.give_back(1, self.level, won=False),) if self.thermostat else ()
+
+    def succeed(self, wrong_before: int) -> tuple[Call[None], ...]:
+        """It was right, and explains the wrong guesses that the flow had before."""
+        return (self.thermostat.give_back(1 + wrong_before, self.level, won=True),) if self.thermostat else ()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Buckets asked for together, and which of them are given back."""
+
+    plain: list[Bucket] = field(default_factory=list)
+    given_back: list[Bucket] = field(default_factory=list)
+
+    def calls(self) -> list[Call[Taken]]:
+        return [bucket.take() for bucket in (*self.plain, *self.given_back)]
+
+
+def _by_address(act: str, rates: Rates, caller: Caller) -> list[Bucket]:
+    return [
+        Bucket(f"{act}:{{{network.name}}}", rate.times(network.share)) for rate in rates for network in caller.networks
+    ]
+
+
+class Limits:
+    """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
+
+    def __init__(self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat]) -> None:
+        self._valkey = valkey
+        self._rules = rules
+        self._thermostats = thermostats
+
+    async def start(self, purpose: str, caller: Caller, device: str = "") -> Admission:
+        """Let a flow begin.
+
+        Raises:
+            TooMany: too many of them from this address.
+            Unavailable: Valkey is away.
+        """
+        asked = _Asked(_by_address(purpose, self._rules.starts[purpose], caller))
+        return await self._admit(purpose, device, asked)
+
+    async def password(self, purpose: str, caller: Caller, subject: str, device: str = "") -> Admission:
+        """Let a password be tried for whoever ``subject`` is; debited now, given back when it was right.
+
+        The right password is refused like a wrong one: a limit that let it pass would tell which it was.
+
+        Raises:
+            TooMany: too many tries from this address, or too many wrong ones for this account.
+            Unavailable: Valkey is away.
+        """
+        rates = self._rules.device_passwords if device else self._rules.passwords
+        whose = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
+        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
+        failures += [Bucket(f"password:{whose}", rate) for rate in rates]
+        return await self._admit(
+            purpose, device, _Asked(_by_address(purpose, self._rules.starts[purpose], caller), failures)
+        )
+
+    async def _admit(self, purpose: str, device: str, asked: _Asked) -> Admission:
+        thermostat = self._thermostats.get(purpose)
+        epochs = [thermostat.epoch()] if thermostat else []
+        answers = await self._ask(asked, epochs)
+        refunds = tuple(bucket.give_back() for bucket in asked.given_back)
+        return Admission(purpose, device, answers[0] if answers else 0, refunds)
+
+    async def step(self, caller: Caller) -> None:
+        """Let a step be tried that takes no code.
+
+        Raises:
+            TooMany: too many steps from this address.
+            Unavailable: Valkey is away.
+        """
+        await self._ask(_Asked(_by_address("step", self._rules.steps, caller)))
+
+    async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
+        """Let a code be tried: the thermostat is debited before the comparison, so that no burst slips by it.
+
+        A known device neither counts nor raises; a rescue code, given by its digest, is too long to be guessed.
+
+        Raises:
+            TooMany: too many steps from this address.
+            Unavailable: Valkey is away.
+        """
+        thermostat = None if from_device or rescue else self._thermostats.get(purpose)
+        calls: list[Call[Any]] = [thermostat.debit()] if thermostat else []
+        calls += [find_rescue(rescue, purpose)] if rescue else []
+        asked = _Asked(_by_address("step", self._rules.steps, caller))
+        answers = await self._ask(asked, calls, thermostat)
+        if rescue:
+            return Guess(rescued=answers[0])
+        if thermostat is None:
+            return Guess()
+        debit: Debit = answers[0]
+        _tell_of_raise(thermostat, debit)
+        return Guess(debit.epoch, "", thermostat, debit.level)
+
+    async def _ask(
+        self, asked: _Asked, others: Sequence[Call[Any]] = (), thermostat: Thermostat | None = None
+    ) -> list[Any]:
+        """Ask for everything at once; return the answers to ``others``."""
+        takes = asked.calls()
+        answers = await self._valkey.ask_all(*takes, *others)
+        taken: list[Taken] = answers[: len(takes)]
+        if all(one.allowed for one in taken):
+            return answers[len(takes) :]
+        # Whoever is refused has tried nothing: it costs the account and the purpose nothing.
+        back = [
+            bucket.give_back()
+            for bucket, one in zip(asked.given_back, taken[len(asked.plain) :], strict=True)
+            if one.allowed
+        ]
+        if thermostat:
+            debit: Debit = answers[len(takes)]
+            _tell_of_raise(thermostat, debit)
+            back.append(thermostat.give_back(1, debit.level, won=False))
+        if back:
+            await self._valkey.ask_all(*back)
+        raise TooMany(retry_after=max(one.retry_after for one in taken))
+
+
+def _tell_of_raise(thermostat: Thermostat, debit: Debit) -> None:
+    if debit.raised_to:
+        log.warning(
+            "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
+            thermostat.purpose,
+            debit.raised_to,
+        )

@@ -1,0 +1,53 @@
+"""A claimed step: it takes effect once, and then says how its flow goes on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from backend.flow_spec import Step
+from database.engine import Database, Db
+from models.answers import NextStep
+from models.errors import FlowGone
+from redis_tools.flow_store import Claim
+
+
+class Passage:
+    """The way through one step, open for a few seconds."""
+
+    def __init__(self, database: Database, claim: Claim, rescue: bytes | None) -> None:
+        """``rescue`` is the digest of the rescue code that opened it, if one did."""
+        self._database = database
+        self._rescue = rescue
+        self.claim = claim
+        self.over = False
+        self.next: tuple[Step, bool] | None = None
+        self.next_step: NextStep | None = None
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the flow is about."""
+        return self.claim.data
+
+    @asynccontextmanager
+    async def effect(self) -> AsyncIterator[Db]:
+        """The one transaction in which the step takes effect; what raises inside undoes all of it, the mark included.
+
+        Raises:
+            FlowGone: the step took effect before, or the rescue code did, and Valkey forgot.
+            Unavailable: PostgreSQL is away; a repeat finds out whether the commit stood.
+        """
+        async with self._database.transaction() as db:
+            marked = await db.used_flows.mark(self.claim.flow_id, self.claim.step)
+            if marked and self._rescue:
+                marked = await db.used_flows.mark_rescue(self._rescue)
+            if not marked:
+                self.over = True
+                raise FlowGone
+            yield db
+        self.over = True
+
+    def advance(self, step: Step, *, new_key: bool) -> None:
+        """Go on to another step instead of closing the flow, with a new session key or with the old one."""
+        self.next = (step, new_key)

@@ -1,0 +1,177 @@
+"""The ladder at rest: what is left of every budget of guesses, and what codes under way have taken of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import (
+    Boolean,
+    Double,
+    Integer,
+    Interval,
+    LargeBinary,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.tables import guess_budgets, guess_reservations
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetOf:
+    """Whose budget, for what, and on which known device; the last is empty when it is none."""
+
+    subject: bytes
+    purpose: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """One rung: its length, what it bears at once and in a year, and how many guesses a code takes of it."""
+
+    digits: int
+    burst: int
+    per_year: int
+    guesses: int
+
+
+_GUESSES = cast(bindparam("guesses"), Integer)
+_BURST = cast(bindparam("burst"), Double)
+_YEARS = cast(func.extract("epoch", func.now() - guess_budgets.c.refilled_at), Double) / (365 * 86_400)
+_REFILLED = func.least(_BURST, guess_budgets.c.guesses + cast(bindparam("per_year"), Double) * _YEARS)
+
+# One statement takes from the budget and notes what was taken. Two that come at once wait for each other at the row;
+# a budget that was never touched has no row and is full.
+_TAKEN = (
+    insert(guess_budgets)
+    .values(
+        subject=bindparam("subject"),
+        purpose=bindparam("purpose"),
+        device=bindparam("device"),
+        digits=bindparam("digits"),
+        guesses=_BURST - _GUESSES,
+    )
+    .on_conflict_do_update(
+        index_elements=list(guess_budgets.primary_key),
+        set_={"guesses": _REFILLED - _GUESSES, "refilled_at": func.now()},
+        where=_REFILLED >= _GUESSES,
+    )
+    .returning(guess_budgets.c.digits)
+    .cte("taken")
+)
+_RESERVE = (
+    insert(guess_reservations)
+    .from_select(
+        ["flow_id", "subject", "purpose", "device", "digits", "guesses", "settle_at"],
+        select(
+            bindparam("flow_id", type_=LargeBinary),
+            bindparam("subject", type_=LargeBinary),
+            bindparam("purpose", type_=Text),
+            bindparam("device", type_=Text),
+            _TAKEN.c.digits,
+            _GUESSES,
+            func.now() + bindparam("life", type_=Interval),
+        ),
+    )
+    .returning(guess_reservations.c.digits)
+)
+_RESERVED = select(guess_reservations.c.digits).where(guess_reservations.c.flow_id == bindparam("flow_id"))
+_DUE = (
+    select(guess_reservations.c.flow_id)
+    .where(guess_reservations.c.settle_at <= func.now())
+    .order_by(guess_reservations.c.settle_at)
+    .limit(bindparam("most", type_=Integer))
+)
+_ENDED = func.unnest(
+    bindparam("flow_ids", type_=ARRAY(LargeBinary)), bindparam("unspent", type_=ARRAY(Integer))
+).table_valued("flow_id", "unspent", name="ended")
+_SETTLED = (
+    delete(guess_reservations)
+    .where(guess_reservations.c.flow_id == _ENDED.c.flow_id)
+    .returning(
+        guess_reservations.c.subject,
+        guess_reservations.c.purpose,
+        guess_reservations.c.device,
+        guess_reservations.c.digits,
+        _ENDED.c.unspent,
+    )
+    .cte("settled")
+)
+# Summed first: an UPDATE takes one of several rows that meet the same target.
+_BACK = (
+    select(
+        _SETTLED.c.subject,
+        _SETTLED.c.purpose,
+        _SETTLED.c.device,
+        _SETTLED.c.digits,
+        func.sum(_SETTLED.c.unspent).label("unspent"),
+    )
+    .group_by(_SETTLED.c.subject, _SETTLED.c.purpose, _SETTLED.c.device, _SETTLED.c.digits)
+    .cte("back")
+)
+# What comes back may overfill a budget: its burst is its bound whenever it is next read.
+_SETTLE = (
+    update(guess_budgets)
+    .values(guesses=guess_budgets.c.guesses + _BACK.c.unspent)
+    .where(*(guess_budgets.c[name] == _BACK.c[name] for name in ("subject", "purpose", "device", "digits")))
+)
+_FORGET_FULL = delete(guess_budgets).where(
+    guess_budgets.c.digits == bindparam("digits"),
+    (guess_budgets.c.device != literal_column("''")) == cast(bindparam("on_devices"), Boolean),
+    _REFILLED >= _BURST,
+)
+
+
+class LadderRepo:
+    """Takes guesses from budgets and gives them back. Every moment is PostgreSQL's."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def reserve(self, flow_id: bytes, whose: BudgetOf, terms: Terms, life: timedelta) -> int | None:
+        """Take the guesses of one code from a budget, once a flow; None when there are too few left.
+
+        The answer is the length of the rung: not always the one asked for, when the flow had reserved before.
+        """
+        values = {
+            "flow_id": flow_id,
+            "subject": whose.subject,
+            "purpose": whose.purpose,
+            "device": whose.device,
+            "digits": terms.digits,
+            "burst": terms.burst,
+            "per_year": terms.per_year,
+            "guesses": terms.guesses,
+            "life": life,
+        }
+        try:
+            reserved = await self._connection.execute(_RESERVE, values)
+        except IntegrityError:
+            reserved = await self._connection.execute(_RESERVED, {"flow_id": flow_id})
+        digits: int | None = reserved.scalar_one_or_none()
+        return digits
+
+    async def due(self, most: int) -> list[bytes]:
+        """Flows that are over and have not been settled."""
+        return list((await self._connection.execute(_DUE, {"most": most})).scalars())
+
+    async def settle(self, flow_ids: Sequence[bytes], unspent: Sequence[int]) -> None:
+        """Give back what flows that are over have not used; once each, whoever settles them at the same time."""
+        await self._connection.execute(_SETTLE, {"flow_ids": list(flow_ids), "unspent": list(unspent)})
+
+    async def forget_full(self, terms: Terms, *, on_devices: bool) -> None:
+        """Drop the rows of budgets that have filled up again."""
+        values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
+        await self._connection.execute(_FORGET_FULL, values)
