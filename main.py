@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from cryptography.fernet import InvalidToken
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
@@ -134,6 +135,9 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestId)
+    if settings.trusted_proxies:
+        # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     return app
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from models.caller import Caller
-from models.errors import TooMany
+from models.errors import TooMany, Unavailable
 from models.rate import Rate
 from redis_tools.buckets import Bucket, Taken
 from redis_tools.exchange import Call, Valkey
@@ -116,6 +117,12 @@ class Limits:
         return await self._admit(
             purpose, device, _Asked(_by_address(purpose, self._rules.starts[purpose], caller), failures)
         )
+
+    async def take_back(self, admission: Admission) -> None:
+        """The password was never compared, for want of a server or of room: nothing is charged."""
+        # Valkey may be what is away; then the bucket fills by itself.
+        with suppress(Unavailable):
+            await self._valkey.ask_all(*admission.refunds)
 
     async def _admit(self, purpose: str, device: str, asked: _Asked) -> Admission:
         thermostat = self._thermostats.get(purpose)

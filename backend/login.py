@@ -45,10 +45,14 @@ class LoginService:
         self.passwords.refuse_when_busy()
         device = self.devices.recognise(caller.cards, identifier)
         admission = await self.limits.password(LOGIN.name, caller, self.keys.subject(identifier), device)
-        async with self.database.statement() as db:
-            user = await db.users.by_identifier(identifier)
-        # The connection is given back: no transaction is open while the hash is computed.
-        right = await self.passwords.verify(password, user.password_hash if user else None)
+        try:
+            async with self.database.statement() as db:
+                user = await db.users.by_identifier(identifier)
+            # The connection is given back: no transaction is open while the hash is computed.
+            right = await self.passwords.verify(password, user.password_hash if user else None)
+        except Unavailable:
+            await self.limits.take_back(admission)
+            raise
         if user is None or not right:
             raise BadCredentials
         if self.passwords.is_outdated(user.password_hash):

@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
@@ -61,15 +60,14 @@ def _refuse_taken(host: str, port: int) -> None:
             ) from error
 
 
-def _serve_here(host: str, port: int, trusted: Sequence[str]) -> None:
+def _serve_here(host: str, port: int) -> None:
     logs.set_up()
     settings = uvicorn.Config(
         "main:app",
         log_config=None,
         access_log=False,
-        # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
-        proxy_headers=bool(trusted),
-        forwarded_allow_ips=list(trusted),
+        # Whose word about the client address is taken is TRUSTED_PROXIES' matter, see main.py.
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=15,
@@ -82,7 +80,7 @@ def _serve_here(host: str, port: int, trusted: Sequence[str]) -> None:
     uvicorn.Server(settings).run(sockets=[_listen(host, port)])
 
 
-def _serve_as_child(host: str, port: int, trusted: Sequence[str]) -> None:
+def _serve_as_child(host: str, port: int) -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         raise RuntimeError("a worker process needs a parent")
@@ -93,14 +91,14 @@ def _serve_as_child(host: str, port: int, trusted: Sequence[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow_parent, daemon=True).start()
-    _serve_here(host, port, trusted)
+    _serve_here(host, port)
 
 
 class _Supervisor:
     """Keeps N worker processes running, and starts a new one for each that dies."""
 
-    def __init__(self, host: str, port: int, trusted: Sequence[str], workers: int) -> None:
-        self._arguments = (host, port, trusted)
+    def __init__(self, host: str, port: int, workers: int) -> None:
+        self._host, self._port = host, port
         self._spawn = multiprocessing.get_context("spawn")
         self._stopping = False
         self._deaths = 0
@@ -108,7 +106,7 @@ class _Supervisor:
         self._workers = [self._start() for _ in range(workers)]
 
     def _start(self) -> SpawnProcess:
-        process = self._spawn.Process(target=_serve_as_child, args=self._arguments)
+        process = self._spawn.Process(target=_serve_as_child, args=(self._host, self._port))
         process.start()
         return process
 
@@ -152,7 +150,7 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_taken(host, port)
     if workers == 1:
-        _serve_here(host, port, settings.trusted_proxies)
+        _serve_here(host, port)
         return
     logs.set_up()
-    _Supervisor(host, port, settings.trusted_proxies, workers).run()
+    _Supervisor(host, port, workers).run()

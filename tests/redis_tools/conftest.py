@@ -1,0 +1,33 @@
+"""A corner of the real Valkey for tests of single scripts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from devstack.stack import Stack
+from redis_tools.exchange import Valkey
+
+_numbers = itertools.count(1)
+_LAST_DATABASE = 255  # services take theirs from the first one on
+
+
+@pytest.fixture
+async def redis(stack: Stack) -> AsyncIterator[Redis]:
+    pool = BlockingConnectionPool.from_url(stack.valkey.url(_LAST_DATABASE), max_connections=50)
+    async with Redis.from_pool(pool) as connected:
+        yield connected
+
+
+@pytest.fixture
+def valkey(redis: Redis) -> Valkey:
+    return Valkey(redis)
+
+
+@pytest.fixture
+def name() -> str:
+    """What no other test counts."""
+    return f"test:{{{next(_numbers)}}}"
