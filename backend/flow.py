@@ -22,7 +22,7 @@ from backend.session_key import is_from_device, new_flow_id, new_session_key, re
 from database.engine import Database
 from models.answers import FlowOpened, NextStep
 from models.caller import Caller
-from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable
+from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable, WrongCode
 from models.forms import RESCUE_LENGTH
 from redis_tools.exchange import Call, Valkey
 from redis_tools.flow_store import Claim, CodeOutdated, FlowKey, FlowStore, Opening, Proof
@@ -170,15 +170,18 @@ class FlowEngine:
         await self._settle(spec, passage, guess, rescue)
 
     async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess) -> Claim:
-        """Claim the code step; a guess that was not compared is taken back from the thermostat."""
+        """Claim the code step; the thermostat is told what became of the guess."""
         proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued)
         try:
             return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
+        except WrongCode:
+            await self.limits.wrong(guess)
+            raise
         except (FlowGone, StepOutOfOrder):
-            await self._take_back(guess)
+            await self._void(guess)
             raise
         except CodeOutdated as outdated:
-            await self._take_back(guess)
+            await self._void(guess)
             try:
                 await self._enqueue(key.flow_id, outdated.serial)
             except BaseException:
@@ -186,8 +189,8 @@ class FlowEngine:
                 raise
             raise CodeReplaced("A newer code is on its way; use that one.") from outdated
 
-    async def _take_back(self, guess: Guess) -> None:
-        calls = guess.take_back()
+    async def _void(self, guess: Guess) -> None:
+        calls = guess.void()
         if calls:
             await self.valkey.ask_all(*calls)
 
@@ -207,11 +210,11 @@ class FlowEngine:
         expires_in, *_ = await self.valkey.ask_all(self.store.advance(claim, step, digest), *back)
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(step))
 
-    def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[None], ...]:
+    def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[Any], ...]:
         if claim.step != Step.CODE:
             return ()
         wrong_before = TRIES[Step.CODE] - claim.tries_left - 1
-        back = guess.succeed(wrong_before)
+        back = guess.won(wrong_before)
         if claim.mails:
             back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(claim.mails),)
         if rescue:
@@ -224,7 +227,7 @@ class FlowEngine:
         step = Step(claim.step)
         free = self.store.release(claim, give_back=step is not Step.CODE and not refused, tries=TRIES[step])
         try:
-            await self.valkey.ask_all(free, *guess.take_back())
+            await self.valkey.ask_all(free, *guess.void())
         except Unavailable:
             # The claim ends by itself in a few seconds.
             log.warning("a claimed step could not be released")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,11 +15,15 @@ from models.rate import Rate
 from redis_tools.buckets import Bucket, Taken
 from redis_tools.exchange import Call, Valkey
 from redis_tools.rescue_store import find_rescue
-from redis_tools.thermostat import Debit, Thermostat
+from redis_tools.thermostat import Hold, Thermostat
 
 log = logging.getLogger(__name__)
 
 Rates = Sequence[Rate]
+
+_ROOM_TRIES = 20
+_ROOM_PAUSE = 0.05
+"""Seconds, so that a guess waits a second for room before it is answered 503."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,25 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a guess has paid before it is compared."""
+    """A guess before it is compared, and how to say afterwards what it was."""
 
-    epoch: int = 0
     rescued: str = ""
     """Whose flows it opens, when it is a rescue code."""
     thermostat: Thermostat | None = None
-    level: int = 0
+    hold: Hold | None = None
 
-    def take_back(self) -> tuple[Call[None], ...]:
+    @property
+    def epoch(self) -> int:
+        """Codes minted before it are not compared with this guess."""
+        return self.hold.epoch if self.hold else 0
+
+    def void(self) -> tuple[Call[Any], ...]:
         """It was not compared, or was right and came to nothing: it never was."""
-        return (self.thermostat.give_back(1, self.level, won=False),) if self.thermostat else ()
+        return (self.thermostat.void(self.hold),) if self.thermostat and self.hold else ()
 
-    def succeed(self, wrong_before: int) -> tuple[Call[None], ...]:
+    def won(self, wrong_before: int) -> tuple[Call[Any], ...]:
         """It was right, and explains the wrong guesses that the flow had before."""
-        return (self.thermostat.give_back(1 + wrong_before, self.level, won=True),) if self.thermostat else ()
+        return (self.thermostat.won(self.hold, wrong_before),) if self.thermostat and self.hold else ()
 
 
 @dataclass(slots=True)
@@ -127,7 +136,7 @@ class Limits:
     async def _admit(self, purpose: str, device: str, asked: _Asked) -> Admission:
         thermostat = self._thermostats.get(purpose)
         epochs = [thermostat.epoch()] if thermostat else []
-        answers = await self._ask(asked, epochs)
+        answers = await self._asked(asked, epochs)
         refunds = tuple(bucket.give_back() for bucket in asked.given_back)
         return Admission(purpose, device, answers[0] if answers else 0, refunds)
 
@@ -138,58 +147,73 @@ class Limits:
             TooMany: too many steps from this address.
             Unavailable: Valkey is away.
         """
-        await self._ask(_Asked(_by_address("step", self._rules.steps, caller)))
+        await self._asked(_Asked(_by_address("step", self._rules.steps, caller)))
 
     async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
-        """Let a code be tried: the thermostat is debited before the comparison, so that no burst slips by it.
+        """Let a code be tried: the thermostat holds the guess before it is compared, so that no burst slips by.
 
         A known device neither counts nor raises; a rescue code, given by its digest, is too long to be guessed.
 
         Raises:
             TooMany: too many steps from this address.
-            Unavailable: Valkey is away.
+            Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
         """
         thermostat = None if from_device or rescue else self._thermostats.get(purpose)
-        calls: list[Call[Any]] = [thermostat.debit()] if thermostat else []
+        calls: list[Call[Any]] = [thermostat.hold()] if thermostat else []
         calls += [find_rescue(rescue, purpose)] if rescue else []
         asked = _Asked(_by_address("step", self._rules.steps, caller))
-        answers = await self._ask(asked, calls, thermostat)
+        answers, refusal = await self._ask(asked, calls)
+        if refusal:
+            if thermostat and answers[0]:
+                await self._valkey.ask(thermostat.void(answers[0]))
+            raise refusal
         if rescue:
             return Guess(rescued=answers[0])
         if thermostat is None:
             return Guess()
-        debit: Debit = answers[0]
-        _tell_of_raise(thermostat, debit)
-        return Guess(debit.epoch, "", thermostat, debit.level)
+        return Guess("", thermostat, answers[0] or await self._wait_for_room(thermostat))
 
-    async def _ask(
-        self, asked: _Asked, others: Sequence[Call[Any]] = (), thermostat: Thermostat | None = None
-    ) -> list[Any]:
-        """Ask for everything at once; return the answers to ``others``."""
+    async def _wait_for_room(self, thermostat: Thermostat) -> Hold:
+        """Guesses take milliseconds; whether those under way leave room, or raise the floor, is soon known."""
+        for _ in range(_ROOM_TRIES):
+            await asyncio.sleep(_ROOM_PAUSE)
+            hold = await self._valkey.ask(thermostat.hold())
+            if hold:
+                return hold
+        raise Unavailable("Too many codes are being checked.", retry_after=1)
+
+    async def wrong(self, guess: Guess) -> None:
+        """The guess was compared and wrong; the last one that a floor bears raises it."""
+        if guess.thermostat is None or guess.hold is None:
+            return
+        # Unresolved it counts as wrong in a few seconds, too.
+        with suppress(Unavailable):
+            raised_to = await self._valkey.ask(guess.thermostat.wrong(guess.hold))
+            if raised_to:
+                log.warning(
+                    "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
+                    guess.thermostat.purpose,
+                    raised_to,
+                )
+
+    async def _asked(self, asked: _Asked, others: Sequence[Call[Any]] = ()) -> list[Any]:
+        """Ask for everything at once; return the answers to ``others``, or raise `TooMany`."""
+        answers, refusal = await self._ask(asked, others)
+        if refusal:
+            raise refusal
+        return answers
+
+    async def _ask(self, asked: _Asked, others: Sequence[Call[Any]] = ()) -> tuple[list[Any], TooMany | None]:
+        """The answers to ``others``, and the refusal if a limit is reached."""
         takes = asked.calls()
         answers = await self._valkey.ask_all(*takes, *others)
         taken: list[Taken] = answers[: len(takes)]
+        rest = answers[len(takes) :]
         if all(one.allowed for one in taken):
-            return answers[len(takes) :]
-        # Whoever is refused has tried nothing: it costs the account and the purpose nothing.
-        back = [
-            bucket.give_back()
-            for bucket, one in zip(asked.given_back, taken[len(asked.plain) :], strict=True)
-            if one.allowed
-        ]
-        if thermostat:
-            debit: Debit = answers[len(takes)]
-            _tell_of_raise(thermostat, debit)
-            back.append(thermostat.give_back(1, debit.level, won=False))
+            return rest, None
+        # Whoever is refused has done nothing: it costs neither the account, nor his neighbours, nor his own day.
+        buckets = (*asked.plain, *asked.given_back)
+        back = [bucket.give_back() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
         if back:
             await self._valkey.ask_all(*back)
-        raise TooMany(retry_after=max(one.retry_after for one in taken))
-
-
-def _tell_of_raise(thermostat: Thermostat, debit: Debit) -> None:
-    if debit.raised_to:
-        log.warning(
-            "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
-            thermostat.purpose,
-            debit.raised_to,
-        )
+        return rest, TooMany(retry_after=max(one.retry_after for one in taken))

@@ -8,29 +8,41 @@ It stands against one guess at each of many accounts, which no account's own lad
     at              when the levels were last refilled (ms)
     won:<day>       flows that succeeded on that day, for a week
     wrong, won      wrong guesses that no success has taken back, and successes, ever since
+``thermostat:{purpose}:held`` names the guesses under way, each with the moment at which it is given up.
+
+A guess is held before it is compared and resolved afterwards. Were it debited for good at once, whoever sends twenty
+guesses at no flow at all in one breath would raise the floor, and kill every code that is under way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from config import Settings
 from redis_tools.clock import CLOCK
-from redis_tools.exchange import Call, Script, nothing
+from redis_tools.exchange import Call, Script
+
+_Result = TypeVar("_Result")
 
 WEEKLY_SHARE = 0.02
 """Of the week's mean of daily successes: the wrong guesses a day that honest people make (security.md, 2.5)."""
 
+HOLD_MS = 10_000
+"""How long a guess may be under way; one that nobody has resolved by then counts as wrong (a process has died)."""
+
 _KEPT = 15 * 86_400_000
 """Milliseconds that a thermostat nobody touches is kept; by then it is full, and its week is empty."""
 
-# KEYS: thermostat. ARGV: what the script wants, then wrong guesses a day that each level bears; one more has no bound.
+# KEYS: thermostat, guesses under way. ARGV: what the script wants, then wrong guesses a day that each level bears; one
+# level more has no bound.
 _HEAD = (
     CLOCK
     + f"""
-local key, first = KEYS[1], 4
+local HOLD_MS = {HOLD_MS}
+local key, held, first = KEYS[1], KEYS[2], 5
 local day = math.floor(now / 86400000)
 local top = #ARGV - first + 2
 local f = {{}}
@@ -45,6 +57,11 @@ local past = math.max(0, now - tonumber(f['at'] or now))
 for i = 1, top - 1 do
   cap[i] = math.max(tonumber(ARGV[first + i - 1]), week / 7 * {WEEKLY_SHARE})
   left[i] = math.min(cap[i], tonumber(f['left:' .. i] or cap[i]) + cap[i] * past / 86400000)
+end
+local overdue = redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
+if overdue > 0 then
+  if level < top then left[level] = left[level] - overdue end
+  redis.call('HINCRBY', key, 'wrong', overdue)
 end
 -- A floor falls when the bucket below it is half full again.
 while level > 1 and left[level - 1] >= cap[level - 1] / 2 do level = level - 1 end
@@ -62,33 +79,46 @@ end
 """
 )
 
-_DEBIT = Script(
+# ARGV[1]: a name for the guess.
+_HOLD = Script(
     _HEAD
     + """
-local raised = raise_when_empty()
--- This guess belongs to the epoch in which it found something left, also when it took the last.
-local mine, at_level = epoch, level
-if level < top then left[level] = left[level] - 1 end
-raised = raise_when_empty() or raised
+raise_when_empty()
+if level < top then
+  -- What is under way may turn out wrong: it is counted as if it had, until it is known.
+  if left[level] - redis.call('ZCARD', held) < 1 then return {-1, 0} end
+  redis.call('ZADD', held, now + HOLD_MS, ARGV[1])
+  redis.call('PEXPIRE', held, HOLD_MS)
+end
 keep()
-redis.call('HINCRBY', key, 'wrong', 1)
-return {mine, at_level, raised and level or 0}
+return {epoch, level}
 """
 )
 
-# ARGV[1]: how many guesses; ARGV[2]: the level that they were debited at; ARGV[3]: 1 when a flow has succeeded.
-_GIVE_BACK = Script(
+# ARGV[1]: the name of the guess. ARGV[2]: the level that it was held at. ARGV[3]: "wrong", "void" or "won".
+# ARGV[4]: how many wrong guesses of the same flow its success explains.
+_RESOLVE = Script(
     _HEAD
     + """
 local at_level = math.min(tonumber(ARGV[2]), top)
-if at_level < top then left[at_level] = math.min(cap[at_level], left[at_level] + ARGV[1]) end
+local ours = redis.call('ZREM', held, ARGV[1])
+-- A hold that ran out was counted as wrong; what came late is mended here.
+local change = 0
+if ARGV[3] == 'wrong' then
+  if ours == 1 or at_level == top then change = -1 end
+else
+  change = tonumber(ARGV[4]) + (ours == 0 and at_level < top and 1 or 0)
+end
+if at_level < top then left[at_level] = math.min(cap[at_level], left[at_level] + change) end
+local raised = raise_when_empty()
 keep()
-redis.call('HINCRBY', key, 'wrong', -ARGV[1])
-if ARGV[3] == '1' then
+redis.call('HINCRBY', key, 'wrong', -change)
+if ARGV[3] == 'won' then
   redis.call('HINCRBY', key, 'won', 1)
   redis.call('HINCRBY', key, 'won:' .. day, 1)
   redis.call('HDEL', key, 'won:' .. (day - 8), 'won:' .. (day - 9))
 end
+return raised and level or 0
 """
 )
 
@@ -102,13 +132,12 @@ return {level, epoch, math.floor(rest), tonumber(f['wrong'] or '0'), tonumber(f[
 
 
 @dataclass(frozen=True, slots=True)
-class Debit:
-    """A guess that was debited before it is compared."""
+class Hold:
+    """A guess under way: it may be compared with codes of its epoch, and has to be resolved."""
 
+    name: str
     epoch: int
     level: int
-    raised_to: int | None
-    """Digits of the new floor, when this guess took the last one of its level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +175,31 @@ class Thermostat:
         self._floors = tuple(floors)
         self._caps = tuple(caps)
 
-    def _call(self, script: Script, read: Any, *wants: int) -> Call[Any]:
-        return Call.of(script, [f"thermostat:{{{self.purpose}}}"], [*(*wants, 0, 0, 0)[:3], *self._caps], read)
+    def _call(self, script: Script, read: Callable[[Any], _Result], *wants: str | int) -> Call[_Result]:
+        keys = [f"thermostat:{{{self.purpose}}}", f"thermostat:{{{self.purpose}}}:held"]
+        return Call.of(script, keys, [*(*wants, 0, 0, 0, 0)[:4], *self._caps], read)
 
-    def debit(self) -> Call[Debit]:
-        """One guess, debited before it is compared, so that no burst slips by; the last one raises the floor."""
-        return self._call(_DEBIT, self._debit)
+    def hold(self) -> Call[Hold | None]:
+        """Let one guess be compared; None while all that the floor still bears are under way."""
+        name = secrets.token_hex(8)
 
-    def give_back(self, guesses: int, level: int, *, won: bool) -> Call[None]:
-        """Take guesses off the account: they were right, or a flow that succeeded has explained them."""
-        return self._call(_GIVE_BACK, nothing, guesses, level, int(won))
+        def read(answer: Any) -> Hold | None:
+            epoch, level = map(int, answer)
+            return None if epoch < 0 else Hold(name, epoch, level)
+
+        return self._call(_HOLD, read, name)
+
+    def void(self, hold: Hold) -> Call[int | None]:
+        """The guess was not compared, or was right and came to nothing."""
+        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "void")
+
+    def wrong(self, hold: Hold) -> Call[int | None]:
+        """The guess was wrong; the answer is the new floor in digits, when it took the last one of its level."""
+        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "wrong")
+
+    def won(self, hold: Hold, wrong_before: int) -> Call[int | None]:
+        """The guess was right, and explains the wrong ones that its flow had before."""
+        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "won", wrong_before)
 
     def read(self) -> Call[Reading]:
         """How it stands; a floor whose time is over has fallen."""
@@ -165,9 +209,8 @@ class Thermostat:
         """How often the floor was raised."""
         return Call(("HGET", f"thermostat:{{{self.purpose}}}", "epoch"), lambda answer: int(answer or 0))
 
-    def _debit(self, answer: Any) -> Debit:
-        epoch, level, raised_to = map(int, answer)
-        return Debit(epoch, level, self._floors[raised_to - 1] if raised_to else None)
+    def _raised(self, answer: Any) -> int | None:
+        return self._floors[int(answer) - 1] if int(answer) else None
 
     def _reading(self, answer: Any) -> Reading:
         level, epoch, left, wrong, won, won_a_day = map(int, answer)
