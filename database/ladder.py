@@ -96,7 +96,7 @@ _DUE = (
 )
 _ENDED = func.unnest(
     bindparam("flow_ids", type_=ARRAY(LargeBinary)), bindparam("unspent", type_=ARRAY(Integer))
-).table_valued("flow_id", "unspent", name="ended")
+).table_valued("flow_id", "unspent", name="ended").render_derived()
 _SETTLED = (
     delete(guess_reservations)
     .where(guess_reservations.c.flow_id == _ENDED.c.flow_id)
