@@ -94,9 +94,11 @@ _DUE = (
     .order_by(guess_reservations.c.settle_at)
     .limit(bindparam("most", type_=Integer))
 )
-_ENDED = func.unnest(
-    bindparam("flow_ids", type_=ARRAY(LargeBinary)), bindparam("unspent", type_=ARRAY(Integer))
-).table_valued("flow_id", "unspent", name="ended").render_derived()
+_ENDED = (
+    func.unnest(bindparam("flow_ids", type_=ARRAY(LargeBinary)), bindparam("unspent", type_=ARRAY(Integer)))
+    .table_valued("flow_id", "unspent", name="ended")
+    .render_derived()
+)
 _SETTLED = (
     delete(guess_reservations)
     .where(guess_reservations.c.flow_id == _ENDED.c.flow_id)
