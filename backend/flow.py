@@ -118,14 +118,8 @@ class FlowEngine:
         )
 
     async def _enqueue(self, flow_id: bytes, serial: int) -> None:
-        async with self.database.statement() as db:
-            await db.outbox.put(
-                CODE_MAIL,
-                {"flow": flow_id.hex(), "serial": serial},
-                give_up_after=timedelta(seconds=self.rules.ttl),
-                call=not self.post.bell.heard,
-            )
-        self.post.bell.ring()
+        job = {"flow": flow_id.hex(), "serial": serial}
+        await self.post.bell.hand_in(self.database, CODE_MAIL, job, timedelta(seconds=self.rules.ttl))
 
     @asynccontextmanager
     async def passing(

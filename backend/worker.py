@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backend.bell import Bell
+from backend.bell import LEASE, Bell, Hands
 from backend.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
 from database.outbox import RECIPIENT_PUT_OFF, Job
@@ -21,10 +21,9 @@ log = logging.getLogger(__name__)
 
 Mailer = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_LEASE = timedelta(seconds=6)
 _RENEW_EVERY = 2.0
 _POLL_EVERY = 1.0
-"""Seconds. A worker that is killed leaves its mail to others after the lease and one poll: 7 s of the 10 allowed."""
+"""Seconds. A worker that is killed leaves its mail to others after the lease and one poll."""
 
 _BACK_OFF = (15, 60, 180, 420)
 """Seconds between attempts, the last one for ever (design.md, section 8)."""
@@ -87,6 +86,7 @@ class MailWorker:
     def __init__(self, database: Database, listen_url: str, bell: Bell, work: Work, *, hands: int) -> None:
         self._database = database
         self._listen_url = listen_url
+        self._bell = bell
         self._wake = bell.rung
         self._mailers = work.mailers
         self._hands = hands
@@ -97,6 +97,7 @@ class MailWorker:
 
     async def run(self) -> None:
         """Work until cancelled; mail in hand is then finished or, if SMTP is slow, left to the end of its lease."""
+        self._bell.hands = Hands(self._free, self._take)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for duty, pause in (
@@ -107,6 +108,7 @@ class MailWorker:
                 ):
                     tasks.create_task(self._for_ever(duty, pause))
         finally:
+            self._bell.hands = None
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_GOODBYE)
 
@@ -132,27 +134,33 @@ class MailWorker:
     async def _send_due(self) -> None:
         """Take what is due for the hands that are free, then wait for a call, for at most a second."""
         self._wake.clear()
-        free = self._hands - len(self._held)
+        free = self._free() - self._bell.promised
         jobs: list[Job] = []
         if free > 0:
             async with self._database.statement() as db:
-                jobs = await db.outbox.lease(free, _LEASE)
+                jobs = await db.outbox.lease(free, LEASE)
         self._more = len(jobs) == free
         for job in jobs:
-            in_hand = job.id in self._held
-            self._held[job.id] = job
-            # A lease that ran out may come back to ourselves while the mail is still in hand: it goes on, renewed.
-            if not in_hand:
-                task = asyncio.create_task(self._handle(job))
-                self._tasks.add(task)
-                task.add_done_callback(self._forget)
+            self._take(job)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), _POLL_EVERY)
+
+    def _free(self) -> int:
+        return self._hands - len(self._held)
+
+    def _take(self, job: Job) -> None:
+        in_hand = job.id in self._held
+        self._held[job.id] = job
+        # A lease that ran out may come back to ourselves while the mail is still in hand: it goes on, renewed.
+        if not in_hand:
+            task = asyncio.create_task(self._handle(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._forget)
 
     async def _renew(self) -> None:
         if self._held:
             async with self._database.statement() as db:
-                await db.outbox.renew(list(self._held.values()), _LEASE)
+                await db.outbox.renew(list(self._held.values()), LEASE)
 
     async def _handle(self, job: Job) -> None:
         """One attempt, and what follows from it."""

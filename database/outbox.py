@@ -51,6 +51,17 @@ _PUT = (
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
     .returning(outbox.c.id)
 )
+_PUT_LEASED = (
+    insert(outbox)
+    .values(
+        kind=bindparam("kind"),
+        payload=bindparam("payload"),
+        give_up_at=func.now() + _interval("give_up_after"),
+        due_at=func.now() + _interval("lease"),
+        attempts=1,
+    )
+    .returning(outbox.c.id)
+)
 _PUT_AND_CALL = select(func.pg_notify(CHANNEL, "")).select_from(_PUT.cte("job"))
 _DUE = (
     select(outbox.c.id)
@@ -98,6 +109,14 @@ class OutboxRepo:
         await self._connection.execute(
             _PUT_AND_CALL if call else _PUT, {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after}
         )
+
+    async def put_leased(
+        self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, lease: timedelta
+    ) -> Job:
+        """Enqueue a mail that a worker beside the caller takes at once: it is leased from the start."""
+        values = {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after, "lease": lease}
+        job_id = (await self._connection.execute(_PUT_LEASED, values)).scalar_one()
+        return Job(job_id, kind, payload, attempts=1, given_up=False)
 
     async def lease(self, most: int, lease: timedelta) -> list[Job]:
         """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.

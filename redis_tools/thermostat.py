@@ -41,7 +41,7 @@ _KEPT = 15 * 86_400_000
 _HEAD = (
     CLOCK
     + f"""
-local HOLD_MS = {HOLD_MS}
+local HOLD_MS, KEPT = {HOLD_MS}, {_KEPT}
 local key, held, first = KEYS[1], KEYS[2], 5
 local day = math.floor(now / 86400000)
 local top = #ARGV - first + 2
@@ -76,6 +76,11 @@ local function keep()
   for i = 1, top - 1 do redis.call('HSET', key, 'left:' .. i, string.format('%.6f', left[i])) end
   redis.call('PEXPIRE', key, {_KEPT})
 end
+-- What nobody has resolved is written down at once, whoever looks first.
+if overdue > 0 then
+  raise_when_empty()
+  keep()
+end
 """
 )
 
@@ -88,7 +93,7 @@ if level < top then
   -- What is under way may turn out wrong: it is counted as if it had, until it is known.
   if left[level] - redis.call('ZCARD', held) < 1 then return {-1, 0} end
   redis.call('ZADD', held, now + HOLD_MS, ARGV[1])
-  redis.call('PEXPIRE', held, HOLD_MS)
+  redis.call('PEXPIRE', held, KEPT)
 end
 keep()
 return {epoch, level}

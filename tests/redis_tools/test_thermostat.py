@@ -86,6 +86,7 @@ async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
     names = f"thermostat:{{{thermostat.purpose}}}:held"
     for one in late:
         await redis.zadd(names, {one.name: 1})  # its time is over
+    assert [(await read(valkey, thermostat)).left for _ in range(2)] == [17, 17]
     assert (await guess_wrong(valkey, thermostat))[0] == (0, None)
     assert (await read(valkey, thermostat)).left == 16
     await valkey.ask(thermostat.wrong(late[0]))
@@ -95,6 +96,17 @@ async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
     await valkey.ask(thermostat.won(late[2], 1))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (19, 1, 1)
+
+
+async def test_guesses_that_nobody_resolves_raise_the_floor_too(
+    valkey: Valkey, redis: Redis, thermostat: Thermostat
+) -> None:
+    names = f"thermostat:{{{thermostat.purpose}}}:held"
+    lost = [await hold(valkey, thermostat) for _ in range(20)]
+    assert await valkey.ask(thermostat.hold()) is None
+    assert await redis.ttl(names) > 86_400, "their time must end before they are forgotten"
+    await redis.zadd(names, {one.name: 1 for one in lost})
+    assert ((await read(valkey, thermostat)).digits, (await hold(valkey, thermostat)).epoch) == (6, 1)
 
 
 async def test_every_floor_bears_its_own_number_and_the_last_one_everything(
