@@ -5,10 +5,12 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from email.utils import parseaddr
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -58,6 +60,22 @@ def _written(parse: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
+def _readable(url: SecretStr, *schemes: str) -> SplitResult:
+    """Take a server's URL apart; the refusal shows no part of it, for part of it is a password."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        known = parts.scheme in schemes and (parts.port is None or parts.port > 0) and parts.netloc.count("@") <= 1
+    except ValueError:
+        known = False
+    if not known:
+        names = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(
+            f"must be an address such as {schemes[0]}://user:password@host (or {names}); inside a user name "
+            "or password write / as %2F, @ as %40 and : as %3A"
+        )
+    return parts
+
+
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -83,7 +101,9 @@ class _Group(BaseModel):
 class DatabaseSettings(_Group):
     """PostgreSQL."""
 
-    url: SecretStr = Field(description="PostgreSQL, as `postgresql://user:password@host:5432/database`.")
+    url: SecretStr = Field(
+        description="PostgreSQL, as `postgresql://user:password@host:5432/database`, perhaps with `?sslmode=require`."
+    )
     pool_size: int = Field(10, ge=1, le=200, description="Connections kept open by each process.")
     pool_overflow: int = Field(5, ge=0, le=200, description="Connections opened above that under load.")
     timeout: float = Field(1.5, gt=0, le=5, description="Longest wait for one transaction, connection included.")
@@ -91,8 +111,9 @@ class DatabaseSettings(_Group):
     @field_validator("url")
     @classmethod
     def _is_postgresql(cls, url: SecretStr) -> SecretStr:
-        if urlsplit(url.get_secret_value()).scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
-            raise ValueError("must start with postgresql://")
+        parts = _readable(url, "postgresql", "postgres", "postgresql+asyncpg")
+        if set(parse_qs(parts.query)) - {"sslmode"}:
+            raise ValueError("may end in ?sslmode=… and in no other parameter")
         return url
 
 
@@ -109,8 +130,7 @@ class RedisSettings(_Group):
     @field_validator("url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
-        if urlsplit(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("must start with redis://, rediss:// or unix://")
+        _readable(url, "redis", "rediss", "unix")
         return url
 
 
@@ -129,8 +149,8 @@ class SmtpSettings(_Group):
     @field_validator("url")
     @classmethod
     def _are_smtp(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(urlsplit(url.get_secret_value()).scheme not in ("smtp", "smtps", "smtp+starttls") for url in urls):
-            raise ValueError("must start with smtp://, smtps:// or smtp+starttls://")
+        for url in urls:
+            _readable(url, "smtps", "smtp+starttls", "smtp")
         return urls
 
 
@@ -142,6 +162,13 @@ class MailSettings(_Group):
     worker: bool = Field(default=True, description="Send mail from the serving process; off when `worker` runs apart.")
     backlog: int = Field(1000, ge=1, description="Waiting code mails above which new starts are refused with 503.")
     backlog_age: int = Field(300, ge=1, description="Age of the oldest waiting code mail above which they are.")
+
+    @field_validator("from_")
+    @classmethod
+    def _is_sender(cls, sender: str) -> str:
+        if not re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,255}", parseaddr(sender)[1]):
+            raise ValueError("must be a sender such as Example <auth@example.com>")
+        return sender
 
 
 class CodeSettings(_Group):

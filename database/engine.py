@@ -113,8 +113,10 @@ def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _pr
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
     """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start."""
+    url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(
-        make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg"),
+        # The driver knows libpq's sslmode by another name.
+        url.set(query={}),
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=1,
@@ -122,6 +124,7 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
         connect_args={
             "connection_class": _Connection,
             "timeout": 1,
+            **({"ssl": url.query["sslmode"]} if "sslmode" in url.query else {}),
             "command_timeout": settings.timeout,
             "server_settings": {
                 "application_name": "auth",
