@@ -111,7 +111,7 @@ class CodeMail:
                     return
                 rung = waiting.rung or await self.ladder.reserve(letter.flow_id, self._whose(letter))
                 digits = max(rung, stamp.floor)
-                pressed = stamp.left <= _FEW_LEFT or rung > self.ladder.lowest(waiting.purpose)
+                pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.lowest(waiting.purpose)
                 await self._mail(letter, rung, digits, await self._rescue(waiting) if pressed else "")
 
     def _whose(self, letter: Letter) -> BudgetOf:
