@@ -4,6 +4,9 @@ PYTHON ?= python3
 PORT   ?= 8000
 DATA   ?= .data
 BIN     = .venv/bin
+# Tests that measure time, or take servers away, have the machine to themselves; the others run two files at a time.
+ALONE   = tests/faults tests/security/test_timing.py
+PYTEST  = $(BIN)/python -m pytest -m "not system"
 CODE    = config.py main.py alembic api backend bench commands database devstack jwt_tools models redis_tools template_message tests
 
 .DEFAULT_GOAL := help
@@ -25,10 +28,12 @@ run: .venv/installed ## Serve on PORT with real servers in DATA, and show every 
 	@exec $(BIN)/python -m devstack run --port $(PORT) --data $(DATA)
 
 test: .venv/installed ## Every promise once, on real servers, in a few minutes
-	@$(BIN)/python -m pytest -m "not system"
+	@$(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	@$(PYTEST) $(ALONE)
 
 test-long: .venv/installed ## The same with the full counts
-	@TEST_COUNTS=full $(BIN)/python -m pytest -m "not system"
+	@TEST_COUNTS=full $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
 test-system: .venv/installed ## What needs a browser: Debian's chromium
 	@$(BIN)/python -m pytest -m system
