@@ -130,6 +130,6 @@ def test_the_groups_follow_the_flows_and_every_example_is_a_worked_one(docs: Swa
         assert examples, f"{operation} shows no example"
         for example in examples:
             # Prometheus has a format of its own.
-            assert example.startswith("auth_") if "metrics" in operation else json.loads(example), operation
+            assert ("metrics" in operation and example.startswith("auth_")) or json.loads(example), operation
             assert '"string"' not in example, f"{operation} shows a placeholder: {example}"
         docs.page.click(f"{operation} .opblock-summary-control")
