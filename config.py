@@ -6,7 +6,7 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parseaddr
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
@@ -35,6 +35,9 @@ from pydantic_settings import (
 
 from models.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, TOP, Budget, Rung, takeover_bound
 from models.rate import Rate
+
+LONGEST_WAIT_FOR_MAIL = 5_400
+"""Seconds, half an hour less than a rescue code lives: whoever is refused a mail has an older one that leads in."""
 
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
@@ -88,7 +91,7 @@ def _rates(value: object) -> object:
 Rates = Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(_rates)]
 OneRate = Annotated[Rate, NoDecode, _written(Rate.parse)]
 Guesses = Annotated[Budget, NoDecode, _written(Budget.parse)]
-Caps = Annotated[tuple[int, int, int], NoDecode, BeforeValidator(_split)]
+Caps = Annotated[tuple[int, int, int], NoDecode]
 Digits = Literal[4, 6, 8, 12]
 
 
@@ -212,6 +215,15 @@ class ThermostatSettings(_Group):
     login: Caps = Field((100, 500, 5000), description="At /login, where the password comes first.")
     recover: Caps = Field((20, 500, 5000), description="At /recover.")
 
+    @field_validator("login", "recover", mode="before")
+    @classmethod
+    def _are_three(cls, caps: object) -> object:
+        parts = _split(caps)
+        numbers = [int(part) for part in parts if str(part).isdecimal()] if isinstance(parts, Sequence) else []
+        if len(numbers) != 3 or min(numbers) < 1:  # noqa: PLR2004 - a floor each for 4, 6 and 8 digits
+            raise ValueError("must be three numbers above 0, such as 20,500,5000")
+        return tuple(numbers)
+
 
 class LimitSettings(_Group):
     """How often is too often: count / seconds, several of them separated by commas."""
@@ -231,6 +243,13 @@ class LimitSettings(_Group):
     device_passwords: Rates = Field((Rate(10, 900),), description="The same from each known device.")
     mails: OneRate = Field(Rate(5, 18_000), description="Mails to one address for one purpose: 5, then one an hour.")
     device_mails: OneRate = Field(Rate(5, 3000), description="The same for each known device.")
+
+    @field_validator("mails", "device_mails")
+    @classmethod
+    def _come_before_rescue_codes_end(cls, rate: Rate) -> Rate:
+        if rate.seconds / rate.count > LONGEST_WAIT_FOR_MAIL:
+            raise ValueError("must give one back within 5400 seconds: a rescue code lives for 7200")
+        return rate
 
 
 class DeviceSettings(_Group):
@@ -413,10 +432,11 @@ class Settings(BaseSettings):
         ):
             bound = takeover_bound(_rungs(ladder, shortest, device=device), _a_year(mails))
             if bound > promised:
-                whose = "a known device's" if device else "one"
+                secret = "with a known device's secret, " if device else ""
                 raise ValueError(
-                    f"guessing takes {whose} account with a chance of {bound:.2g} a year and purpose, "
-                    f"{promised:g} is promised; spend less, or set ACCEPT_WEAKER_CODES=true"
+                    f"{secret}guessing takes an account with a chance of {bound:.2g} a year and purpose, "
+                    f"{promised:g} is promised; lower LADDER_4, LADDER_6, LADDER_8 or LADDER_DEVICE, raise CODE_DIGITS, "
+                    "or set ACCEPT_WEAKER_CODES=true"
                 )
         return ladder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Cookie, Depends, Header, Request, Response
 
@@ -12,13 +12,10 @@ from models.caller import Caller, Finished, networks_of
 COOKIE = "__Host-device"
 HEADER = "X-Device"
 
-_COOKIE_LIFE = 90 * 86_400
-"""Seconds; what DEVICE_TTL says decides, a cookie may only end sooner."""
-
 _COOKIE_SAYS = "Set by every finished flow: the device is then known to the account."
 _HEADER_SAYS = (
-    "For apps, in place of the cookie: `new` at first, then what the last answer's `X-Device` said. "
-    "A known device has limits and a ladder of its own."
+    "For apps, in place of the cookie: `new` at first, then the `X-Device` of the last finished flow's last answer. "
+    "A known device has limits and a ladder of its own at `/login` and `/recover`."
 )
 
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
@@ -26,7 +23,7 @@ _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 async def _caller(
     request: Request,
-    cookie: Annotated[str, Cookie(alias=COOKIE, description=_COOKIE_SAYS)] = "",
+    cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
     header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
 ) -> Caller:
     # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
@@ -34,6 +31,23 @@ async def _caller(
     if header is None:
         return Caller(networks_of(address), cookie)
     return Caller(networks_of(address), header, is_app=True)
+
+
+_KNOWN_FROM_NOW_ON = {
+    "X-Device": {
+        "schema": {"type": "string"},
+        "description": "Only for who has sent `X-Device`: what the device is known by from now on. Keep it.",
+    },
+    "Set-Cookie": {
+        "schema": {"type": "string"},
+        "description": f"Only for who has not: the cookie `{COOKIE}`, which says the same.",
+    },
+}
+
+
+def known(status: int) -> dict[int | str, dict[str, Any]]:
+    """The headers of a flow's last answer, for the OpenAPI description of a route."""
+    return {status: {"headers": _KNOWN_FROM_NOW_ON}}
 
 
 FromCaller = Annotated[Caller, Depends(_caller)]
@@ -48,6 +62,6 @@ def remember(response: Response, caller: Caller, finished: Finished[_AnswerType]
         response.headers[HEADER] = finished.cards
     else:
         response.set_cookie(
-            COOKIE, finished.cards, max_age=_COOKIE_LIFE, path="/", secure=True, httponly=True, samesite="lax"
+            COOKIE, finished.cards, max_age=finished.lasts, path="/", secure=True, httponly=True, samesite="lax"
         )
     return finished.answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.caller import FromCaller, remember
+from api.caller import FromCaller, known, remember
 from api.deps import Login
 from api.examples import opened
 from api.json_body import StrictJsonRoute
@@ -37,7 +37,8 @@ async def open_login(form: Credentials, login: Login, caller: FromCaller) -> Flo
     response_description="An access token; services verify it by the keys at `/.well-known/jwks.json`.",
     responses=documented(
         *LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone(), AccountBlocked()
-    ),
+    )
+    | known(200),
 )
 async def confirm_login(form: CodeConfirmation, login: Login, caller: FromCaller, response: Response) -> Tokens:
     """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.

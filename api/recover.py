@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.caller import FromCaller, remember
+from api.caller import FromCaller, known, remember
 from api.deps import Recover
 from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
@@ -48,7 +48,7 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: Fro
     response_class=Response,
     summary="Choose a new password",
     response_description="The password is changed.",
-    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()),
+    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()) | known(204),
 )
 async def choose_new_password(form: PasswordChoice, recover: Recover, caller: FromCaller, response: Response) -> None:
     """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.caller import FromCaller, remember
+from api.caller import FromCaller, known, remember
 from api.deps import Register, WishedLocale
 from api.examples import COMMON_PASSWORD, opened
 from api.json_body import StrictJsonRoute
 from api.problems import LIMITED, documented
 from models.answers import FlowOpened, UserProfile
-from models.errors import CodeReplaced, FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
+from models.errors import FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.forms import CodeConfirmation, LoginChoice, Registration, ResendRequest
 
 router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJsonRoute)
@@ -42,11 +42,11 @@ async def open_registration(
     responses=documented(
         *LIMITED,
         WrongCode(attempts_left=2),
-        CodeReplaced(),
         LoginTaken("The code was right, the login is taken. Choose another at /register/login."),
         StepOutOfOrder(),
         FlowGone(),
-    ),
+    )
+    | known(201),
 )
 async def confirm_registration(
     form: CodeConfirmation, register: Register, caller: FromCaller, response: Response
@@ -64,7 +64,7 @@ async def confirm_registration(
     status_code=201,
     summary="Only when the login was taken: choose another",
     response_description="The new account.",
-    responses=documented(*LIMITED, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()),
+    responses=documented(*LIMITED, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()) | known(201),
 )
 async def choose_another_login(
     form: LoginChoice, register: Register, caller: FromCaller, response: Response

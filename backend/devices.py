@@ -14,8 +14,14 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from backend.keys import Keys
+from models.answers import Answer
+from models.caller import Caller, Finished
+from models.login import canonical_login
+
+_AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 _ID = 16
 _TIME = 4
@@ -63,6 +69,10 @@ class Devices:
         """The device's name, if one of its cards was issued for the account of that address or login; else nothing."""
         found = self._find(cards, name)
         return found.device.hex() if found else ""
+
+    def know(self, caller: Caller, email: str, login: str, answer: _AnswerType) -> Finished[_AnswerType]:
+        """Make the caller's device known to an account, along with the answer to the flow that proved it."""
+        return Finished(answer, self.issue(caller.cards, email, canonical_login(login)), self._ttl)
 
     def issue(self, cards: str, email: str, login: str) -> str:
         """The cards that a device has from now on: this account's first, those of other accounts behind it."""

@@ -18,7 +18,6 @@ from database.users import User
 from models.answers import FlowOpened, Tokens
 from models.caller import Caller, Finished
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
-from models.login import canonical_login
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ class LoginService:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-        cards = self.devices.issue(caller.cards, member.user.email, canonical_login(member.user.login))
-        return Finished(self.tokens.issue(member), cards)
+        return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(member))
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""

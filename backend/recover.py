@@ -14,7 +14,6 @@ from database.engine import Database
 from models.answers import FlowOpened, NextStep
 from models.caller import Caller, Finished
 from models.errors import FlowGone
-from models.login import canonical_login
 
 PASSWORD_CHANGED_MAIL = "password_changed"  # noqa: S105 - the name of a mail
 NOTICE_LIFE = timedelta(hours=48)
@@ -79,7 +78,7 @@ class RecoverService:
                     raise FlowGone
                 notice = {"user_id": str(user.id), "at": datetime.now(UTC).isoformat()}
                 await db.outbox.put(PASSWORD_CHANGED_MAIL, notice, give_up_after=NOTICE_LIFE)
-        return Finished(None, self.devices.issue(caller.cards, user.email, canonical_login(user.login)))
+        return self.devices.know(caller, user.email, user.login, None)
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""

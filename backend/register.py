@@ -92,8 +92,7 @@ class RegisterService:
         return await self.flows.resend(REGISTER, session_key, caller)
 
     def _finished(self, member: Member, caller: Caller) -> Finished[UserProfile]:
-        cards = self.devices.issue(caller.cards, member.user.email, canonical_login(member.user.login))
-        return Finished(profile(member), cards)
+        return self.devices.know(caller, member.user.email, member.user.login, profile(member))
 
     async def _add(self, db: Db, pending: Any, login: str) -> tuple[str, Member | None]:
         new = NewUser(

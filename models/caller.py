@@ -61,3 +61,5 @@ class Finished(Generic[_AnswerType]):
 
     answer: _AnswerType
     cards: str
+    lasts: int
+    """Seconds that the device stays known."""
