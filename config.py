@@ -435,8 +435,8 @@ class Settings(BaseSettings):
                 secret = "with a known device's secret, " if device else ""
                 raise ValueError(
                     f"{secret}guessing takes an account with a chance of {bound:.2g} a year and purpose, "
-                    f"{promised:g} is promised; lower LADDER_4, LADDER_6, LADDER_8 or LADDER_DEVICE, raise CODE_DIGITS, "
-                    "or set ACCEPT_WEAKER_CODES=true"
+                    f"{promised:g} is promised; lower LADDER_4, LADDER_6, LADDER_8 or LADDER_DEVICE, "
+                    "raise CODE_DIGITS, or set ACCEPT_WEAKER_CODES=true"
                 )
         return ladder
 

@@ -43,6 +43,17 @@ class Stamp:
     """How many more may follow it at once."""
     floor: int
     """The least number of digits that the purpose's thermostat allows."""
+    epoch: int
+    """Of the thermostat, when it said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """What a code is to be like: the rung that pays for it, its digits, and the epoch in which they were chosen."""
+
+    rung: int
+    digits: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ class CodeMail:
             return
         shown: list[Reading] = readings
         try:
-            yield Stamp(taken.left, shown[0].digits if shown else 0)
+            yield Stamp(taken.left, *((shown[0].digits, shown[0].epoch) if shown else (0, 0)))
         except BaseException:
             with suppress(Unavailable):
                 await self.valkey.ask(bucket.give_back())
@@ -112,7 +123,8 @@ class CodeMail:
                 rung = waiting.rung or await self.ladder.reserve(letter.flow_id, self._whose(letter))
                 digits = max(rung, stamp.floor)
                 pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.lowest(waiting.purpose)
-                await self._mail(letter, rung, digits, await self._rescue(waiting) if pressed else "")
+                rescue = await self._rescue(waiting) if pressed else ""
+                await self._mail(letter, Mint(rung, digits, stamp.epoch), rescue)
 
     def _whose(self, letter: Letter) -> BudgetOf:
         """Whose ladder: the account's, or before there is one the address's."""
@@ -125,11 +137,19 @@ class CodeMail:
         await self.valkey.ask(keep_rescue(sha256(code.encode()).hexdigest(), waiting.purpose, waiting.subject))
         return code
 
-    async def _mail(self, letter: Letter, rung: int, digits: int, rescue: str) -> None:
+    async def _mail(self, letter: Letter, mint: Mint, rescue: str) -> None:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
-        code = f"{secrets.randbelow(10**digits):0{digits}d}"
+        code = f"{secrets.randbelow(10**mint.digits):0{mint.digits}d}"
         mac = self.keys.code_macs(letter.flow_id, letter.waiting.purpose, code)[0]
-        if not await self.store.mint(letter.flow_id, Step.CODE, mac, serial=letter.serial, ttl=self.ttl, rung=rung):
+        if not await self.store.mint(
+            letter.flow_id,
+            Step.CODE,
+            mac,
+            serial=letter.serial,
+            ttl=self.ttl,
+            rung=mint.rung,
+            epoch=mint.epoch,
+        ):
             raise _NotWanted
         minted = monotonic()
         minutes = max(1, self.ttl // 60)

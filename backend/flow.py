@@ -165,7 +165,8 @@ class FlowEngine:
 
     async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess) -> Claim:
         """Claim the code step; the thermostat is told what became of the guess."""
-        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued)
+        held_at = guess.hold.level if guess.hold else 0
+        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued, held_at)
         try:
             return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
         except WrongCode:
@@ -207,10 +208,11 @@ class FlowEngine:
     def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[Any], ...]:
         if claim.step != Step.CODE:
             return ()
-        wrong_before = TRIES[Step.CODE] - claim.tries_left - 1
-        back = guess.won(wrong_before)
-        if claim.mails:
-            back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(claim.mails),)
+        back = guess.won(claim.owed)
+        # A rescue code stands for the mail that brought it, which is given back, too.
+        mails = claim.mails + (1 if rescue else 0)
+        if mails:
+            back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(mails),)
         if rescue:
             back += (drop_rescue(rescue.hex()),)
         return back

@@ -6,6 +6,7 @@ A flow that is open is a hash ``flow:{id}``; one that is over has none. Its fiel
     subject, device     whose it is, as an HMAC of the address; the known device that began it, or nothing
     epoch               of the thermostat, when the flow began or was told of a newer one
     spent:<step>        tries that a step other than the code has used up
+    owed, owed_at       wrong guesses that the thermostat was charged with, and its level then
     mac, mac_until      what the mailed code must hash to, and until when (ms); absent before hand-over
     serial, resends     how many codes were wanted after the first, and how many of them the client asked for
     minted, mails       the serial of the last code minted, and how many were; a job for an older one is superseded
@@ -32,7 +33,8 @@ redis.call('SET', KEYS[2], 0, 'EX', ARGV[2])
 )
 
 # KEYS: flow, spent. ARGV: purpose, secret, step, claim id, claim in ms, tries allowed, epoch of the thermostat,
-# subject that a rescue code speaks for, then a MAC of the guess for each secret key in use; none where no code is due.
+# level of the thermostat that holds the guess (0: it holds none), subject that a rescue code speaks for, then a MAC of
+# the guess for each secret key in use; none where no code is due.
 CLAIM = Script(
     CLOCK
     + """
@@ -41,9 +43,9 @@ local f = redis.call('HMGET', KEYS[1], 'purpose', 'secret', 'step', 'claim_until
 if f[1] ~= ARGV[1] or f[2] ~= ARGV[2] then return {'gone'} end
 if f[4] and tonumber(f[4]) > now then return {'gone'} end
 if f[3] ~= ARGV[3] then return {'out_of_order'} end
-local rescued = ARGV[8] ~= '' and ARGV[8] == f[9]
+local held_at, rescued = ARGV[8], ARGV[9] ~= '' and ARGV[9] == f[9]
 local left
-if #ARGV > 8 or rescued then
+if #ARGV > 9 or rescued then
   -- Whatever was minted in an older epoch may be too short by now: it is neither compared nor counted.
   if not rescued and f[8] == '' and tonumber(f[7]) < tonumber(ARGV[7]) then
     redis.call('HDEL', KEYS[1], 'mac', 'mac_until')
@@ -54,10 +56,18 @@ if #ARGV > 8 or rescued then
   left = tonumber(ARGV[6]) - redis.call('INCR', KEYS[2])
   local right = rescued
   if f[5] and tonumber(f[6]) > now then
-    for i = 9, #ARGV do right = right or f[5] == ARGV[i] end
+    for i = 10, #ARGV do right = right or f[5] == ARGV[i] end
   end
   if not right then
-    if left <= 0 then redis.call('DEL', KEYS[1]) end
+    if left <= 0 then
+      redis.call('DEL', KEYS[1])
+    elseif held_at ~= '0' then
+      -- What a success explains later is what was charged, and at that level; anything more would be a gift.
+      if redis.call('HGET', KEYS[1], 'owed_at') ~= held_at then
+        redis.call('HSET', KEYS[1], 'owed_at', held_at, 'owed', 0)
+      end
+      redis.call('HINCRBY', KEYS[1], 'owed', 1)
+    end
     return {'wrong_code', tostring(left)}
   end
   redis.call('DECR', KEYS[2])
@@ -69,8 +79,8 @@ else
   end
 end
 redis.call('HSET', KEYS[1], 'claim', ARGV[4], 'claim_until', now + ARGV[5])
-local g = redis.call('HMGET', KEYS[1], 'data', 'subject', 'device', 'mails')
-return {'claimed', tostring(left), g[1], g[2], g[3], g[4]}
+local g = redis.call('HMGET', KEYS[1], 'data', 'subject', 'device', 'mails', 'owed_at', 'owed')
+return {'claimed', tostring(left), g[1], g[2], g[3], g[4], g[5] == held_at and g[6] or '0'}
 """
 )
 
@@ -142,12 +152,14 @@ end
 """
 )
 
-# KEYS: flow. ARGV: serial, step, mac, life in ms, rung.
+# KEYS: flow. ARGV: serial, step, mac, life in ms, rung, epoch in which the length was chosen. A flow that was told of a
+# newer epoch meanwhile gets the code of the job that this telling has brought about.
 MINT = Script(
     CLOCK
     + """
-local f = redis.call('HMGET', KEYS[1], 'minted', 'step')
+local f = redis.call('HMGET', KEYS[1], 'minted', 'step', 'epoch', 'device')
 if f[2] ~= ARGV[2] or tonumber(f[1] or -1) > tonumber(ARGV[1]) then return 0 end
+if f[4] == '' and tonumber(f[3]) > tonumber(ARGV[6]) then return 0 end
 redis.call('HSET', KEYS[1], 'mac', ARGV[3], 'mac_until', now + ARGV[4], 'minted', ARGV[1], 'rung', ARGV[5])
 redis.call('HINCRBY', KEYS[1], 'mails', 1)
 return 1

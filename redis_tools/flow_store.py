@@ -44,10 +44,13 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What comes with a guess: its MACs, and the subject for whom it speaks when it is a rescue code."""
+    """What comes with a guess: its MACs, and what the doorkeeper has to say of it."""
 
     macs: Sequence[str]
     rescued: str = ""
+    """The subject for whom it speaks, when it is a rescue code."""
+    held_at: int = 0
+    """The level of the thermostat that holds it, 0 when none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Claim:
     subject: str
     device: str
     mails: int
+    owed: int
+    """Wrong guesses before this one that the level which holds it was charged with."""
 
 
 class CodeOutdated(Exception):
@@ -145,12 +150,13 @@ class FlowStore:
             CLAIM_MS,
             tries,
             epoch,
+            proof.held_at,
             proof.rescued,
             *proof.macs,
         ]
         outcome, *rest = await self._valkey.ask(Call.of(flow_scripts.CLAIM, keys, arguments, lambda answer: answer))
         _refuse(outcome, rest)
-        left, data, subject, device, mails = rest
+        left, data, subject, device, mails, owed = rest
         return Claim(
             flow_id=key.flow_id,
             id=claim_id,
@@ -160,6 +166,7 @@ class FlowStore:
             subject=subject.decode(),
             device=device.decode(),
             mails=int(mails),
+            owed=int(owed),
         )
 
     def release(self, claim: Claim, *, give_back: bool, tries: int) -> Call[None]:
@@ -222,10 +229,10 @@ class FlowStore:
         )
 
     async def mint(  # noqa: PLR0913 - what a code is
-        self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int, rung: int
+        self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int, rung: int, epoch: int
     ) -> bool:
-        """Make a code valid, and any older one dead; False when the flow is gone or a newer code has been mailed."""
-        return bool(await self._run(flow_scripts.MINT, flow_id, serial, step, mac, ttl * 1000, rung))
+        """Make a code valid, and any older one dead; False when the flow is gone, or a newer code mailed or due."""
+        return bool(await self._run(flow_scripts.MINT, flow_id, serial, step, mac, ttl * 1000, rung, epoch))
 
     async def renew(self, flow_id: bytes, mac: str, ttl: int) -> None:
         """Let the code's life start anew, its mail having just been taken by SMTP."""

@@ -217,3 +217,38 @@ def test_row_20_a_success_explains_the_wrong_guesses_before_it(
         assert _left(sprayed) == BEARS - 18
         assert outcomes(_guess_right(sprayed, flows)) == {(200, ""): 9}
         assert (_floor(sprayed), _left(sprayed)) == (4, BEARS)
+
+
+def test_row_20_a_success_gives_back_no_guess_that_the_thermostat_was_not_charged_with(
+    sprayed: Service, mailbox: Mailbox, backstage: Backstage
+) -> None:
+    # Letters are no code that could be guessed, and cost nothing. Were they given back, whoever recovers an account of
+    # his own could buy two guesses at those of others each time.
+    [mallory, *victims] = residents(backstage, 11)
+    _guess_wrong(sprayed, _opened(sprayed, mailbox, backstage, victims))
+    before = _left(sprayed)
+    for _ in range(3):
+        [(key, code)] = _opened(sprayed, mailbox, backstage, [mallory])
+        letters = in_bursts(sprayed, [confirming("recover", key, "A" * 26)] * 2)
+        assert outcomes(letters) == {WRONG: 2}
+        assert [answer.status for answer in _guess_right(sprayed, [(key, code)])] == [200]
+    assert before <= _left(sprayed) < before + 1
+
+
+def test_row_20_what_was_wrong_at_one_floor_is_not_given_back_to_another(
+    sprayed: Service, mailbox: Mailbox, backstage: Backstage
+) -> None:
+    people = residents(backstage, BEARS + 3)
+    _guess_wrong(sprayed, _opened(sprayed, mailbox, backstage, people[:BEARS]))
+    assert _floor(sprayed) == 6
+    # Minutes before the floor falls, while a code still lives, somebody guesses wrong at six digits in his own flows.
+    _wait(backstage, _NEARLY_HALF_A_DAY + timedelta(hours=1, minutes=54))
+    own = _opened(sprayed, mailbox, backstage, people[BEARS:])
+    assert _lengths(own) == {6}
+    for _ in range(2):
+        assert outcomes(_guess_wrong(sprayed, own)) == {WRONG: 3}
+    _wait(backstage, timedelta(minutes=9))
+    assert _floor(sprayed) == 4
+    before = _left(sprayed)
+    assert outcomes(_guess_right(sprayed, own)) == {(200, ""): 3}
+    assert before <= _left(sprayed) < before + 1
