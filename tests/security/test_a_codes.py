@@ -42,7 +42,7 @@ RESCUE_CODE = re.compile(r"\b[A-Z2-7]{26}\b")
 @pytest.fixture(scope="module")
 def twelve(serving: Serving) -> Iterator[Service]:
     """A service whose codes have twelve digits: no two are equal by chance, and none turns up anywhere by chance."""
-    with serving(workers=2, CODE_DIGITS="12", LIMIT_MAILS=f"{MAILS}/864000") as running:
+    with serving(workers=2, CODE_DIGITS="12", LIMIT_MAILS=f"{MAILS}/86400") as running:
         yield running
 
 
