@@ -36,7 +36,7 @@ test-long: .venv/installed ## The same with the full counts
 	@TEST_COUNTS=full $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
-test-system: .venv/installed ## What needs a browser: Debian's chromium
+test-system: .venv/installed ## What needs Debian's chromium (a browser) and faketime (a wrong clock)
 	@$(BIN)/python -m pytest -m system
 
 bench: .venv/installed ## Speed, as ratios measured in one run
