@@ -122,8 +122,10 @@ class Postgres:
         return bool(self._fetch("SELECT FROM pg_database WHERE datname = $1", name))
 
     def _make_data(self, place: Place) -> None:
-        draft = place.home / "data.draft"
-        shutil.rmtree(draft, ignore_errors=True)
+        # A start that was killed may have left an initdb behind that still writes: it has a draft of its own.
+        for old in place.home.glob("data.draft*"):
+            shutil.rmtree(old, ignore_errors=True)
+        draft = place.home / f"data.draft-{secrets.token_hex(4)}"
         command = [str(place.binaries / "initdb"), "--pgdata", str(draft), "--username", USER, "--encoding", "UTF8"]
         # The built-in provider gives the same Unicode rules on every machine, whatever locales it has.
         command += ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
