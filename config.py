@@ -282,8 +282,9 @@ def _rungs(ladder: LadderSettings, least: int, *, device: bool) -> tuple[Rung, .
     return tuple(rung for rung in rungs if rung.digits >= least)
 
 
-def _a_year(rate: Rate) -> float:
-    return rate.count + 365 * 86_400 * rate.count / rate.seconds
+def _takeover_bound(ladder: LadderSettings, least: int, mails: Rate, *, device: bool) -> float:
+    mails_a_year = mails.count + 365 * 86_400 * mails.count / mails.seconds
+    return takeover_bound(_rungs(ladder, least, device=device), mails_a_year)
 
 
 class _GroupsByField:
@@ -430,7 +431,7 @@ class Settings(BaseSettings):
             (False, limit.mails, TAKEOVER_BOUND),
             (True, limit.device_mails, DEVICE_TAKEOVER_BOUND),
         ):
-            bound = takeover_bound(_rungs(ladder, shortest, device=device), _a_year(mails))
+            bound = _takeover_bound(ladder, shortest, mails, device=device)
             if bound > promised:
                 secret = "with a known device's secret, " if device else ""
                 raise ValueError(
@@ -460,8 +461,11 @@ class Settings(BaseSettings):
 
     def takeover_bounds(self, *, device: bool) -> dict[str, float]:
         """What a year of guessing can win against one account, by purpose (`models.ladder.takeover_bound`)."""
-        mails = _a_year(self.limit.device_mails if device else self.limit.mails)
-        return {purpose: takeover_bound(rungs, mails) for purpose, rungs in self.rungs(device=device).items()}
+        mails = self.limit.device_mails if device else self.limit.mails
+        return {
+            purpose: _takeover_bound(self.ladder, least, mails, device=device)
+            for purpose, least in self.least_digits.items()
+        }
 
     @property
     def audience(self) -> str:

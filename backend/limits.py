@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from models.caller import Caller
@@ -46,10 +46,9 @@ class LimitRules:
 class Admission:
     """What a start has paid, and what it gets back when it goes well."""
 
-    purpose: str
-    device: str = ""
-    epoch: int = 0
-    refunds: tuple[Call[None], ...] = ()
+    device: str
+    epoch: int
+    refunds: tuple[Call[None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +74,6 @@ class Guess:
         return (self.thermostat.won(self.hold, wrong_before),) if self.thermostat and self.hold else ()
 
 
-@dataclass(slots=True)
-class _Asked:
-    """Buckets asked for together, and which of them are given back."""
-
-    plain: list[Bucket] = field(default_factory=list)
-    given_back: list[Bucket] = field(default_factory=list)
-
-    def calls(self) -> list[Call[Taken]]:
-        return [bucket.take() for bucket in (*self.plain, *self.given_back)]
-
-
 def _by_address(act: str, rates: Rates, caller: Caller) -> list[Bucket]:
     return [
         Bucket(f"{act}:{{{network.name}}}", rate.times(network.share)) for rate in rates for network in caller.networks
@@ -107,8 +95,7 @@ class Limits:
             TooMany: too many of them from this address.
             Unavailable: Valkey is away.
         """
-        asked = _Asked(_by_address(purpose, self._rules.starts[purpose], caller))
-        return await self._admit(purpose, device, asked)
+        return await self._admit(purpose, device, _by_address(purpose, self._rules.starts[purpose], caller))
 
     async def password(self, purpose: str, caller: Caller, subject: str, device: str = "") -> Admission:
         """Let a password be tried for whoever ``subject`` is; debited now, given back when it was right.
@@ -123,9 +110,7 @@ class Limits:
         whose = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
         failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
         failures += [Bucket(f"password:{whose}", rate) for rate in rates]
-        return await self._admit(
-            purpose, device, _Asked(_by_address(purpose, self._rules.starts[purpose], caller), failures)
-        )
+        return await self._admit(purpose, device, _by_address(purpose, self._rules.starts[purpose], caller), failures)
 
     async def take_back(self, admission: Admission) -> None:
         """The password was never compared, for want of a server or of room: nothing is charged."""
@@ -133,12 +118,15 @@ class Limits:
         with suppress(Unavailable):
             await self._valkey.ask_all(*admission.refunds)
 
-    async def _admit(self, purpose: str, device: str, asked: _Asked) -> Admission:
+    async def _admit(
+        self, purpose: str, device: str, spent: Sequence[Bucket], lent: Sequence[Bucket] = ()
+    ) -> Admission:
+        """Take one from every bucket; what is ``lent`` comes back when the start goes well."""
         thermostat = self._thermostats.get(purpose)
-        epochs = [thermostat.epoch()] if thermostat else []
-        answers = await self._asked(asked, epochs)
-        refunds = tuple(bucket.give_back() for bucket in asked.given_back)
-        return Admission(purpose, device, answers[0] if answers else 0, refunds)
+        epochs, refusal = await self._ask((*spent, *lent), [thermostat.epoch()] if thermostat else [])
+        if refusal:
+            raise refusal
+        return Admission(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in lent))
 
     async def step(self, caller: Caller) -> None:
         """Let a step be tried that takes no code.
@@ -147,7 +135,9 @@ class Limits:
             TooMany: too many steps from this address.
             Unavailable: Valkey is away.
         """
-        await self._asked(_Asked(_by_address("step", self._rules.steps, caller)))
+        _, refusal = await self._ask(_by_address("step", self._rules.steps, caller))
+        if refusal:
+            raise refusal
 
     async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
         """Let a code be tried: the thermostat holds the guess before it is compared, so that no burst slips by.
@@ -161,8 +151,7 @@ class Limits:
         thermostat = None if from_device or rescue else self._thermostats.get(purpose)
         calls: list[Call[Any]] = [thermostat.hold()] if thermostat else []
         calls += [find_rescue(rescue, purpose)] if rescue else []
-        asked = _Asked(_by_address("step", self._rules.steps, caller))
-        answers, refusal = await self._ask(asked, calls)
+        answers, refusal = await self._ask(_by_address("step", self._rules.steps, caller), calls)
         if refusal:
             if thermostat and answers[0]:
                 await self._valkey.ask(thermostat.void(answers[0]))
@@ -196,23 +185,16 @@ class Limits:
                     raised_to,
                 )
 
-    async def _asked(self, asked: _Asked, others: Sequence[Call[Any]] = ()) -> list[Any]:
-        """Ask for everything at once; return the answers to ``others``, or raise `TooMany`."""
-        answers, refusal = await self._ask(asked, others)
-        if refusal:
-            raise refusal
-        return answers
-
-    async def _ask(self, asked: _Asked, others: Sequence[Call[Any]] = ()) -> tuple[list[Any], TooMany | None]:
-        """The answers to ``others``, and the refusal if a limit is reached."""
-        takes = asked.calls()
-        answers = await self._valkey.ask_all(*takes, *others)
-        taken: list[Taken] = answers[: len(takes)]
-        rest = answers[len(takes) :]
+    async def _ask(
+        self, buckets: Sequence[Bucket], others: Sequence[Call[Any]] = ()
+    ) -> tuple[list[Any], TooMany | None]:
+        """Ask for everything at once; the answers to ``others``, and the refusal if a bucket is empty."""
+        answers = await self._valkey.ask_all(*(bucket.take() for bucket in buckets), *others)
+        taken: list[Taken] = answers[: len(buckets)]
+        rest = answers[len(buckets) :]
         if all(one.allowed for one in taken):
             return rest, None
         # Whoever is refused has done nothing: it costs neither the account, nor his neighbours, nor his own day.
-        buckets = (*asked.plain, *asked.given_back)
         back = [bucket.give_back() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
         if back:
             await self._valkey.ask_all(*back)

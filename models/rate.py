@@ -30,6 +30,3 @@ class Rate:
     def times(self, factor: int) -> Rate:
         """The rate for a network that many share."""
         return Rate(self.count * factor, self.seconds)
-
-    def __str__(self) -> str:
-        return f"{self.count}/{self.seconds}"

@@ -7,36 +7,21 @@ calls comes from a new one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from devstack.mailbox import Mailbox
-from tests.conftest import Serving
-from tests.support.backstage import Backstage, backstage_of
+from tests.support.backstage import Backstage
 from tests.support.burst import Answer, Call, burst, in_bursts, post, send
 from tests.support.owner import COOKIE, Owner
 from tests.support.people import somebody
-from tests.support.service import AS_SHIPPED, Service
+from tests.support.service import Service
 from tests.support.time_travel import let_pass
 
 WRONG_PASSWORDS = 10
 MAILS = 5
-
-
-@pytest.fixture(scope="module")
-def shipped(serving: Serving) -> Iterator[Service]:
-    """A service whose every limit is as shipped."""
-    with serving(workers=2, **AS_SHIPPED) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def backstage(shipped: Service) -> Iterator[Backstage]:
-    with backstage_of(shipped) as looking:
-        yield looking
 
 
 def everything_but_the_key(answer: Answer) -> tuple[int, Any, list[str]]:
@@ -55,7 +40,7 @@ def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails
     purpose: str,
     shipped: Service,
     mailbox: Mailbox,
-    backstage: Backstage,
+    behind_shipped: Backstage,
     full_counts: bool,  # noqa: FBT001  a fixture
 ) -> None:
     owner = Owner(shipped, mailbox).person
@@ -80,17 +65,17 @@ def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails
     told = {json.dumps(everything_but_the_key(answer)) for answer in answers}
     assert len(told) == 1, told
     assert len({answer.json["session_key"] for answer in answers}) == len(answers)
-    backstage.wait_until_all_mail_has_left()
+    behind_shipped.wait_until_all_mail_has_left()
     assert len(mailbox.mails(owner.email)) - already == MAILS
     # An hour later there is one more, and no second one.
-    let_pass(backstage, timedelta(hours=1))
+    let_pass(behind_shipped, timedelta(hours=1))
     in_bursts(shipped, calls[:20], at_once)
-    backstage.wait_until_all_mail_has_left()
+    behind_shipped.wait_until_all_mail_has_left()
     assert len(mailbox.mails(owner.email)) - already == MAILS + 1
 
 
 def test_row_27_an_address_without_an_account_is_not_flooded_by_registrations(
-    shipped: Service, mailbox: Mailbox, backstage: Backstage
+    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
 ) -> None:
     person = somebody("not-yet")
     bodies: list[dict[str, object]] = [
@@ -98,7 +83,7 @@ def test_row_27_an_address_without_an_account_is_not_flooded_by_registrations(
         for n in range(60)
     ]
     assert {answer.status for answer in in_bursts(shipped, [("/register", body) for body in bodies])} == {202}
-    backstage.wait_until_all_mail_has_left()
+    behind_shipped.wait_until_all_mail_has_left()
     assert len(mailbox.mails(person.email)) == MAILS
 
 

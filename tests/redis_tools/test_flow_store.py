@@ -1,0 +1,45 @@
+"""What a flow's record decides by itself; what is seen over HTTP is tested there."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from redis_tools.exchange import Valkey
+from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, Opening, Proof
+
+
+@pytest.fixture
+def store(valkey: Valkey) -> FlowStore:
+    return FlowStore(valkey)
+
+
+async def opened(valkey: Valkey, store: FlowStore, device: str = "") -> FlowKey:
+    key = FlowKey(secrets.token_bytes(16), "recover", secrets.token_bytes(32))
+    opening = Opening(step="code", subject="somebody", device=device, epoch=0, data={})
+    await valkey.ask(store.open(key, opening, ttl=60, resend=60))
+    return key
+
+
+async def mint(store: FlowStore, key: FlowKey, *, serial: int, epoch: int) -> bool:
+    return await store.mint(key.flow_id, "code", "a mac", serial=serial, ttl=60, rung=4, epoch=epoch)
+
+
+async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_of_it(
+    valkey: Valkey, store: FlowStore
+) -> None:
+    key = await opened(valkey, store)
+    with pytest.raises(CodeOutdated) as told:
+        await store.claim(key, "code", tries=3, epoch=1, proof=Proof(["another mac"]))
+    assert not await mint(store, key, serial=0, epoch=0)
+    # Not the serial alone: a job for another code may have read the floor before it rose, too.
+    assert not await mint(store, key, serial=told.value.serial, epoch=0)
+    assert await mint(store, key, serial=told.value.serial, epoch=1)
+
+
+async def test_a_known_device_is_minted_its_code_in_any_epoch(valkey: Valkey, store: FlowStore) -> None:
+    key = await opened(valkey, store, device="a known one")
+    assert await mint(store, key, serial=0, epoch=0)
+    claim = await store.claim(key, "code", tries=3, epoch=9, proof=Proof(["a mac"]))
+    assert claim.tries_left == 2
