@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from email.utils import parseaddr
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
@@ -38,6 +38,9 @@ from models.rate import Rate
 
 LONGEST_WAIT_FOR_MAIL = 5_400
 """Seconds, half an hour less than a rescue code lives: whoever is refused a mail has an older one that leads in."""
+
+LONGEST_TOKEN = 3600
+"""Seconds that an access token may live at most, whatever TOKEN_TTL was when it was made."""
 
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
@@ -86,6 +89,20 @@ def _whole(value: object) -> object:
 def _rates(value: object) -> object:
     """Read several rates, all of which hold."""
     return tuple(Rate.parse(part) for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _secrets_by_name(value: object) -> object:
+    """Read ``reports:9f86d0…,billing:60303a…``; what is no digest is never shown, it may be a secret."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) for name, _, _ in pairs) or not all(
+        re.fullmatch("[0-9a-f]{64}", digest) for _, _, digest in pairs
+    ):
+        raise ValueError("must be name:digest, the digest of a service's secret as `sha256sum` prints it")
+    if len({name for name, _, _ in pairs}) != len(pairs):
+        raise ValueError("has one name twice")
+    return {name: digest for name, _, digest in pairs}
 
 
 Rates = Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(_rates)]
@@ -241,6 +258,7 @@ class LimitSettings(_Group):
         (Rate(10, 900),), description="Wrong passwords for one login or e-mail address, from unknown devices."
     )
     device_passwords: Rates = Field((Rate(10, 900),), description="The same from each known device.")
+    refreshes: Rates = Field((Rate(60, 60),), description="Refresh tokens tried by one client address.")
     mails: OneRate = Field(Rate(5, 18_000), description="Mails to one address for one purpose: 5, then one an hour.")
     device_mails: OneRate = Field(Rate(5, 3000), description="The same for each known device.")
 
@@ -271,9 +289,42 @@ class HashSettings(_Group):
 class TokenSettings(_Group):
     """Access tokens (RFC 9068)."""
 
-    ttl: int = Field(600, ge=10, le=3600, description="Life of an access token.")
+    ttl: int = Field(600, ge=10, le=LONGEST_TOKEN, description="Life of an access token.")
     audience: str | None = Field(None, description="Audience of access tokens; the issuer when unset.")
     leeway: int = Field(30, ge=0, le=120, description="Clock difference tolerated in `exp`, `nbf` and `iat`.")
+
+
+class SessionSettings(_Group):
+    """Sessions and their refresh tokens."""
+
+    idle: int = Field(1_209_600, ge=60, description="How long a session lives without being refreshed.")
+    absolute: int = Field(2_592_000, ge=60, description="How long it lives in all.")
+    most: int = Field(10, ge=1, le=1000, description="Sessions of one user; the oldest makes room for the next.")
+    repeat: int = Field(
+        10, ge=0, le=60, description="How long a used refresh token gives the same successor again; 0 is strict."
+    )
+
+
+class KeySettings(_Group):
+    """Signing keys."""
+
+    algorithm: Literal["ES256", "EdDSA", "RS256"] = Field(
+        "ES256", description="What the next key signs with; RSA keys have 3072 bits."
+    )
+    life: int = Field(2_592_000, ge=1, description="How long a key signs before the next one does.")
+    max_age: int = Field(300, ge=1, le=86_400, description="How long a verifier may keep the list of keys.")
+    reread: int = Field(30, ge=1, le=300, description="How often each process looks for new keys.")
+
+    @property
+    def lead(self) -> int:
+        """Seconds that a key is published before it signs: by then every list that lacks it is out of date."""
+        return self.max_age + 2 * self.reread
+
+    @model_validator(mode="after")
+    def _keys_do_not_overtake_each_other(self) -> Self:
+        if self.life < 2 * self.lead:
+            raise ValueError(f"LIFE must be at least {2 * self.lead}: twice KEY_MAX_AGE and four times KEY_REREAD")
+        return self
 
 
 def _rungs(ladder: LadderSettings, least: int, *, device: bool) -> tuple[Rung, ...]:
@@ -333,6 +384,11 @@ class Settings(BaseSettings):
         description="The one secret, newest first, separated by commas; each at least 32 characters. "
         "Every other key is derived from it.",
     )
+    service_clients: Annotated[dict[str, str], NoDecode, BeforeValidator(_secrets_by_name)] = Field(
+        {},
+        description="Services that may call `/introspect` and `/revoke`, separated by commas: `name:SHA-256`, the "
+        "latter in hexadecimal and of a secret of 256 random bits.",
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Addresses or networks of the proxies before us, separated by commas: their X-Forwarded-For is "
@@ -359,6 +415,8 @@ class Settings(BaseSettings):
     flow: FlowSettings = FlowSettings()
     hash: HashSettings = HashSettings()
     token: TokenSettings = TokenSettings()
+    session: SessionSettings = SessionSettings()
+    key: KeySettings = KeySettings()
 
     @classmethod
     def settings_customise_sources(

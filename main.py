@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 from cryptography.fernet import InvalidToken
 from fastapi import FastAPI
@@ -25,13 +26,12 @@ from backend.advice import advise
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
-from backend.signing_keys import load_key_ring
+from backend.signing_keys import KeyKeeper, KeyRules
 from commands.cli import cli
 from commands.worker import open_mail_worker
-from config import Settings, load_settings
+from config import LONGEST_TOKEN, KeySettings, Settings, load_settings
 from database.engine import Database, open_database
 from database.faults import SchemaMissing
-from jwt_tools.keys import KeyRing
 from models.errors import Unavailable
 from redis_tools.connection import open_redis
 from redis_tools.exchange import Valkey
@@ -52,22 +52,23 @@ _TAGS = [
     {"name": "register", "description": "1. `/register` 2. the code from the mail to `/register/confirm`"},
     {"name": "login", "description": "1. `/login` 2. the code from the mail to `/login/confirm`: tokens"},
     {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
+    {"name": "session", "description": "A log-in goes on, or ends."},
     {"name": "account", "description": "The own account, with the access token."},
     {"name": "tokens", "description": "For services that verify our tokens."},
     {"name": "health", "description": "For the operator."},
 ]
 
 
-async def _key_ring(database: Database, keys: Keys) -> KeyRing:
+async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKeeper:
     """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
 
     Not for long: the server hears no signal before it has started, and whoever started us can start us again.
     """
-    vault = keys.vault("signing keys")
+    ring = KeyKeeper(database, keys.vault("signing keys"), _key_rules(settings.key))
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return await load_key_ring(database, vault)
+            await ring.read()
         except InvalidToken:
             log.critical("SECRET_KEYS: none of them opens the signing keys that are stored in PostgreSQL")
             raise
@@ -79,6 +80,18 @@ async def _key_ring(database: Database, keys: Keys) -> KeyRing:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(1)
+        else:
+            return ring
+
+
+def _key_rules(key: KeySettings) -> KeyRules:
+    return KeyRules(
+        algorithm=key.algorithm,
+        life=timedelta(seconds=key.life),
+        lead=timedelta(seconds=key.lead),
+        afterlife=timedelta(seconds=LONGEST_TOKEN),
+        reread=key.reread,
+    )
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -93,11 +106,12 @@ def create_app(settings: Settings) -> FastAPI:
             keys = Keys(settings.secrets)
             pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000)
             stack.callback(pool.close)
-            ring = await _key_ring(database, keys)
+            ring = await _key_ring(settings, database, keys)
             bell = Bell(heard=settings.mail.worker)
             state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            background = [tasks.create_task(state["services"].backlog.watch())]
+            app.state.token_verifier = state["services"].bearers
+            background = [tasks.create_task(state["services"].backlog.watch()), tasks.create_task(ring.watch())]
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell))
                 background.append(tasks.create_task(worker.run()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from api.deps import Account
+from api.deps import FromBearer
 from api.problems import SEND_TOKEN, documented
-from jwt_tools.decorators import SignedIn, guard, signed_in
+from jwt_tools.decorators import guard, signed_in
 from models.answers import UserProfile
 from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
 
@@ -20,6 +20,6 @@ router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)]
     responses=documented(InvalidAccessToken(SEND_TOKEN), InsufficientScope(), Unavailable()),
 )
 @signed_in
-async def show_own_account(caller: SignedIn, account: Account) -> UserProfile:
+async def show_own_account(bearer: FromBearer) -> UserProfile:
     """The account that the access token belongs to, as it is now, with roles and permissions."""
-    return await account.show(caller.subject)
+    return bearer.user

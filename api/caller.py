@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Cookie, Depends, Header, Request, Response
@@ -18,19 +19,30 @@ _HEADER_SAYS = (
     "A known device has limits and a ladder of its own at `/login` and `/recover`."
 )
 
+_LONGEST_USER_AGENT = 200
+"""Characters; enough to tell browser and system."""
+
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 
+async def _from_address(request: Request) -> Caller:
+    # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
+    said = request.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
+    user_agent = "".join(letter for letter in said if letter.isprintable())
+    return Caller(networks_of(request.client.host if request.client else None), user_agent=user_agent)
+
+
+FromAddress = Annotated[Caller, Depends(_from_address)]
+
+
 async def _caller(
-    request: Request,
+    caller: FromAddress,
     cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
     header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
 ) -> Caller:
-    # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
-    address = request.client.host if request.client else None
     if header is None:
-        return Caller(networks_of(address), cookie)
-    return Caller(networks_of(address), header, is_app=True)
+        return replace(caller, cards=cookie)
+    return replace(caller, cards=header, is_app=True)
 
 
 _KNOWN_FROM_NOW_ON = {

@@ -8,27 +8,34 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
 
-from backend.account import AccountService
+from backend.announcements import AnnouncementService
 from backend.backlog import BacklogGauge
+from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
 from backend.devices import Devices
 from backend.flow import FlowEngine, FlowRules, PostRoom
 from backend.flow_spec import CODE_MAIL, LOGIN, RECOVER, REGISTER
 from backend.hash_pool import HashPool
 from backend.health import HealthService
+from backend.introspection import IntrospectionService, ServiceClients
 from backend.keys import Keys
 from backend.limits import LimitRules, Limits
+from backend.live_users import LiveUsers
 from backend.login import LoginService
 from backend.mail_bucket import MailBuckets
 from backend.metrics import MetricsService
 from backend.passwords import Passwords
 from backend.recover import RecoverService
+from backend.refresh_token import RefreshTokens
 from backend.register import RegisterService
+from backend.sessions import SessionRules, SessionService
+from backend.signing_keys import KeyKeeper
 from backend.tokens import TokenService
-from config import Settings
+from config import SessionSettings, Settings
 from database.engine import Database
+from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
-from jwt_tools.keys import KeyRing
+from jwt_tools.decorators import bearer_scheme, bearer_token, guard
 from models.locale import Locale, preferred_locale
 from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
@@ -43,18 +50,20 @@ class Services:
     register: RegisterService
     login: LoginService
     recover: RecoverService
-    account: AccountService
+    sessions: SessionService
+    introspection: IntrospectionService
+    service_clients: ServiceClients
+    announcements: AnnouncementService
+    bearers: BearerVerifier
     health: HealthService
     metrics: MetricsService
     backlog: BacklogGauge
-    ring: KeyRing
 
 
 class State(TypedDict):
     """What the lifespan puts into ``request.state``."""
 
     services: Services
-    token_verifier: TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,7 @@ class Resources:
     database: Database
     valkey: Valkey
     keys: Keys
-    ring: KeyRing
+    ring: KeyKeeper
     pool: HashPool
     bell: Bell
 
@@ -89,6 +98,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
             wrong_passwords=limit.wrong_passwords,
             passwords=limit.passwords,
             device_passwords=limit.device_passwords,
+            refreshes=limit.refreshes,
         ),
         its_thermostats,
     )
@@ -104,20 +114,28 @@ def build_state(settings: Settings, resources: Resources) -> State:
     )
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
+    users = LiveUsers(database, valkey)
+    sessions = SessionService(database, limits, users, RefreshTokens(keys), tokens, _session_rules(settings.session))
+    bearers = BearerVerifier(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
     services = Services(
         register=RegisterService(flows, limits, devices, passwords, settings.mail.service),
-        login=LoginService(database, flows, limits, devices, keys, passwords, tokens),
-        recover=RecoverService(database, flows, limits, devices, passwords, settings.mail.service),
-        account=AccountService(database),
+        login=LoginService(database, flows, limits, devices, keys, passwords, sessions, tokens),
+        recover=RecoverService(database, flows, limits, devices, passwords, users, settings.mail.service),
+        sessions=sessions,
+        introspection=IntrospectionService(bearers, sessions),
+        service_clients=ServiceClients(settings.service_clients),
+        announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
+        bearers=bearers,
         health=HealthService(database, Pulse(valkey)),
         metrics=MetricsService(valkey, its_thermostats),
         backlog=backlog,
-        ring=ring,
     )
-    return State(
-        services=services,
-        token_verifier=TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway),
-    )
+    return State(services=services)
+
+
+def _session_rules(session: SessionSettings) -> SessionRules:
+    life = SessionLife(timedelta(seconds=session.idle), timedelta(seconds=session.absolute))
+    return SessionRules(life, session.most, timedelta(seconds=session.repeat))
 
 
 # Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of the whole request.
@@ -141,8 +159,16 @@ async def _recover(services: _Services) -> RecoverService:
     return services.recover
 
 
-async def _account(services: _Services) -> AccountService:
-    return services.account
+async def _sessions(services: _Services) -> SessionService:
+    return services.sessions
+
+
+async def _introspection(services: _Services) -> IntrospectionService:
+    return services.introspection
+
+
+async def _announcements(services: _Services) -> AnnouncementService:
+    return services.announcements
 
 
 async def _health(services: _Services) -> HealthService:
@@ -153,8 +179,14 @@ async def _metrics(services: _Services) -> MetricsService:
     return services.metrics
 
 
-async def _ring(services: _Services) -> KeyRing:
-    return services.ring
+async def _service_clients(services: _Services) -> ServiceClients:
+    return services.service_clients
+
+
+async def _maybe_bearer(
+    request: Request, services: _Services, _documented: Annotated[object, Depends(bearer_scheme)]
+) -> Bearer | None:
+    return await services.bearers.verify(bearer_token(request)) if "authorization" in request.headers else None
 
 
 _LANGUAGES = "Language of mails, when the body names none."
@@ -169,8 +201,12 @@ async def _wished_locale(
 Register = Annotated[RegisterService, Depends(_register)]
 Login = Annotated[LoginService, Depends(_login)]
 Recover = Annotated[RecoverService, Depends(_recover)]
-Account = Annotated[AccountService, Depends(_account)]
+Sessions = Annotated[SessionService, Depends(_sessions)]
+Introspections = Annotated[IntrospectionService, Depends(_introspection)]
+Announcements = Annotated[AnnouncementService, Depends(_announcements)]
+Clients = Annotated[ServiceClients, Depends(_service_clients)]
+FromBearer = Annotated[Bearer, Depends(guard)]
+MaybeBearer = Annotated[Bearer | None, Depends(_maybe_bearer)]
 Pulses = Annotated[HealthService, Depends(_health)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]
-Ring = Annotated[KeyRing, Depends(_ring)]
 WishedLocale = Annotated[Locale, Depends(_wished_locale)]

@@ -55,8 +55,11 @@ class StrictJsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:
-            if self.body_field is not None and not _is_json(request.headers.get("content-type", "")):
+            strict = _StrictRequest(request.scope, request.receive)
+            body_field, is_json = self.body_field, _is_json(request.headers.get("content-type", ""))
+            # A body that may be left out needs no type as long as it is.
+            if body_field and not is_json and (body_field.field_info.is_required() or await strict.body()):
                 raise NotJson
-            return await handle(_StrictRequest(request.scope, request.receive))
+            return await handle(strict)
 
         return strictly

@@ -12,10 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
-from models.answers import Problem
+from models.answers import OAuthError, Problem
 from models.errors import (
     InsufficientScope,
     InvalidAccessToken,
+    InvalidClient,
+    InvalidForm,
     Malformed,
     NotJson,
     ServiceError,
@@ -38,9 +40,23 @@ _CHALLENGES = {InvalidAccessToken.code, InsufficientScope.code}
 def answer(error: ServiceError) -> Response:
     """The answer that a refusal stands for."""
     headers = dict(error.headers)
+    if isinstance(error, OAUTH_REFUSALS):
+        return JSONResponse(_oauth_body(error), status_code=error.status, headers=headers | _oauth_headers(error))
     if error.code in _CHALLENGES:
         headers["WWW-Authenticate"] = f'Bearer error="{error.code}"'
     return _problem(error.status, error.code, error.title, error.detail, headers, **error.members)
+
+
+# RFC 6749 section 5.2, and no problem details: who calls these speaks OAuth and knows no other errors.
+OAUTH_REFUSALS = (InvalidClient, InvalidForm)
+
+
+def _oauth_body(error: ServiceError) -> dict[str, str]:
+    return OAuthError(error=error.code, error_description=error.detail or error.title).model_dump()
+
+
+def _oauth_headers(error: ServiceError) -> dict[str, str]:
+    return {"WWW-Authenticate": "Basic"} if isinstance(error, InvalidClient) else {}
 
 
 def _problem(
@@ -127,7 +143,8 @@ def install(app: FastAPI) -> None:
     def with_problems() -> dict[str, Any]:
         # Given as `model`, the shape would be documented as application/json, too, which no refusal of ours is.
         described = plain()
-        described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        for shape in (Problem, OAuthError):
+            described["components"]["schemas"][shape.__name__] = shape.model_json_schema()
         return described
 
     app.openapi = with_problems  # type: ignore[method-assign]
@@ -166,3 +183,19 @@ def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
             }
     return answers
+
+
+def documented_oauth(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
+    """The same for the calls of OAuth's own."""
+    return {
+        refusal.status: {
+            "description": refusal.title,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/OAuthError"},
+                    "example": _oauth_body(refusal),
+                }
+            },
+        }
+        for refusal in refusals
+    }

@@ -195,7 +195,7 @@ class FlowEngine:
         back = self._given_back(spec, claim, guess, rescue)
         if passage.next is None:
             try:
-                await self.valkey.ask_all(self.store.close(claim), *back)
+                await self.valkey.ask_all(self.store.close(claim), *back, *passage.calls)
             except Unavailable:
                 # The effect stands, and its mark in PostgreSQL refuses a second one; the record expires alone.
                 log.warning("a finished flow could not be closed")

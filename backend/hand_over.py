@@ -10,6 +10,7 @@ from uuid import UUID
 
 from backend.code_mail import CodeMail, Letter
 from backend.flow_spec import LOGIN, RECOVER, REGISTER, SPECS, Step
+from backend.notices import Notice
 from backend.postman import Postman
 from database.engine import Database
 from database.users import User
@@ -68,12 +69,12 @@ class HandOver:
             if stamp is not None:
                 await self._send("account_exists", user, login=user.login)
 
-    async def password_changed(self, payload: Mapping[str, Any]) -> None:
-        """Tell a user that the password was changed; nobody is told once the account is gone."""
+    async def notice(self, notice: Notice, payload: Mapping[str, Any]) -> None:
+        """Tell a user what has happened to the account; nobody is told once it is gone."""
         async with self.database.statement() as db:
             user = await db.users.by_id(UUID(payload["user_id"]))
         if user is not None:
-            await self._send("password_changed", user, login=user.login, when=datetime.fromisoformat(payload["at"]))
+            await self._send(notice, user, login=user.login, when=datetime.fromisoformat(payload["at"]))
 
     async def _send(self, mail: str, user: User, **values: object) -> None:
         await self.postman.send(user.email, self.templates.render(mail, user.locale, **values))

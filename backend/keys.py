@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Sequence
 from hashlib import sha256
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -19,6 +19,7 @@ class Keys:
         self._secrets = [secret.encode() for secret in secrets]
         self._code_keys = self._derive("one-time code")
         self._device_keys = self._derive("known device")
+        self._refresh_keys = self._derive("refresh token")
         self._subject_key = self._derive("subject")[0]
 
     def _derive(self, label: str) -> list[bytes]:
@@ -48,6 +49,42 @@ class Keys:
         """What a known device's card is signed with, under each key, newest first."""
         return [hmac.new(key, message, sha256).digest() for key in self._device_keys]
 
-    def vault(self, label: str) -> MultiFernet:
-        """Encrypts what rests in PostgreSQL: with the newest secret, and decrypts under any."""
-        return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in self._derive(label)])
+    def refresh_macs(self, message: bytes) -> list[bytes]:
+        """What a refresh token is told by, and its successor made with, under each key, newest first."""
+        return [hmac.new(key, message, sha256).digest() for key in self._refresh_keys]
+
+    def vault(self, label: str) -> Vault:
+        """Encrypts what rests in PostgreSQL."""
+        return Vault([Fernet(base64.urlsafe_b64encode(key)) for key in self._derive(label)])
+
+
+class Vault:
+    """Encrypts with the newest secret, and decrypts under any."""
+
+    def __init__(self, keys: Sequence[Fernet]) -> None:
+        self._newest = keys[0]
+        self._all = MultiFernet(keys)
+
+    def encrypt(self, content: bytes) -> bytes:
+        """What may rest in PostgreSQL."""
+        return self._newest.encrypt(content)
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """What was encrypted.
+
+        Raises:
+            cryptography.fernet.InvalidToken: under none of our secrets.
+        """
+        return self._all.decrypt(sealed)
+
+    def sealed_anew(self, sealed: bytes) -> bytes | None:
+        """The same under the newest secret; None when it is so already.
+
+        Raises:
+            cryptography.fernet.InvalidToken: see `decrypt`.
+        """
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return self._all.rotate(sealed)
+        return None

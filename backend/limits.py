@@ -40,6 +40,8 @@ class LimitRules:
     """Wrong passwords for one login or address as typed, from devices that nobody knows."""
     device_passwords: Rates
     """The same from each known device."""
+    refreshes: Rates
+    """Refresh tokens tried, by client address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,17 @@ class Limits:
             Unavailable: Valkey is away.
         """
         _, refusal = await self._ask(_by_address("step", self._rules.steps, caller))
+        if refusal:
+            raise refusal
+
+    async def refresh(self, caller: Caller) -> None:
+        """Let a refresh token be tried.
+
+        Raises:
+            TooMany: too many refreshes from this address.
+            Unavailable: Valkey is away.
+        """
+        _, refusal = await self._ask(_by_address("refresh", self._rules.refreshes, caller))
         if refusal:
             raise refusal
 

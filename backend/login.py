@@ -12,6 +12,7 @@ from backend.flow_spec import LOGIN, Step
 from backend.keys import Keys
 from backend.limits import Limits
 from backend.passwords import Passwords
+from backend.sessions import SessionService
 from backend.tokens import TokenService
 from database.engine import Database
 from database.users import User
@@ -30,6 +31,7 @@ class LoginService:
     devices: Devices
     keys: Keys
     passwords: Passwords
+    sessions: SessionService
     tokens: TokenService
 
     async def start(self, identifier: str, password: str, caller: Caller) -> FlowOpened:
@@ -69,7 +71,7 @@ class LoginService:
                 await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
     async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[Tokens]:
-        """Trade the mailed code for tokens.
+        """Trade the mailed code for a session and its tokens.
 
         Raises:
             AccountBlocked: told only now, to somebody who has given password and code.
@@ -77,13 +79,19 @@ class LoginService:
             WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
+            key = self.tokens.signing_key
             async with passage.effect() as db:
-                member = await db.users.member(UUID(passage.data["user_id"]))
-            if member is None or member.user.version != passage.data["version"]:
+                # Locked: a change of password that comes now waits, and then ends this session with the others.
+                member = await db.users.member(UUID(passage.data["user_id"]), lock=True)
+                is_same = member is not None and member.user.version == passage.data["version"]
+                if member is not None and is_same and not member.user.blocked:
+                    opened = await self.sessions.open(db, member, caller)
+            if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-        return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(member))
+            passage.along(self.sessions.users.forget(member.user.id))
+        return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""

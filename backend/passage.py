@@ -10,6 +10,7 @@ from backend.flow_spec import Step
 from database.engine import Database, Db
 from models.answers import NextStep
 from models.errors import FlowGone
+from redis_tools.exchange import Call
 from redis_tools.flow_store import Claim
 
 
@@ -22,6 +23,7 @@ class Passage:
         self._rescue = rescue
         self.claim = claim
         self.over = False
+        self.calls: list[Call[None]] = []
         self.next: tuple[Step, bool] | None = None
         self.next_step: NextStep | None = None
 
@@ -47,6 +49,10 @@ class Passage:
                 raise FlowGone
             yield db
         self.over = True
+
+    def along(self, call: Call[None]) -> None:
+        """Ask this of Valkey, too, when the flow is closed."""
+        self.calls.append(call)
 
     def advance(self, step: Step, *, new_key: bool) -> None:
         """Go on to another step instead of closing the flow, with a new session key or with the old one."""

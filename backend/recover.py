@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from backend.devices import Devices
 from backend.flow import FlowEngine
 from backend.flow_spec import RECOVER, Step
 from backend.limits import Limits
+from backend.live_users import LiveUsers
+from backend.notices import Notice, notify
 from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
 from database.engine import Database
 from models.answers import FlowOpened, NextStep
 from models.caller import Caller, Finished
 from models.errors import FlowGone
-
-PASSWORD_CHANGED_MAIL = "password_changed"  # noqa: S105 - the name of a mail
-NOTICE_LIFE = timedelta(hours=48)
-"""How long a notice is tried (design.md, section 8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +26,7 @@ class RecoverService:
     limits: Limits
     devices: Devices
     passwords: Passwords
+    users: LiveUsers
     service_name: str
 
     async def start(self, email: str, caller: Caller) -> FlowOpened:
@@ -58,7 +56,7 @@ class RecoverService:
         return passage.next_step
 
     async def set_password(self, session_key: str, password: str, caller: Caller) -> Finished[None]:
-        """Set the new password and tell the owner by mail.
+        """Set the new password, end every session of the user, and tell the owner by mail.
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
@@ -73,11 +71,11 @@ class RecoverService:
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
             password_hash = await self.passwords.hash(password)
-            async with passage.effect() as db:
+            async with self.users.changing(user.id), passage.effect() as db:
                 if not await db.users.set_password(user.id, password_hash):
                     raise FlowGone
-                notice = {"user_id": str(user.id), "at": datetime.now(UTC).isoformat()}
-                await db.outbox.put(PASSWORD_CHANGED_MAIL, notice, give_up_after=NOTICE_LIFE)
+                await db.sessions.end_all(user.id)
+                await notify(db, Notice.PASSWORD_CHANGED, user.id)
         return self.devices.know(caller, user.email, user.login, None)
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:

@@ -1,27 +1,160 @@
-"""The key ring, kept encrypted in PostgreSQL."""
+"""The key ring of the service: kept in PostgreSQL, read again and again by every process, rotated on schedule.
+
+A key is published first and signs later, when every verifier must have seen it; it is superseded by the next one and
+stays published until the last token that it may have signed has expired. So nobody ever meets a good token whose key
+he cannot know.
+"""
 
 from __future__ import annotations
 
-from cryptography.fernet import MultiFernet
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from time import monotonic
 
+from cryptography.fernet import InvalidToken
+
+from backend.keys import Vault
 from database.engine import Database
-from jwt_tools.keys import KeyRing, SigningKey
+from database.signing_keys import NewKey, StoredKey
+from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
+from models.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_RETRY = 1.0
+"""Seconds until the ring is read again when PostgreSQL was away."""
+
+_EAGER = 5.0
+"""Seconds between two readings for unknown names; whoever makes names up costs no more."""
+
+_NOW = timedelta()
 
 
-async def load_key_ring(database: Database, vault: MultiFernet) -> KeyRing:
-    """Every signing key; the very first one is made here, by whichever process holds the lock first.
+@dataclass(frozen=True, slots=True)
+class KeyRules:
+    """When keys come and go."""
 
-    Raises:
-        Unavailable: PostgreSQL is away.
-        cryptography.fernet.InvalidToken: no secret key of ours opens what is stored.
-    """
-    async with database.transaction() as db:
-        stored = await db.signing_keys.all()
+    algorithm: str
+    life: timedelta
+    """How long a key signs."""
+    lead: timedelta
+    """How long it is published before that."""
+    afterlife: timedelta
+    """How long it is published after that."""
+    reread: float
+    """Seconds between two readings of the ring."""
+
+    def wants_another(self, stored: Sequence[StoredKey]) -> bool:
+        """Whether it is time to publish the next key: the newest one signs already, and not for long any more."""
         if not stored:
+            return True
+        newest = stored[0]
+        is_ending = newest.signs_for >= self.life - self.lead or newest.algorithm != self.algorithm
+        return newest.signs_for >= _NOW and is_ending
+
+    def withdrawn(self, stored: Sequence[StoredKey]) -> list[str]:
+        """Keys whose last token has expired: each was superseded when the next newer one began to sign."""
+        return [key.kid for newer, key in pairwise(stored) if newer.signs_for > self.afterlife + self.lead]
+
+
+class KeyKeeper:
+    """The ring as this process knows it."""
+
+    def __init__(self, database: Database, vault: Vault, rules: KeyRules) -> None:
+        self._database = database
+        self._vault = vault
+        self._rules = rules
+        self._signing: SigningKey | None = None
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.ring = KeyRing(())
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs now.
+
+        Raises:
+            Unavailable: PostgreSQL has not been read for so long that another key may have to sign by now.
+        """
+        if self._signing is None or monotonic() - self._read_at > 2 * self._rules.reread + _RETRY:
+            raise Unavailable("The signing keys cannot be read.")
+        return self._signing
+
+    async def find(self, kid: str) -> VerifyingKey | None:
+        """The key of that name; the ring is read again for a name that it does not have, but not for each of them."""
+        if kid not in self.ring and monotonic() - self._read_at > min(_EAGER, self._rules.reread):
+            with suppress(Unavailable):
+                await self.read(unless_read_for=min(_EAGER, self._rules.reread))
+        return await self.ring.find(kid)
+
+    async def watch(self) -> None:
+        """Keep reading until cancelled."""
+        while True:
+            try:
+                await self.read()
+            except Unavailable:
+                await asyncio.sleep(_RETRY)
+            except Exception:
+                log.exception("the signing keys could not be read")
+                await asyncio.sleep(_RETRY)
+            else:
+                await asyncio.sleep(self._rules.reread)
+
+    async def read(self, *, unless_read_for: float = 0) -> None:
+        """Read the ring, and make its next key if it is time; the very first one is made here, too.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+            cryptography.fernet.InvalidToken: no secret key of ours opens the key that has to sign.
+        """
+        async with self._reading:
+            if monotonic() - self._read_at < unless_read_for:
+                return
+            began = monotonic()
+            async with self._database.statement() as db:
+                stored = await db.signing_keys.all()
+            if self._rules.wants_another(stored):
+                stored = await self._rotated()
+            await self._take(stored)
+            self._read_at = began
+
+    async def _rotated(self) -> list[StoredKey]:
+        """Add a key, unless another process was quicker; return the ring as it is then."""
+        # An RSA key takes a second to make: on a thread, and before the lock.
+        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        async with self._database.transaction() as db:
             await db.signing_keys.lock()
             stored = await db.signing_keys.all()
-        if stored:
-            return KeyRing([SigningKey.from_der(vault.decrypt(key.private_key)) for key in stored])
-        first = SigningKey.generate()
-        await db.signing_keys.add(first.kid, first.algorithm, vault.encrypt(first.to_der()))
-    return KeyRing([first])
+            if not self._rules.wants_another(stored):
+                return stored
+            new = NewKey(key.kid, key.algorithm, key.verifying.jwk, self._vault.encrypt(key.to_der()))
+            # Before the first key there are no tokens, and nobody has to be told.
+            await db.signing_keys.add(new, self._rules.lead if stored else _NOW)
+            await db.signing_keys.drop(self._rules.withdrawn(stored))
+            log.info("signing key %s published", key.kid)
+            return await db.signing_keys.all()
+
+    async def _take(self, stored: Sequence[StoredKey]) -> None:
+        """Publish what is to be published, and sign with what is to sign."""
+        withdrawn = self._rules.withdrawn(stored)
+        published = [key for key in stored if key.kid not in withdrawn]
+        if [key.kid for key in published] != self.ring.kids:
+            self.ring = KeyRing([VerifyingKey.from_jwk(key.public_jwk) for key in published])
+        current = next(key for key in published if key.signs_for >= _NOW)
+        if self._signing is None or self._signing.kid != current.kid:
+            self._signing = SigningKey.from_der(self._vault.decrypt(current.private_key))
+        await self._seal_anew(published)
+
+    async def _seal_anew(self, published: Sequence[StoredKey]) -> None:
+        """Encrypt with the newest secret what rests under an older one, so that the older one can be dropped."""
+        for key in published:
+            with suppress(InvalidToken):
+                anew = self._vault.sealed_anew(key.private_key)
+                if anew is not None:
+                    async with self._database.statement() as db:
+                        await db.signing_keys.seal(key.kid, key.private_key, anew)

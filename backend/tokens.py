@@ -1,14 +1,16 @@
-"""Tokens for a person who has proved who they are."""
+"""Access tokens for a session."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from uuid import uuid4
+from datetime import UTC, datetime
 
+from backend.refresh_token import RefreshToken
+from backend.signing_keys import KeyKeeper
+from database.sessions import Session
 from database.users import Member
 from jwt_tools.create import Grant, create_access_token
-from jwt_tools.keys import KeyRing
+from jwt_tools.keys import SigningKey
 from models.answers import Tokens
 
 
@@ -16,23 +18,34 @@ from models.answers import Tokens
 class TokenService:
     """Issues access tokens."""
 
-    ring: KeyRing
+    keys: KeyKeeper
     issuer: str
     audience: str
     client_id: str
     ttl: int
 
-    def issue(self, member: Member) -> Tokens:
-        """Tokens for somebody who has just given a password and a mailed code (``pwd``, ``otp``: RFC 8176)."""
+    @property
+    def signing_key(self) -> SigningKey:
+        """What the next token is signed with; asked for before anything is used up that a failure would lose.
+
+        Raises:
+            Unavailable: see `KeyKeeper.signing_key`.
+        """
+        return self.keys.signing_key
+
+    def issue(self, key: SigningKey, member: Member, session: Session, refresh: RefreshToken) -> Tokens:
+        """Tokens for a session whose owner gave a password and a mailed code (``pwd``, ``otp``: RFC 8176)."""
         grant = Grant(
             subject=str(member.user.id),
             client_id=self.client_id,
-            sid=uuid4().hex,
-            auth_time=int(time.time()),
+            sid=str(session.id),
+            auth_time=int(session.created_at.timestamp()),
             amr=("pwd", "otp"),
             login=member.user.login,
             roles=member.roles,
             permissions=member.permissions,
         )
-        token = create_access_token(self.ring, grant, issuer=self.issuer, audience=self.audience, ttl=self.ttl)
-        return Tokens(access_token=token, expires_in=self.ttl)
+        # No token outlives its session.
+        ttl = max(1, min(self.ttl, int((session.ends_at - datetime.now(UTC)).total_seconds())))
+        token = create_access_token(key, grant, issuer=self.issuer, audience=self.audience, ttl=ttl)
+        return Tokens(access_token=token, expires_in=ttl, refresh_token=str(refresh))

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import click
 
@@ -16,9 +17,9 @@ from backend.hand_over import HandOver
 from backend.keys import Keys
 from backend.ladder import Ladder
 from backend.mail_bucket import MailBuckets
+from backend.notices import Notice
 from backend.postman import Postman
-from backend.recover import PASSWORD_CHANGED_MAIL
-from backend.worker import Chore, MailWorker, Work
+from backend.worker import Chore, Mailer, MailWorker, Work
 from commands import logs
 from config import Settings, load_settings
 from database.engine import Database, open_database
@@ -57,13 +58,15 @@ async def open_mail_worker(
         ttl=settings.code.ttl,
     )
     hand_over = HandOver(database, store, templates, postman, codes)
-    mailers = {CODE_MAIL: hand_over.code, PASSWORD_CHANGED_MAIL: hand_over.password_changed}
+    notices = {notice.value: partial(hand_over.notice, notice) for notice in Notice}
+    mailers: dict[str, Mailer] = {CODE_MAIL: hand_over.code, **notices}
     url = settings.database.url.get_secret_value()
 
     async def tidy() -> None:
         async with database.statement() as db:
             await db.outbox.forget_old()
             await db.used_flows.forget_old()
+            await db.sessions.forget_over()
         await ladder.forget_full()
 
     chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))

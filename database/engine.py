@@ -18,6 +18,7 @@ from config import DatabaseSettings
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
 from database.outbox import OutboxRepo
+from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
 from database.used_flows import UsedFlowRepo
 from database.users import UserRepo
@@ -48,6 +49,11 @@ class Db:
     def outbox(self) -> OutboxRepo:
         """Mail that waits."""
         return OutboxRepo(self.connection)
+
+    @cached_property
+    def sessions(self) -> SessionRepo:
+        """Sessions."""
+        return SessionRepo(self.connection)
 
     @cached_property
     def signing_keys(self) -> SigningKeyRepo:

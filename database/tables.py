@@ -109,12 +109,28 @@ guess_reservations = Table(
     Column("settle_at", _Moment, nullable=False, index=True),  # when nobody can act on the flow any more
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    # One row a log-in; a session that was ended has none. Of its refresh tokens, digests alone.
+    Column("id", Uuid, primary_key=True),  # UUIDv7, the `sid` of access tokens
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token", LargeBinary, nullable=False),  # the one that is good
+    Column("previous", LargeBinary),  # the one before, for a repeat
+    Column("rotated_at", _Moment, nullable=False, server_default=func.now()),
+    Column("ends_at", _Moment, nullable=False, index=True),  # by idleness or by age, whichever comes first
+    Column("user_agent", Text, nullable=False),
+    Column("created_at", _Moment, nullable=False, server_default=func.now()),  # when password and code were given
+)
+
 signing_keys = Table(
     "signing_keys",
     metadata,
     Column("kid", Text, primary_key=True),
     Column("algorithm", Text, nullable=False),
+    Column("public_jwk", JSONB, nullable=False),
     Column("private_key", LargeBinary, nullable=False),  # encrypted, see backend/signing_keys.py
+    Column("signs_from", _Moment, nullable=False),  # it is published before, so that every verifier knows it by then
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )
 

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal, literal_column, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Text
+from sqlalchemy.types import Text, Uuid
 
-from database.tables import role_permissions, user_roles, users
+from database.tables import role_permissions, sessions, user_roles, users
 from models.locale import Locale
 
 
@@ -37,6 +37,14 @@ class Member:
     user: User
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberWithSessions:
+    """An account with what its roles allow, and the sessions that live."""
+
+    member: Member
+    sids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,11 @@ def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
 _BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
 _BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
 _MEMBER_BY_ID = _MEMBER.where(users.c.id == bindparam("id"))
+_LOCKED_MEMBER_BY_ID = _MEMBER_BY_ID.with_for_update(of=users, key_share=True)
+_SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
+_WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
+    func.coalesce(_SIDS.scalar_subquery(), array([], type_=Uuid), type_=ARRAY(Uuid)).label("sids")
+)
 _ADD = insert(users).on_conflict_do_nothing().returning(users.c.id)
 _ADD_ROLE = insert(user_roles)
 _SET_PASSWORD = (
@@ -124,6 +137,10 @@ def _user(row: Row[Any]) -> User:
         blocked=row.blocked_at is not None,
         created_at=row.created_at,
     )
+
+
+def _member(row: Row[Any]) -> Member:
+    return Member(_user(row), tuple(row.roles), tuple(row.permissions))
 
 
 class UserRepo:
@@ -153,10 +170,19 @@ class UserRepo:
         user = await self._one(query, identifier=identifier)
         return user if user and user.id.int else None
 
-    async def member(self, user_id: UUID) -> Member | None:
-        """The account with its roles and their permissions, in one statement."""
-        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).one_or_none()
-        return Member(_user(row), tuple(row.roles), tuple(row.permissions)) if row else None
+    async def member(self, user_id: UUID, *, lock: bool = False) -> Member | None:
+        """The account with its roles and their permissions, in one statement.
+
+        Locked, it is neither changed nor deleted by others before this transaction ends.
+        """
+        query = _LOCKED_MEMBER_BY_ID if lock else _MEMBER_BY_ID
+        row = (await self._connection.execute(query, {"id": user_id})).one_or_none()
+        return _member(row) if row else None
+
+    async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
+        """The same with the sessions that live: all that a request with an access token asks for."""
+        row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).one_or_none()
+        return MemberWithSessions(_member(row), tuple(row.sids)) if row else None
 
     async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import jwt
 
-from jwt_tools.keys import ACCESS_TOKEN_TYPE, KeyRing
+from jwt_tools.keys import ACCESS_TOKEN_TYPE, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Grant:
     """User id, never the e-mail address."""
     client_id: str
     sid: str
+    """The session that the token belongs to."""
     auth_time: int
     """When the person proved who they are, in seconds since 1970."""
     amr: Sequence[str]
@@ -29,7 +30,7 @@ class Grant:
     permissions: Sequence[str]
 
 
-def create_access_token(ring: KeyRing, grant: Grant, *, issuer: str, audience: str, ttl: int) -> str:
+def create_access_token(key: SigningKey, grant: Grant, *, issuer: str, audience: str, ttl: int) -> str:
     """A signed token of RFC 9068 section 2 that lives ``ttl`` seconds."""
     now = int(time.time())
     claims = {
@@ -48,6 +49,5 @@ def create_access_token(ring: KeyRing, grant: Grant, *, issuer: str, audience: s
         "roles": list(grant.roles),
         "permissions": list(grant.permissions),
     }
-    key = ring.signing_key
     headers = {"typ": ACCESS_TOKEN_TYPE, "kid": key.kid}
     return jwt.encode(claims, key.private_key, algorithm=key.algorithm, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,13 @@ import jwt
 from jwt.utils import base64url_decode, base64url_encode
 
 from jwt_tools.errors import InvalidToken
-from jwt_tools.keys import ACCESS_TOKEN_TYPE, KeyRing
+from jwt_tools.keys import ACCESS_TOKEN_TYPE, KeySource
 
 _REQUIRED = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id"]
 """RFC 9068 section 2.2, and `nbf`, which our issuer always sets."""
+
+
+_WHATEVER_IS_WRONG = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Caller:
     login: str
     roles: frozenset[str]
     permissions: frozenset[str]
+    claims: Mapping[str, Any]
+    """Everything that the token says."""
 
 
 def _texts(claims: dict[str, Any], name: str) -> frozenset[str]:
@@ -40,33 +46,43 @@ def _refuse_other_spellings(token: str) -> None:
             raise InvalidToken("spelling")
 
 
+def _key_named_by(token: str) -> str:
+    """The name of the key that is said to have signed, once all that is wrong with the token's outside is refused."""
+    try:
+        _refuse_other_spellings(token)
+        header = jwt.get_unverified_header(token)
+    except _WHATEVER_IS_WRONG as error:
+        raise InvalidToken(type(error).__name__) from error
+    kid, its_type = header.get("kid"), str(header.get("typ", "")).lower()
+    if not isinstance(kid, str) or its_type not in (ACCESS_TOKEN_TYPE, f"application/{ACCESS_TOKEN_TYPE}"):
+        raise InvalidToken("header")
+    return kid
+
+
 @dataclass(frozen=True, slots=True)
 class TokenVerifier:
     """Accepts exactly the tokens of one issuer for one audience, and pins everything a token could lie about."""
 
-    ring: KeyRing
+    keys: KeySource
     issuer: str
     audience: str
     leeway: int
+    """Seconds that two clocks may differ by."""
 
-    def verify(self, token: str) -> Caller:
+    async def verify(self, token: str) -> Caller:
         """The caller that a token names.
 
-        The key is found by `kid` in our own ring and brings its algorithm along; `jku`, `x5u`, `jwk` and `alg` of the
-        token decide nothing (RFC 8725 sections 3.1, 3.2, 3.5, 3.11).
+        The key is found by `kid` among the issuer's and brings its algorithm along; `jku`, `x5u`, `jwk` and `alg` of
+        the token decide nothing (RFC 8725 sections 3.1, 3.2, 3.5, 3.11).
 
         Raises:
             InvalidToken: whatever is wrong; the reason is for logs alone.
+            KeysUnavailable: the issuer's keys cannot be had.
         """
+        key = await self.keys.find(_key_named_by(token))
+        if key is None:
+            raise InvalidToken("key")
         try:
-            _refuse_other_spellings(token)
-            header = jwt.get_unverified_header(token)
-            key = self.ring.find(header.get("kid"))
-            if key is None or str(header.get("typ", "")).lower() not in (
-                ACCESS_TOKEN_TYPE,
-                f"application/{ACCESS_TOKEN_TYPE}",
-            ):
-                raise InvalidToken("header")
             claims = jwt.decode(
                 token,
                 key.public_key,
@@ -76,7 +92,7 @@ class TokenVerifier:
                 leeway=self.leeway,
                 options={"require": _REQUIRED, "strict_aud": True},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except _WHATEVER_IS_WRONG as error:
             raise InvalidToken(type(error).__name__) from error
         # PyJWT takes a number in a string, and a float, for a date (security.md, row 44).
         if not all(type(claims[name]) is int for name in ("exp", "iat", "nbf")):
@@ -84,5 +100,10 @@ class TokenVerifier:
         if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login")):
             raise InvalidToken("claims")
         return Caller(
-            claims["sub"], claims["sid"], claims["login"], _texts(claims, "roles"), _texts(claims, "permissions")
+            subject=claims["sub"],
+            sid=claims["sid"],
+            login=claims["login"],
+            roles=_texts(claims, "roles"),
+            permissions=_texts(claims, "permissions"),
+            claims=claims,
         )

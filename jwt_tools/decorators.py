@@ -1,7 +1,7 @@
 """Guards FastAPI routes: ``@requires("reports:read")``, ``@role_required("admin")``, ``@signed_in``.
 
 A guarded room is a router with ``dependencies=[Depends(guard)]``; `guard` finds a `TokenVerifier` in
-``request.state.token_verifier`` and what the route requires in the mark that its decorator left. A route without a
+``app.state.token_verifier`` and what the route requires in the mark that its decorator left. A route without a
 mark fails closed.
 """
 
@@ -67,9 +67,10 @@ def signed_in(route: _Route) -> _Route:
     return _mark(Requirement())(route)
 
 
-_bearer = HTTPBearer(
+bearer_scheme = HTTPBearer(
     auto_error=False, scheme_name="access token", bearerFormat="JWT", description="From /login/confirm."
 )
+"""For the OpenAPI description alone; it refuses nothing."""
 
 
 def bearer_token(request: Request) -> str:
@@ -85,7 +86,7 @@ def bearer_token(request: Request) -> str:
     return token
 
 
-async def guard(request: Request, _documented: Annotated[object, Depends(_bearer)]) -> Caller:
+async def guard(request: Request, _documented: Annotated[object, Depends(bearer_scheme)]) -> Caller:
     """The caller, if the token is good and allows what the route requires.
 
     Raises:
@@ -93,7 +94,7 @@ async def guard(request: Request, _documented: Annotated[object, Depends(_bearer
         MissingPermission: the token does not allow it.
         UnmarkedRoute: nobody said what the route requires.
     """
-    caller: Caller = request.state.token_verifier.verify(bearer_token(request))
+    caller: Caller = await request.app.state.token_verifier.verify(bearer_token(request))
     requirement = requirement_of(request.scope["route"].endpoint)
     if requirement is None:
         raise UnmarkedRoute

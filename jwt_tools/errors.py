@@ -21,3 +21,7 @@ class MissingPermission(TokenError):
 
 class UnmarkedRoute(TokenError):
     """A route in a guarded room says neither what it requires nor that it requires nothing; it stays closed."""
+
+
+class KeysUnavailable(TokenError):
+    """The issuer's keys cannot be had at the moment, so that no token can be told from a forged one."""

@@ -13,6 +13,9 @@ from models.locale import Locale
 SESSION_KEY_EXAMPLE = "AZqqPhxTen2aLl1PDBsqOQswVXqfxOkOM1h9osfsETZbgKXK7xQ5XoOozfIXPGGG"
 
 
+REFRESH_TOKEN_EXAMPLE = "AZqqPi9gfB6NS2p7jJ0OH3mW9lpJcBv4u6Zr8lq1m0Qm5v0i8v1kQx2nD3yZr7bTq9sWc4uEo6hKp8xJ2fLgVw"  # noqa: S105
+
+
 class Answer(BaseModel):
     """A response body."""
 
@@ -55,7 +58,69 @@ class Tokens(Answer):
 
     access_token: str = Field(description="A JWT of RFC 9068.", examples=["eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9…"])
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme of RFC 6750
-    expires_in: int = Field(description="Seconds.", examples=[600])
+    expires_in: int = Field(description="Seconds the access token lives.", examples=[600])
+    refresh_token: str = Field(
+        description="Good once, at `/token/refresh`; keep it where no script of a page reads it.",
+        examples=[REFRESH_TOKEN_EXAMPLE],
+    )
+
+
+class OwnSession(Answer):
+    """A session of the user who asks."""
+
+    id: UUID = Field(description="The `sid` of its access tokens.", examples=["019aaa3e-2f60-7c1e-8d4b-6a7b8c9d0e1f"])
+    user_agent: str = Field(
+        description="What the program said that it was.", examples=["Mozilla/5.0 (X11; Linux x86_64)"]
+    )
+    created_at: datetime = Field(
+        description="When password and code were given.", examples=["2026-11-22T18:04:05.123456Z"]
+    )
+    last_used_at: datetime = Field(description="When it was last refreshed.", examples=["2026-11-22T19:10:00.123456Z"])
+    expires_at: datetime = Field(
+        description="When it ends, unless it is refreshed.", examples=["2026-12-06T19:10:00.123456Z"]
+    )
+    current: bool = Field(description="Whether it is the one that asks.", examples=[True])
+
+
+class Introspection(Answer):
+    """RFC 7662 section 2.2; of a token that is not good, nothing but that."""
+
+    active: bool
+    scope: str | None = Field(None, description="The permissions, separated by spaces.", examples=["account:read"])
+    client_id: str | None = Field(None, examples=["web"])
+    username: str | None = Field(None, description="The login.", examples=["alice"])
+    token_type: str | None = Field(None, examples=["Bearer"])
+    exp: int | None = Field(None, examples=[1795373078])
+    iat: int | None = Field(None, examples=[1795372478])
+    nbf: int | None = Field(None, examples=[1795372478])
+    sub: str | None = Field(None, description="The user's id.", examples=["019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39"])
+    aud: str | None = Field(None, examples=["https://auth.example.com"])
+    iss: str | None = Field(None, examples=["https://auth.example.com"])
+    jti: str | None = Field(None, examples=["e2c4cff89fe44a678701ecbea56ab056"])
+    sid: str | None = Field(None, description="The session's id.", examples=["019aaa3e-2f60-7c1e-8d4b-6a7b8c9d0e1f"])
+    roles: list[str] | None = Field(None, description="As they are now.", examples=[["user"]])
+    permissions: list[str] | None = Field(None, description="As they are now.", examples=[["account:read"]])
+
+
+class OAuthError(Answer):
+    """RFC 6749 section 5.2."""
+
+    error: str = Field(examples=["invalid_client"])
+    error_description: str = Field(examples=["The service's name or secret is wrong."])
+
+
+class ServerMetadata(Answer):
+    """RFC 8414 section 2: where things are, and what is understood there."""
+
+    issuer: str = Field(examples=["https://auth.example.com"])
+    jwks_uri: str = Field(examples=["https://auth.example.com/.well-known/jwks.json"])
+    introspection_endpoint: str = Field(examples=["https://auth.example.com/introspect"])
+    introspection_endpoint_auth_methods_supported: list[str] = Field(examples=[["client_secret_basic"]])
+    revocation_endpoint: str = Field(examples=["https://auth.example.com/revoke"])
+    revocation_endpoint_auth_methods_supported: list[str] = Field(examples=[["client_secret_basic"]])
+    response_types_supported: list[str] = Field(description="None: nobody is redirected here.", examples=[[]])
+    grant_types_supported: list[str] = Field(description="None: see `/login` and `/token/refresh`.", examples=[[]])
+    service_documentation: str | None = Field(None, examples=["https://auth.example.com/docs"])
 
 
 class Problem(Answer):
@@ -80,12 +145,14 @@ class Health(Answer):
 
 
 class PublicKey(Answer):
-    """RFC 7517 section 4, an elliptic curve key (RFC 7518 section 6.2)."""
+    """RFC 7517 section 4: an elliptic curve key has `crv`, `x` and `y`, an Ed25519 key no `y`, an RSA key `n`, `e`."""
 
     kty: str = Field(examples=["EC"])
-    crv: str = Field(examples=["P-256"])
-    x: str = Field(examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])  # RFC 7515 appendix A.3
-    y: str = Field(examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])
+    crv: str | None = Field(None, examples=["P-256"])
+    x: str | None = Field(None, examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])  # RFC 7515 appendix A.3
+    y: str | None = Field(None, examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])
+    n: str | None = None
+    e: str | None = None
     kid: str = Field(description="RFC 7638 thumbprint.", examples=["oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"])
     use: str = Field(examples=["sig"])
     alg: str = Field(examples=["ES256"])

@@ -51,6 +51,8 @@ class Caller:
     networks: tuple[Network, ...]
     cards: str = ""
     """What the device was given by the flows that it has finished; see `backend/devices.py`."""
+    user_agent: str = ""
+    """What the program says that it is; for the list of the owner's sessions, believed by nobody."""
     is_app: bool = False
     """Whether the device keeps its cards itself and sends them as ``X-Device``; a browser has a cookie for them."""
 

@@ -48,6 +48,22 @@ class AccountBlocked(ServiceError, status=403, code="account_blocked", title="Th
 class InvalidAccessToken(ServiceError, status=401, code="invalid_token", title="The access token is not valid."): ...
 
 
+class InvalidGrant(
+    ServiceError, status=400, code="invalid_grant", title="This refresh token is not in use any more."
+): ...
+
+
+class InvalidClient(
+    ServiceError, status=401, code="invalid_client", title="The service's name or secret is wrong."
+): ...
+
+
+class InvalidForm(ServiceError, status=400, code="invalid_request", title="The form does not fit."): ...
+
+
+class NoSuchSession(ServiceError, status=404, code="session_not_found", title="There is no such session."): ...
+
+
 class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StrictStr
 
-from models.answers import SESSION_KEY_EXAMPLE
+from models.answers import REFRESH_TOKEN_EXAMPLE, SESSION_KEY_EXAMPLE
 from models.email import Email
 from models.locale import Locale
 from models.login import Identifier, Login
@@ -62,6 +62,13 @@ SessionKey = Annotated[
         max_length=64,
         description="The key from the step before.",
         examples=[SESSION_KEY_EXAMPLE],
+    ),
+]
+RefreshToken = Annotated[
+    SecretStr,
+    Printable,
+    Field(
+        min_length=1, max_length=200, description="From the last answer with tokens.", examples=[REFRESH_TOKEN_EXAMPLE]
     ),
 ]
 RESCUE_LENGTH = 26
@@ -129,6 +136,18 @@ class PasswordChoice(Form):
 
     session_key: SessionKey
     password: Password
+
+
+class RefreshRequest(Form):
+    """A refresh token, to be traded for the next one."""
+
+    refresh_token: RefreshToken
+
+
+class LogoutRequest(Form):
+    """The session to be ended, by its refresh token, for who has no access token at hand."""
+
+    refresh_token: RefreshToken
 
 
 class ResendRequest(Form):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import post, send
+from tests.support.contract import forms_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.hostile import CANARY, Hostile, corpus
 from tests.support.people import Person, Walker, somebody
@@ -23,9 +23,8 @@ CORPUS = corpus()
 
 @pytest.fixture(scope="module")
 def routes(service: Service) -> list[str]:
-    """Every route that takes a POST, as the service itself tells."""
-    paths: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()["paths"]
-    return [path for path, operations in paths.items() if "post" in operations]
+    """Every route that takes JSON, as the service itself tells."""
+    return list(forms_of(service))
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +46,7 @@ def test_the_corpus_is_large_and_every_step_is_there(routes: list[str]) -> None:
     assert {"/register", "/register/confirm", "/register/login", "/register/resend", "/login", "/login/confirm"} <= {
         *routes
     }
+    assert {"/token/refresh", "/logout"} <= {*routes}
     assert {"/login/resend", "/recover", "/recover/confirm", "/recover/password", "/recover/resend"} <= {*routes}
 
 

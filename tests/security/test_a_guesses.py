@@ -17,7 +17,6 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +25,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import Call, burst, outcomes, post
+from tests.support.contract import forms_of
 from tests.support.flows import FLOWS, GONE, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.many_people import confirming, metric, registering
 from tests.support.patience import eventually
@@ -318,14 +318,7 @@ def test_row_07_a_power_cut_forgives_no_guess(apart: Service, mailbox: Mailbox) 
 
 def routes_with(service: Service, field: str) -> set[str]:
     """The routes whose form has the field, as the service itself tells."""
-    told: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
-    found = set()
-    for path, operations in told["paths"].items():
-        for operation in operations.values():
-            for media in operation.get("requestBody", {}).get("content", {}).values():
-                form = told["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
-                found |= {path} if field in form["properties"] else set()
-    return found
+    return {path for path, fields in forms_of(service).items() if field in fields}
 
 
 def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart: Service, mailbox: Mailbox) -> None:

@@ -20,6 +20,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import Call, burst, in_bursts, outcomes
+from tests.support.contract import forms_of
 from tests.support.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.many_people import confirming, members, metric, newest_code, recoveries
 from tests.support.people import Person, Walker, a_wrong, somebody
@@ -106,14 +107,7 @@ def test_row_16_nobody_has_an_account_or_a_token_before_the_code(
 
 def forms_of_later_steps(service: Service) -> dict[str, set[str]]:
     """The routes that go on with a session key, and what else they take, as the service itself tells."""
-    told: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
-    forms = {}
-    for path, operations in told["paths"].items():
-        for media in operations.get("post", {}).get("requestBody", {}).get("content", {}).values():
-            fields = told["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]["properties"]
-            if "session_key" in fields:
-                forms[path] = {*fields}
-    return forms
+    return {path: fields for path, fields in forms_of(service).items() if "session_key" in fields}
 
 
 @pytest.mark.parametrize("named", ["email", "login", "user_id", "id", "sub", "purpose", "step"])

@@ -13,13 +13,13 @@ import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.conftest import Serving
 from tests.support.burst import post, send
+from tests.support.contract import forms_of
 from tests.support.costs import Memory, cpu_seconds, processes_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.hostile import CANARY, FIELDS, JSON, Hostile, corpus
@@ -43,6 +43,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "/recover/confirm": ("session_key", "code"),
     "/recover/password": ("session_key", "password"),
     "/recover/resend": ("session_key",),
+    "/token/refresh": ("refresh_token",),
+    "/logout": ("refresh_token",),
 }
 GOOD = {
     "email": f"{CANARY}@example.com",
@@ -50,6 +52,7 @@ GOOD = {
     "password": f"{CANARY} and more",
     "session_key": (CANARY * 6)[:64],
     "code": "0427",
+    "refresh_token": (CANARY * 8)[:86],
 }
 
 
@@ -77,9 +80,8 @@ def unharmed(target: Service) -> Iterator[None]:
     assert httpx.get(f"{target.url}/health/ready").status_code == 200
 
 
-def test_the_forms_of_these_tests_are_all_there_are(caller: httpx.Client) -> None:
-    paths: dict[str, Any] = caller.get("/openapi.json").json()["paths"]
-    assert {path for path, operations in paths.items() if "post" in operations} == set(FORMS)
+def test_the_forms_of_these_tests_are_all_there_are(target: Service) -> None:
+    assert set(forms_of(target)) == set(FORMS)
     assert {field for form in FORMS.values() for field in form} == set(FIELDS)
 
 

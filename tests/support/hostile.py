@@ -10,13 +10,14 @@ from dataclasses import dataclass
 CANARY = "canary7f3a9c"
 JSON = "application/json"
 
-FIELDS = ("email", "login", "password", "session_key", "code")
+FIELDS = ("email", "login", "password", "session_key", "code", "refresh_token")
 _GOOD = {
     "email": f"{CANARY}@example.com",
     "login": CANARY,
     "password": f"{CANARY} {CANARY}",
     "session_key": (CANARY * 6)[:64],
     "code": "1234",
+    "refresh_token": (CANARY * 8)[:86],
 }
 
 

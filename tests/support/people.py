@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from typing import Self
 
 import httpx
 
-from devstack.mailbox import Mailbox
+from devstack.mailbox import Mail, Mailbox
 
 _numbers = itertools.count(1)
 
@@ -30,6 +31,28 @@ def somebody(name: str = "someone") -> Person:
     return Person(f"{name}-{number}@example.com", f"{name}-{number}", f"correct horse battery {number}")
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a log-in or a refresh gives."""
+
+    access: str
+    refresh: str
+
+    @classmethod
+    def of(cls, answer: httpx.Response) -> Self:
+        assert answer.status_code == 200, answer.text
+        return cls(answer.json()["access_token"], answer.json()["refresh_token"])
+
+
+# How a reader tells one mail from another, in either language.
+_SUBJECTS = {"register": ("registration", "регистрацию"), "login": ("login", "вход"), "recover": ("Recover", "Восст")}
+
+
+def is_about(mail: Mail, flow: str) -> bool:
+    """Whether the mail belongs to a flow of that kind; every mail does when none is named."""
+    return not flow or any(word in mail.subject for word in _SUBJECTS[flow])
+
+
 class Walker:
     """Walks a person through flows by HTTP and the mails that the SMTP server received."""
 
@@ -40,25 +63,25 @@ class Walker:
     def post(self, path: str, **body: object) -> httpx.Response:
         return self.client.post(path, json=body)
 
-    def codes(self, email: str) -> list[str]:
-        """Every code that the address was mailed; notices come between them when they like."""
-        return [mail.code for mail in self.mailbox.mails(email) if mail.code]
+    def codes(self, email: str, flow: str = "") -> list[str]:
+        """Every code that the address was mailed, or those of one flow; notices come between them when they like."""
+        return [mail.code for mail in self.mailbox.mails(email) if mail.code and is_about(mail, flow)]
 
-    def next_code(self, email: str, already: int) -> str:
+    def next_code(self, email: str, already: int, flow: str = "") -> str:
         """The first code to the address after the ``already`` ones that it had."""
         while True:
-            mails = self.mailbox.mails(email)
-            codes = [mail.code for mail in mails if mail.code]
+            seen, codes = len(self.mailbox.mails(email)), self.codes(email, flow)
             if len(codes) > already:
                 return codes[already]
-            self.mailbox.wait_for(email, len(mails) + 1)
+            self.mailbox.wait_for(email, seen + 1)
 
     def open(self, path: str, to: str, **body: object) -> tuple[str, str]:
         """Start a flow that mails a code to the address; return its session key and the code."""
-        already = len(self.codes(to))
+        flow = path.strip("/")
+        already = len(self.codes(to, flow))
         answer = self.post(path, **body)
         assert answer.status_code == 202, answer.text
-        return answer.json()["session_key"], self.next_code(to, already)
+        return answer.json()["session_key"], self.next_code(to, already, flow)
 
     def open_registration(self, person: Person) -> tuple[str, str]:
         return self.open("/register", person.email, email=person.email, login=person.login, password=person.password)
@@ -80,12 +103,18 @@ class Walker:
         user: dict[str, object] = answer.json()
         return user
 
-    def log_in(self, person: Person) -> str:
-        """All of a log-in; return the access token."""
+    def open_session(self, person: Person) -> Tokens:
+        """All of a log-in."""
         answer = self.confirm("login", *self.open_login(person))
         assert answer.status_code == 200, answer.text
-        token: str = answer.json()["access_token"]
-        return token
+        return Tokens.of(answer)
+
+    def log_in(self, person: Person) -> str:
+        """All of a log-in; return the access token."""
+        return self.open_session(person).access
+
+    def refresh(self, token: str) -> httpx.Response:
+        return self.post("/token/refresh", refresh_token=token)
 
     def recover(self, person: Person, password: str) -> Person:
         """All of a recovery; return the person with the new password."""
@@ -94,6 +123,9 @@ class Walker:
         answer = self.post("/recover/password", session_key=answer.json()["session_key"], password=password)
         assert answer.status_code == 204, answer.text
         return person.with_password(password)
+
+    def log_out(self, token: str) -> httpx.Response:
+        return self.client.post("/logout", headers={"Authorization": f"Bearer {token}"})
 
     def me(self, token: str) -> httpx.Response:
         return self.client.get("/me", headers={"Authorization": f"Bearer {token}"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import os
 import secrets
@@ -27,6 +29,7 @@ OUT_OF_THE_WAY = {
     "LIMIT_WRONG_PASSWORDS": _OFTEN,
     "LIMIT_PASSWORDS": _OFTEN,
     "LIMIT_DEVICE_PASSWORDS": _OFTEN,
+    "LIMIT_REFRESHES": _OFTEN,
     # Every mail brings three guesses, so that even these must be few in a year for the service to start.
     "LIMIT_MAILS": "1000/86400",
     "LIMIT_DEVICE_MAILS": "1000/86400",
@@ -37,6 +40,15 @@ OUT_OF_THE_WAY = {
 
 AS_SHIPPED = dict.fromkeys(OUT_OF_THE_WAY, "")
 """For tests that are about them: ``serving(**AS_SHIPPED)``."""
+
+SERVICE_CLIENT = ("tests", secrets.token_urlsafe(32))
+"""Name and secret of a service that may introspect and revoke."""
+
+
+def basic(name: str, secret: str) -> str:
+    """The header by which a service shows who it is."""
+    return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -79,6 +91,7 @@ class Service:
             "ISSUER": self.url,
             "ENVIRONMENT": "development",
             "HASH_ITERATIONS": "1000",
+            "SERVICE_CLIENTS": f"{SERVICE_CLIENT[0]}:{hashlib.sha256(SERVICE_CLIENT[1].encode()).hexdigest()}",
             **OUT_OF_THE_WAY,
             **settings,
         }

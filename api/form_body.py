@@ -1,0 +1,33 @@
+"""Reads a form, which the two calls of OAuth's own are sent as."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+
+from models.errors import InvalidForm
+
+_MOST_FIELDS = 10
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of an ``application/x-www-form-urlencoded`` body.
+
+    Raises:
+        InvalidForm: it is anything else, or a field stands in it twice (RFC 6749 section 3.2).
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise InvalidForm("The body must be application/x-www-form-urlencoded.")
+    try:
+        text = (await request.body()).decode("ascii")
+        pairs = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise InvalidForm("The body must be a form of at most ten fields.") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidForm("A field stands in the form twice.")
+    return fields

@@ -1,0 +1,82 @@
+"""POST /introspect and /revoke: for services that have a name and a secret with us (RFC 7662, RFC 7009)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.deps import Introspections
+from api.form_body import read_form
+from api.problems import documented, documented_oauth
+from api.service_client import FromService
+from models.answers import Introspection
+from models.errors import InvalidClient, InvalidForm, TooLarge, Unavailable
+
+router = APIRouter(tags=["tokens"])
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["token"],
+                    "properties": {
+                        "token": {"type": "string", "minLength": 1},
+                        "token_type_hint": {
+                            "type": "string",
+                            "description": "Looked at by nobody: tokens differ enough.",
+                        },
+                    },
+                },
+                "example": {"token": "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9…"},
+            }
+        },
+    }
+}
+
+
+async def _token(request: Request, _client: FromService) -> str:
+    """The token of a request whose sender has been let in; nobody else's body is read."""
+    token = (await read_form(request)).get("token", "")
+    if not token:
+        raise InvalidForm("`token` is required.")
+    return token
+
+
+_Token = Annotated[str, Depends(_token)]
+_REFUSALS: dict[int | str, dict[str, Any]] = documented_oauth(
+    InvalidClient(), InvalidForm("`token` is required.")
+) | documented(TooLarge(), Unavailable())
+
+
+@router.post(
+    "/introspect",
+    summary="Ask whether an access token is good now",
+    response_description="What the token is worth at this moment.",
+    response_model_exclude_none=True,
+    responses=_REFUSALS,
+    openapi_extra=_FORM,
+)
+async def introspect(token: _Token, introspections: Introspections) -> Introspection:
+    """RFC 7662. A log-out, a block or a change of roles is seen at once, which verifying by the keys alone cannot.
+
+    Roles and permissions are those of this moment. A refresh token is never active.
+    """
+    return await introspections.introspect(token)
+
+
+@router.post(
+    "/revoke",
+    status_code=200,
+    response_class=Response,
+    summary="End the session of a token",
+    response_description="There is no living session of that token any more.",
+    responses=_REFUSALS,
+    openapi_extra=_FORM,
+)
+async def revoke(token: _Token, introspections: Introspections) -> None:
+    """RFC 7009: an access token or a refresh token, of a living session, an ended one, or of nobody."""
+    await introspections.revoke(token)

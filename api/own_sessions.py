@@ -1,0 +1,62 @@
+"""/me/sessions: where the user is signed in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import FromBearer, Sessions
+from api.problems import SEND_TOKEN, documented
+from jwt_tools.decorators import guard, requires
+from models.answers import OwnSession
+from models.errors import InsufficientScope, InvalidAccessToken, Malformed, NoSuchSession, Unavailable
+from models.permission import Permission
+
+router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depends(guard)])
+
+_REFUSALS = (InvalidAccessToken(SEND_TOKEN), InsufficientScope(), Unavailable())
+_NO_ID = Malformed(
+    "Mend the fields that are named and send the request again.",
+    errors=[{"field": "path.session_id", "message": "must be an id from the list of sessions"}],
+)
+
+
+@router.get(
+    "",
+    summary="List the own sessions",
+    response_description="The sessions that live, newest first.",
+    responses=documented(*_REFUSALS),
+)
+@requires(Permission.ACCOUNT_READ)
+async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnSession]:
+    """Where the user is signed in: one entry a log-in, at most ten."""
+    return await sessions.of(bearer.user_id, bearer.session_id)
+
+
+@router.delete(
+    "/{session_id}",
+    status_code=204,
+    response_class=Response,
+    summary="End one of the own sessions",
+    response_description="The session has ended; its tokens are refused from now on.",
+    responses=documented(*_REFUSALS, NoSuchSession(), _NO_ID),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessions) -> None:
+    """Sign the user out on one device, the one that asks included."""
+    await sessions.end(bearer.user_id, session_id)
+
+
+@router.delete(
+    "",
+    status_code=204,
+    response_class=Response,
+    summary="End all other sessions",
+    response_description="Every session but the one that asks has ended.",
+    responses=documented(*_REFUSALS),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def end_other_sessions(bearer: FromBearer, sessions: Sessions) -> None:
+    """Sign the user out everywhere else."""
+    await sessions.end_others(bearer.user_id, bearer.session_id)

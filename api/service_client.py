@@ -1,0 +1,42 @@
+"""Which service calls: HTTP Basic, as RFC 6749 section 2.3.1 has it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Depends, Request
+from fastapi.security.http import HTTPBase
+
+from api.deps import Clients
+from models.errors import InvalidClient
+
+# For the OpenAPI description alone. FastAPI's HTTPBasic reads the credentials, too, and refuses in words of its own.
+_basic_scheme = HTTPBase(
+    scheme="basic", auto_error=False, scheme_name="service", description="A name of SERVICE_CLIENTS, and its secret."
+)
+
+
+def _name_and_secret(request: Request) -> tuple[str, str]:
+    """What the one ``Authorization: Basic`` header says, read without mercy."""
+    values = request.headers.getlist("authorization")
+    scheme, _, credentials = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    if scheme.lower() != "basic":
+        raise InvalidClient
+    try:
+        name, colon, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise InvalidClient from None
+    if not colon:
+        raise InvalidClient
+    return unquote(name), unquote(secret)
+
+
+async def _service(request: Request, clients: Clients, _documented: Annotated[object, Depends(_basic_scheme)]) -> None:
+    clients.check(*_name_and_secret(request))
+
+
+FromService = Annotated[None, Depends(_service)]
+"""Lets a service in that has a name and a secret with us, and nobody else."""

@@ -1,0 +1,25 @@
+"""Notices: mails that carry no code and tell an owner what has happened to the account."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from database.engine import Db
+
+_LIFE = timedelta(hours=48)
+"""How long a notice is tried (design.md, section 8)."""
+
+
+class Notice(StrEnum):
+    """What an owner is told; the name of the mail, and of its kind of job."""
+
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a mail
+    SESSION_ENDED = "session_ended"
+
+
+async def notify(db: Db, notice: Notice, user_id: UUID) -> None:
+    """Have the owner told by mail, if and only if this transaction commits."""
+    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat()}
+    await db.outbox.put(notice, job, give_up_after=_LIFE)
