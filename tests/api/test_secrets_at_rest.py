@@ -38,6 +38,11 @@ class Secrets:
         self.texts.add(session_key)
         self.raw.add(base64.urlsafe_b64decode(session_key)[16:])
 
+    def refresh_token(self, token: str) -> None:
+        """A refresh token, and what follows the id of its session, which every access token tells."""
+        self.texts.add(token)
+        self.raw.add(base64.urlsafe_b64decode(token + "==")[16:48])
+
 
 def spellings(secret: bytes) -> Iterator[bytes]:
     """A secret as it may lie somewhere: plain, in JSON, in a URL, in hex, and in base64 at any of three offsets."""
@@ -119,6 +124,8 @@ class Careless(Walker):
         if "access_token" in answer.text:
             # A token without its signature is worth nothing, but tells as much as one with it.
             self.secrets.texts |= {answer.json()["access_token"], *answer.json()["access_token"].split(".")[1:]}
+        if "refresh_token" in answer.text:
+            self.secrets.refresh_token(answer.json()["refresh_token"])
         if "code" in body:
             self.secrets.codes.add(str(body["code"]))
         return answer
@@ -128,7 +135,11 @@ def live(walk: Careless) -> None:
     """All three flows to their ends, each beside one that is left open and several that fail."""
     person = Person(somebody("careless").email, somebody().login, PASSWORDS[0])
     walk.register(person)
-    walk.me(walk.log_in(person))
+    tokens = walk.open_session(person)
+    walk.me(tokens.access)
+    walk.refresh(walk.refresh(tokens.refresh).json()["refresh_token"])
+    walk.refresh(tokens.refresh)
+    walk.post("/logout", refresh_token=walk.open_session(person).refresh)
     for flow, start in {"login": walk.open_login, "recover": walk.open_recovery}.items():
         key, code = start(person)
         walk.secrets.codes.add(code)

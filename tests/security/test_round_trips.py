@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import asyncpg
@@ -20,7 +20,7 @@ from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
 from tests.support.backstage import backstage_of
 from tests.support.patience import eventually
-from tests.support.people import Person, somebody
+from tests.support.people import Person, Tokens, somebody
 from tests.support.residents import residents
 from tests.support.service import AS_SHIPPED, ROOT, Service
 
@@ -34,6 +34,7 @@ _SETTINGS = {
     "LIMIT_RECOVERIES": "1000/3600,10000/86400",
     "LIMIT_LOGINS": "1000/60",
     "LIMIT_STEPS": "1000/60",
+    "LIMIT_REFRESHES": "1000/60",
     # Mail is a process of its own here, and runs only while nothing is counted.
     "MAIL_WORKER": "false",
     # One connection, whose transactions PostgreSQL notes one after the other; see `Meter.transactions`.
@@ -153,6 +154,8 @@ class Visits:
     mailbox: Mailbox
     people: Mapping[str, list[Person]]
     keys: Mapping[str, list[str]]
+    tokens: list[Tokens] = field(default_factory=list)
+    """Of those who have logged in."""
 
     def begin(self, flow: str, numbers: range) -> int:
         forms = _starts(self.people, flow)
@@ -167,6 +170,30 @@ class Visits:
             code = self.mailbox.mails(self.people[flow][number].email)[-1].code
             answer = self.client.post(f"/{flow}/confirm", json={"session_key": self.keys[flow][number], "code": code})
             assert answer.is_success, answer.text
+            if flow == "login":
+                self.tokens.append(Tokens.of(answer))
+        return len(numbers)
+
+    def _me(self, tokens: Tokens) -> None:
+        answer = self.client.get("/me", headers={"Authorization": f"Bearer {tokens.access}"})
+        assert answer.status_code == 200, answer.text
+
+    def read_me(self, numbers: range) -> int:
+        """The same user again and again."""
+        for _ in numbers:
+            self._me(self.tokens[0])
+        return len(numbers)
+
+    def read_me_anew(self, numbers: range) -> int:
+        """One user after the other, for the first time."""
+        for number in numbers:
+            self._me(self.tokens[number])
+        return len(numbers)
+
+    def refresh(self, numbers: range) -> int:
+        for number in numbers:
+            answer = self.client.post("/token/refresh", json={"refresh_token": self.tokens[number].refresh})
+            assert answer.status_code == 200, answer.text
         return len(numbers)
 
 
@@ -201,6 +228,11 @@ def _measured(service: Service, meter: Meter, visits: Visits) -> dict[str, Cost]
     _send_mail(service, meter)
     meter.begin()
     costs |= {f"/{flow}/confirm": meter.cost(partial(visits.confirm, flow, others)) for flow in _FLOWS}
+    visits.read_me(first)
+    meter.begin()
+    costs["/me"] = meter.cost(partial(visits.read_me, others))
+    costs["/me, the first time"] = meter.cost(partial(visits.read_me_anew, others))
+    costs["/token/refresh"] = meter.cost(partial(visits.refresh, others))
     return costs
 
 
@@ -216,6 +248,11 @@ def _measured(service: Service, meter: Meter, visits: Visits) -> dict[str, Cost]
         ("/register/confirm", 3, 1),
         ("/login/confirm", 3, 1),
         ("/recover/confirm", 3, 1),
+        # C7: what Valkey has at hand is all there is to ask; the first time a lease, one read, and the filling.
+        ("/me", 1, 0),
+        ("/me, the first time", 3, 1),
+        # The limit; the rotation and the user, each a statement that commits by itself.
+        ("/token/refresh", 1, 2),
     ],
 )
 def test_b8_a_request_asks_no_oftener_than_design_says(
