@@ -26,7 +26,16 @@ class Caller:
         """Send a JSON body; return the status and the headers, their names in lower case."""
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-        self.writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        return await self._exchange(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+
+    async def get(self, path: str, token: str) -> tuple[int, dict[str, str]]:
+        """Read a protected address; return the same."""
+        return await self._exchange(
+            f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+
+    async def _exchange(self, request: bytes) -> tuple[int, dict[str, str]]:
+        self.writer.write(request)
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
         await self.reader.readexactly(int(headers["content-length"]))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jwt_tools.create import Grant, create_access_token
 from jwt_tools.decode import Caller, TokenVerifier
 from jwt_tools.errors import InvalidToken
-from jwt_tools.keys import KeyRing, SigningKey
+from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 
 ISSUER = "https://auth.example.com"
 KEY = SigningKey.generate()
@@ -159,6 +159,51 @@ def test_the_unused_bits_of_the_last_letter_make_no_second_spelling() -> None:
             refuse(token[:-1] + letter)
 
 
-@given(st.text(max_size=300))
+@given(st.text(st.characters(), max_size=300))
 def test_no_text_is_too_odd(text: str) -> None:
     refuse(text)
+
+
+# What was verified before is not verified again; what can change the verdict is looked at all the same.
+
+
+async def test_a_remembered_token_expires_like_any_other() -> None:
+    verifier = TokenVerifier(RING, ISSUER, ISSUER, leeway=0)
+    token = forged(exp=int(time.time()) + 2)
+    assert await verifier.verify(token) is await verifier.verify(token)
+    await asyncio.sleep(2.1)
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token)
+
+
+async def test_a_remembered_token_goes_with_its_key() -> None:
+    class Ring:
+        key: VerifyingKey | None = KEY.verifying
+
+        async def find(self, kid: str) -> VerifyingKey | None:
+            return self.key if self.key and kid == self.key.kid else None
+
+    ring = Ring()
+    verifier, token = TokenVerifier(ring, ISSUER, ISSUER, leeway=30), token_of()
+    await verifier.verify(token)
+    ring.key = None
+    with pytest.raises(InvalidToken):
+        await verifier.verify(token)
+
+
+async def test_a_token_that_was_refused_is_not_remembered_and_a_twin_of_a_good_one_is_refused() -> None:
+    verifier, token = TokenVerifier(RING, ISSUER, ISSUER, leeway=30), token_of()
+    await verifier.verify(token)
+    for twin in (f"{token}=", f"{token} ", token[:-1] + ("A" if token[-1] != "A" else "B"), token.upper()):
+        for _ in range(2):
+            with pytest.raises(InvalidToken):
+                await verifier.verify(twin)
+
+
+async def test_no_more_tokens_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jwt_tools.decode._REMEMBERED", 3)
+    verifier = TokenVerifier(RING, ISSUER, ISSUER, leeway=30)
+    tokens = [token_of() for _ in range(10)]
+    for _ in range(2):
+        assert [(await verifier.verify(token)).login for token in tokens] == ["alice"] * 10
+    assert len(verifier._verified) == 3

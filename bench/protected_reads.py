@@ -1,0 +1,78 @@
+"""``make bench-reads``: protected reads per second, beside an answer that asks nothing of anybody, in one run.
+
+`GET /me` verifies a token and sees a log-out at once; `GET /health/live` is what the framework alone takes. Two worker
+processes and the load share the cores of this machine, so that only the ratio says something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import mean
+
+from bench.caller import Caller
+from devstack.stack import Stack
+from tests.conftest import migrated, serving_on
+from tests.support.people import Walker, somebody
+
+_SECONDS = 4.0
+_ROUNDS = 3
+_CALLERS = (1, 16, 64)
+_CALLS = ("/health/live", "/me")
+
+
+async def _read(url: str, path: str, token: str, callers: int) -> int:
+    """How many answers came to so many callers."""
+    answered = 0
+    end = time.perf_counter() + _SECONDS
+
+    async def call() -> None:
+        nonlocal answered
+        caller = await Caller.connect(url)
+        while time.perf_counter() < end:
+            status, _ = await caller.get(path, token)
+            if status != 200:
+                raise RuntimeError(f"GET {path} answered {status}")
+            answered += 1
+        caller.close()
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return answered
+
+
+def _count(url: str, path: str, token: str, callers: int) -> int:
+    return asyncio.run(_read(url, path, token, callers))
+
+
+def main() -> None:
+    """Run everything and print the figures."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    with Stack(folder) as stack:
+        migrated(stack)
+        with serving_on(stack, folder, workers=2) as service, service.client() as client:
+            walker = Walker(client, stack.mailbox)
+            walker.register(person := somebody("reader"))
+            token = walker.log_in(person)
+            # A process of its own: the load's interpreter must not wait for ours.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as load:
+                for callers in _CALLERS:
+                    rates: dict[str, list[float]] = {path: [] for path in _CALLS}
+                    for _ in range(_ROUNDS):
+                        for path in _CALLS:
+                            answered = load.submit(_count, service.url, path, token, callers).result()
+                            rates[path].append(answered / _SECONDS)
+                    live, me = (mean(rates[path]) for path in _CALLS)
+                    rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(*rates.values(), strict=True))
+                    print(
+                        f"{callers:3} callers: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
+                        f"{me / live:.2f} of it ({rounds})",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
