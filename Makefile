@@ -8,7 +8,7 @@ BIN     = .venv/bin
 ALONE   = $(addprefix tests/faults/test_,servers_away.py smtp_away.py mail_is_quick.py limits_fail_closed.py) \
           tests/security/test_timing.py tests/devstack/test_stack.py
 PYTEST  = $(BIN)/python -m pytest -m "not system"
-CODE    = config.py main.py alembic api backend bench commands database devstack jwt_tools models redis_tools template_message tests
+CODE    = config.py main.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long test-system bench lint format install
@@ -36,7 +36,7 @@ test-long: .venv/installed ## The same with the full counts
 	@TEST_COUNTS=full $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
-test-system: .venv/installed ## What needs Debian's chromium (a browser) and faketime (a wrong clock)
+test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock) and node (jose)
 	@$(BIN)/python -m pytest -m system
 
 bench: .venv/installed ## Speed, as ratios measured in one run
