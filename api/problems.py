@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 _MEND = "Mend the fields that are named and send the request again."
-SEND_TOKEN = "Send an access token from /login/confirm as: Authorization: Bearer …"  # noqa: S105 - a sentence
+SEND_TOKEN = "Send an access token from /login/confirm or /token/refresh as: Authorization: Bearer …"  # noqa: S105 - a sentence
 
 # security.md, row 51, and RFC 6750 section 3: a 401 or 403 on a bearer route says what is wrong with the token.
 _CHALLENGES = {InvalidAccessToken.code, InsufficientScope.code}

@@ -23,6 +23,8 @@ from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession
 
 log = logging.getLogger(__name__)
 
+_LOG_IN_AGAIN = "Log in again."
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
@@ -63,16 +65,16 @@ class SessionService:
         await self.limits.refresh(caller)
         presented = self.refresh_tokens.read(token)
         if presented is None:
-            raise InvalidGrant
+            raise InvalidGrant(_LOG_IN_AGAIN)
         key = self.tokens.signing_key
         async with self.database.statement() as db:
             session, refresh = await self._rotate(db, presented)
             member = await db.users.member(session.user_id)
         if refresh is None:
             await self._end_stolen(session)
-            raise InvalidGrant
+            raise InvalidGrant(_LOG_IN_AGAIN)
         if member is None or member.user.blocked:
-            raise InvalidGrant
+            raise InvalidGrant(_LOG_IN_AGAIN)
         return self.tokens.issue(key, member, session, refresh)
 
     async def _rotate(self, db: Db, presented: RefreshToken) -> tuple[Session, RefreshToken | None]:
@@ -83,7 +85,7 @@ class SessionService:
             return session, successor
         rotation = await db.sessions.find(presented.session_id)
         if rotation is None:
-            raise InvalidGrant
+            raise InvalidGrant(_LOG_IN_AGAIN)
         return rotation.session, self._given_before(presented, rotation)
 
     def _given_before(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken | None:
