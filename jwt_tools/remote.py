@@ -17,9 +17,10 @@ log = logging.getLogger(__name__)
 PAUSE = 5.0
 """Seconds from a failed try to the next one; whoever calls in between is refused at once if there is no list."""
 
-_LEAST, _MOST = 60.0, 3600.0
+_LEAST, _MOST = 1.0, 3600.0
 """Seconds that a list is kept at least and at most, whatever its issuer says: less would be a call for each request,
-and more would keep a withdrawn key."""
+and more would keep a withdrawn key. No more than that at least: an issuer may sign with a new key as soon as every list
+that lacks it is out of date by its own word."""
 
 _OLDEST = 86_400.0
 """Seconds that a list serves on while its issuer is away."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import jwt
@@ -15,6 +16,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
+from tests.support.example import running_example
 from tests.support.flows import outcome
 from tests.support.patience import eventually
 from tests.support.people import Person, Tokens, Walker, somebody
@@ -31,6 +33,8 @@ class Crowd:
     """People who go on calling whatever happens to the keys."""
 
     service: Service
+    example: httpx.Client
+    """Another service, which knows our keys alone."""
     mailbox: Mailbox
     answers: list[int] = field(default_factory=list)
     kids: set[str] = field(default_factory=set)
@@ -57,6 +61,8 @@ class Crowd:
         self.answers.append(walk.me(tokens.access).status_code)
         told = walk.client.post("/introspect", data={"token": tokens.access}, auth=SERVICE_CLIENT)
         self.answers.append(200 if told.json()["active"] else 401)
+        there = self.example.get("/whoami", headers={"Authorization": f"Bearer {tokens.access}"})
+        self.answers.append(there.status_code)
 
 
 @contextmanager
@@ -78,12 +84,18 @@ def kids(service: Service) -> list[str]:
     return [key["kid"] for key in httpx.get(f"{service.url}/.well-known/jwks.json").json()["keys"]]
 
 
-def test_keys_rotate_three_times_under_load_in_two_processes(serving: Serving, mailbox: Mailbox) -> None:
-    with serving(workers=2, **OFTEN) as service, service.client() as client:
+def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_beside_them(
+    serving: Serving, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    with (
+        serving(workers=2, **OFTEN) as service,
+        service.client() as client,
+        running_example(service.url, tmp_path) as example,
+    ):
         people = [somebody("patient") for _ in range(4)]
         for person in people:
             Walker(client, mailbox).register(person)
-        crowd = Crowd(service, mailbox)
+        crowd = Crowd(service, example, mailbox)
         with at_work(crowd, people):
             eventually(lambda: len(crowd.kids) >= 4, within=90, look_every=0.5)
         assert set(crowd.answers) == {200}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,13 +14,13 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from devstack.ports import free_port
-from devstack.processes import spawn, stop
 from jwt_tools.keys import SigningKey
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
+from tests.support.example import running_example
 from tests.support.people import Walker, somebody
 from tests.support.public_address import PublicAddress
-from tests.support.service import ROOT, Service
+from tests.support.service import Service
 
 METADATA = "GET /.well-known/oauth-authorization-server"
 JWKS = "GET /.well-known/jwks.json"
@@ -42,38 +38,6 @@ def issuer(serving: Serving, address: PublicAddress) -> Iterator[Service]:
     with serving(ISSUER=address.url) as service:
         address.leads_to(service)
         yield service
-
-
-@contextmanager
-def running_example(issuer: str, folder: Path) -> Iterator[httpx.Client]:
-    """The command of its README."""
-    port = free_port()
-    log = folder / "example.log"
-    with log.open("wb") as terminal:
-        process = spawn(
-            [sys.executable, "-m", "uvicorn", "examples.reports_service.main:app", "--port", str(port)],
-            folder=ROOT,
-            stdout=terminal,
-            environment={"PATH": os.environ["PATH"], "ISSUER": issuer},
-        )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
-                wait_until_it_answers(client, log)
-                yield client
-        finally:
-            stop(process, signal.SIGTERM, 10)
-
-
-def wait_until_it_answers(client: httpx.Client, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            assert client.get("/openapi.json").status_code == 200
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
 
 
 @pytest.fixture
