@@ -29,11 +29,11 @@ run: .venv/installed ## Serve on PORT with real servers in DATA, and show every 
 	@exec $(BIN)/python -m devstack run --port $(PORT) --data $(DATA)
 
 test: .venv/installed ## Every promise once, on real servers, in a few minutes
-	@$(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	@$(PYTEST) -n 3 --dist loadfile $(ALONE:%=--ignore=%)
 	@$(PYTEST) $(ALONE)
 
 test-long: .venv/installed ## The same with the full counts
-	@TEST_COUNTS=full $(PYTEST) -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	@TEST_COUNTS=full $(PYTEST) -n 3 --dist loadfile $(ALONE:%=--ignore=%)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
 test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock) and node (jose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -42,14 +43,14 @@ class Crowd:
     over: threading.Event = field(default_factory=threading.Event)
 
     def live(self, person: Person) -> None:
-        """Use every access token for nearly all of its life, then refresh, for as long as this lasts."""
+        """Use every access token for a while, some for nearly all of their life, then refresh; as long as this lasts."""
         try:
             with self.service.client() as client:
                 walk = Walker(client, self.mailbox)
                 tokens = walk.open_session(person)
                 while not self.over.is_set():
                     self.kids.add(jwt.get_unverified_header(tokens.access)["kid"])
-                    lives_until = time.monotonic() + 9
+                    lives_until = time.monotonic() + random.choice((1, 3, 9))
                     while time.monotonic() < lives_until and not self.over.is_set():
                         self.look(walk, tokens)
                         self.over.wait(0.05)
@@ -175,7 +176,7 @@ def test_the_list_is_announced_with_its_age_and_need_not_be_sent_twice(service: 
 
 
 def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Serving, mailbox: Mailbox) -> None:
-    with serving(workers=2, SECRET_KEYS=OLD) as service:
+    with serving(SECRET_KEYS=OLD) as service:
         person, late = somebody("kept"), somebody("late")
         with service.client() as client:
             walk = Walker(client, mailbox)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -14,7 +15,7 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
-from tests.conftest import Serving
+from tests.conftest import migrated, serving_on
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.flows import outcome
 from tests.support.hostile import CANARY, corpus
@@ -158,15 +159,23 @@ def live(walk: Careless) -> None:
     walk.client.get(f"/{CANARY}?password={CANARY}")
 
 
-def test_no_secret_rests_anywhere(serving: Serving, stack: Stack, mailbox: Mailbox) -> None:
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Stack]:
+    """Servers that nobody else has written into the files of."""
+    with Stack(tmp_path / "stack", durable=False) as running:
+        migrated(running)
+        yield running
+
+
+def test_no_secret_rests_anywhere(apart: Stack, tmp_path: Path) -> None:
     # Twelve digits do not come up by chance, as four would.
-    with serving(workers=2, CODE_DIGITS="12") as service, service.client() as client:
-        walk = Careless(client, mailbox)
+    with serving_on(apart, tmp_path, workers=2, CODE_DIGITS="12") as service, service.client() as client:
+        walk = Careless(client, apart.mailbox)
         live(walk)
         with backstage_of(service) as backstage:
             backstage.wait_until_all_mail_has_left()
             places = everything_in_valkey(backstage) | everything_in_postgresql(backstage)
-            places |= everything_written(service, stack)
+            places |= everything_written(service, apart)
     assert sum(place.startswith("Valkey") for place in places) >= 6
     assert "PostgreSQL, public.users" in places
     assert len(walk.secrets.codes) >= 5
