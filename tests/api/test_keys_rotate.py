@@ -43,7 +43,7 @@ class Crowd:
     over: threading.Event = field(default_factory=threading.Event)
 
     def live(self, person: Person) -> None:
-        """Use every access token for a while, some for nearly all of their life, then refresh; as long as this lasts."""
+        """Use every access token for a while, some for nearly all of their life, then refresh, and so on."""
         try:
             with self.service.client() as client:
                 walk = Walker(client, self.mailbox)
