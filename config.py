@@ -323,7 +323,7 @@ class KeySettings(_Group):
     @model_validator(mode="after")
     def _keys_do_not_overtake_each_other(self) -> Self:
         if self.life < 2 * self.lead:
-            raise ValueError(f"LIFE must be at least {2 * self.lead}: twice KEY_MAX_AGE and four times KEY_REREAD")
+            raise ValueError(f"KEY_LIFE must be at least {2 * self.lead}: twice KEY_MAX_AGE and four times KEY_REREAD")
         return self
 
 

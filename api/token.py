@@ -41,7 +41,7 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromA
 async def log_out(sessions: Sessions, bearer: MaybeBearer, form: LogoutRequest | None = None) -> None:
     """End the session of the access token or, when there is none, of the `refresh_token` in the body."""
     if bearer is not None:
-        await sessions.end(bearer.user_id, bearer.session_id)
+        await sessions.log_out(bearer.user_id, bearer.session_id)
     elif form is not None:
         await sessions.end_by_token(form.refresh_token.get_secret_value())
     else:

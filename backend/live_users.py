@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from backend.profile import profile
 from database.engine import Database
@@ -27,6 +27,14 @@ class _Entry(BaseModel):
     sids: frozenset[UUID]
 
 
+def _entry(found: bytes) -> _Entry | None:
+    """What stands in the user's place, if it can be read: another version of the service may write it otherwise."""
+    try:
+        return _Entry.model_validate_json(found) if session_cache.is_entry(found) else None
+    except ValidationError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class LiveUsers:
     """Finds the user of a living session, and has every change seen at once."""
@@ -42,11 +50,10 @@ class LiveUsers:
         """
         name = str(user_id)
         found = await self.valkey.ask(session_cache.look(name))
-        if session_cache.is_entry(found):
-            entry = _Entry.model_validate_json(found)
-            if sid in entry.sids:
-                return entry.user
-            # It has ended, or was opened after the entry was made: PostgreSQL knows.
+        entry = _entry(found)
+        if entry is not None and sid in entry.sids:
+            return entry.user
+        # It has ended, or was opened after the entry was made: PostgreSQL knows.
         lease = session_cache.new_lease()
         leased = session_cache.may_be_filled(found) and await self.valkey.ask(
             session_cache.take_lease(name, found, lease)

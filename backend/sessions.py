@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -133,6 +134,15 @@ class SessionService:
             ended = await db.sessions.end(session_id, user_id)
         if not ended:
             raise NoSuchSession
+
+    async def log_out(self, user_id: UUID, session_id: UUID) -> None:
+        """End the session that asks; one that was ended a moment ago has ended as well.
+
+        Raises:
+            Unavailable: a server is away.
+        """
+        with suppress(NoSuchSession):
+            await self.end(user_id, session_id)
 
     async def end_others(self, user_id: UUID, current: UUID) -> None:
         """End every session of a user but one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.backstage import Backstage, backstage_of
-from tests.support.burst import burst, outcomes
+from tests.support.burst import burst, burst_of, outcomes, post
 from tests.support.flows import MALFORMED, outcome
 from tests.support.people import Person, Tokens, Walker, somebody
 from tests.support.service import Service
@@ -112,6 +113,18 @@ def test_a_logout_needs_one_or_the_other(walk: Walker, alice: Person) -> None:
     )
     assert outcome(answer) == INVALID
     assert not is_over(walk, tokens)
+
+
+def test_twenty_logouts_at_once_are_twenty_successes_or_come_too_late(
+    service: Service, walk: Walker, alice: Person
+) -> None:
+    tokens = walk.open_session(alice)
+    calls = [post("/logout", b"", f"Authorization: Bearer {tokens.access}")] * 10
+    calls += [post("/logout", json.dumps({"refresh_token": tokens.refresh}).encode())] * 10
+    found = outcomes(burst_of(service, calls))
+    assert set(found) <= {(204, ""), INVALID}
+    assert found[204, ""] >= 1
+    assert is_over(walk, tokens)
 
 
 def test_a_session_is_ended_from_another_one(walk: Walker, alice: Person) -> None:

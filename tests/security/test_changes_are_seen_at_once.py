@@ -174,6 +174,18 @@ def test_valkey_that_forgets_everything_revives_nothing(
     assert max(lives) <= 60_000
 
 
+@pytest.mark.parametrize("entry", ["{", "{}", '{"user": {}, "sids": []}', "[]", "null", "\xff", "lease", '{"sids": 1}'])
+def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, apart_walk: Walker, backstage: Backstage) -> None:
+    # A newer version of the service, running beside this one, may write them otherwise.
+    apart_walk.register(person := somebody("garbled"))
+    tokens = apart_walk.open_session(person)
+    user_id = apart_walk.me(tokens.access).json()["id"]
+    backstage.valkey.set(f"user:{{{user_id}}}", entry.encode("latin-1"))
+    assert apart_walk.me(tokens.access).status_code == 200
+    assert person.email in str(backstage.valkey.get(f"user:{{{user_id}}}"))
+    assert 0 < backstage.valkey.pttl(f"user:{{{user_id}}}") <= 60_000
+
+
 def test_a_process_that_dies_after_announcing_a_change_leaves_nothing_behind(
     apart_walk: Walker, backstage: Backstage
 ) -> None:

@@ -48,7 +48,11 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 def burst(service: Service, calls: Sequence[Call]) -> list[Answer]:
     """Send all calls at once and return their answers in the same order."""
-    requests = [post(path, json.dumps(body).encode()) for path, body in calls]
+    return burst_of(service, [post(path, json.dumps(body).encode()) for path, body in calls])
+
+
+def burst_of(service: Service, requests: Sequence[bytes]) -> list[Answer]:
+    """The same for requests as they stand."""
     return asyncio.run(_burst(service.port, requests))
 
 
