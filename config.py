@@ -97,12 +97,12 @@ def _secrets_by_name(value: object) -> object:
         return value
     pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
     if not all(re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) for name, _, _ in pairs) or not all(
-        re.fullmatch("[0-9a-f]{64}", digest) for _, _, digest in pairs
+        re.fullmatch("[0-9A-Fa-f]{64}", digest) for _, _, digest in pairs
     ):
-        raise ValueError("must be name:digest, the digest of a service's secret as `sha256sum` prints it")
+        raise ValueError("must be name:digest, the SHA-256 of a service's secret in 64 hexadecimal digits")
     if len({name for name, _, _ in pairs}) != len(pairs):
         raise ValueError("has one name twice")
-    return {name: digest for name, _, digest in pairs}
+    return {name: digest.lower() for name, _, digest in pairs}
 
 
 Rates = Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(_rates)]
@@ -457,8 +457,12 @@ class Settings(BaseSettings):
         if not issuer and not domain:
             raise ValueError("set ISSUER, such as https://auth.example.com, or DOMAIN")
         issuer = issuer or f"https://{domain}"
-        if urlsplit(issuer).scheme not in ("http", "https"):
+        parts = urlsplit(issuer)
+        if parts.scheme not in ("http", "https"):
             raise ValueError("must start with https:// (or http:// on this machine)")
+        # RFC 8414 section 2; verifiers compare it letter by letter, and public addresses are built by adding to it.
+        if issuer.endswith("/") or parts.query or parts.fragment:
+            raise ValueError("must not end in /, and must have neither ? nor #")
         return issuer
 
     @field_validator("hash")

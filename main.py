@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 
 from cryptography.fernet import InvalidToken
 from fastapi import FastAPI
@@ -26,10 +25,11 @@ from backend.advice import advise
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
-from backend.signing_keys import KeyKeeper, KeyRules
+from backend.signing_keys import KeyKeeper
 from commands.cli import cli
+from commands.key_keeper import key_keeper
 from commands.worker import open_mail_worker
-from config import LONGEST_TOKEN, KeySettings, Settings, load_settings
+from config import Settings, load_settings
 from database.engine import Database, open_database
 from database.faults import SchemaMissing
 from models.errors import Unavailable
@@ -64,7 +64,7 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKe
 
     Not for long: the server hears no signal before it has started, and whoever started us can start us again.
     """
-    ring = KeyKeeper(database, keys.vault("signing keys"), _key_rules(settings.key))
+    ring = key_keeper(settings, database, keys)
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -82,16 +82,6 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKe
             await asyncio.sleep(1)
         else:
             return ring
-
-
-def _key_rules(key: KeySettings) -> KeyRules:
-    return KeyRules(
-        algorithm=key.algorithm,
-        life=timedelta(seconds=key.life),
-        lead=timedelta(seconds=key.lead),
-        afterlife=timedelta(seconds=LONGEST_TOKEN),
-        reread=key.reread,
-    )
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -164,4 +154,4 @@ def __getattr__(name: str) -> FastAPI:
 
 
 if __name__ == "__main__":
-    cli()
+    cli(obj=create_app)

@@ -8,7 +8,7 @@ from api.deps import FromBearer
 from api.problems import SEND_TOKEN, documented
 from jwt_tools.decorators import guard, signed_in
 from models.answers import UserProfile
-from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
+from models.errors import InvalidAccessToken, Unavailable
 
 router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)])
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)]
     "",
     summary="Read the own account",
     response_description="The account as it is now.",
-    responses=documented(InvalidAccessToken(SEND_TOKEN), InsufficientScope(), Unavailable()),
+    responses=documented(InvalidAccessToken(SEND_TOKEN), Unavailable()),
 )
 @signed_in
 async def show_own_account(bearer: FromBearer) -> UserProfile:

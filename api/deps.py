@@ -35,7 +35,7 @@ from config import SessionSettings, Settings
 from database.engine import Database
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
-from jwt_tools.decorators import bearer_scheme, bearer_token, guard
+from jwt_tools.decorators import guard
 from models.locale import Locale, preferred_locale
 from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
@@ -183,10 +183,8 @@ async def _service_clients(services: _Services) -> ServiceClients:
     return services.service_clients
 
 
-async def _maybe_bearer(
-    request: Request, services: _Services, _documented: Annotated[object, Depends(bearer_scheme)]
-) -> Bearer | None:
-    return await services.bearers.verify(bearer_token(request)) if "authorization" in request.headers else None
+async def _bearers(services: _Services) -> BearerVerifier:
+    return services.bearers
 
 
 _LANGUAGES = "Language of mails, when the body names none."
@@ -206,7 +204,7 @@ Introspections = Annotated[IntrospectionService, Depends(_introspection)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 FromBearer = Annotated[Bearer, Depends(guard)]
-MaybeBearer = Annotated[Bearer | None, Depends(_maybe_bearer)]
+Bearers = Annotated[BearerVerifier, Depends(_bearers)]
 Pulses = Annotated[HealthService, Depends(_health)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]
 WishedLocale = Annotated[Locale, Depends(_wished_locale)]

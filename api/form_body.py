@@ -26,7 +26,7 @@ async def read_form(request: Request) -> dict[str, str]:
             text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
-        raise InvalidForm("The body must be a form of at most ten fields.") from None
+        raise InvalidForm("The body must be a form in UTF-8 of at most ten fields.") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise InvalidForm("A field stands in the form twice.")

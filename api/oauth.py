@@ -27,7 +27,7 @@ _FORM = {
                         "token": {"type": "string", "minLength": 1},
                         "token_type_hint": {
                             "type": "string",
-                            "description": "Looked at by nobody: tokens differ enough.",
+                            "description": "Ignored: the token itself tells its kind.",
                         },
                     },
                 },
@@ -52,12 +52,27 @@ _REFUSALS: dict[int | str, dict[str, Any]] = documented_oauth(
 ) | documented(TooLarge(), Unavailable())
 
 
+_EXAMPLE = {name: field.examples[0] for name, field in Introspection.model_fields.items() if field.examples}
+_GOOD_AND_BAD: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/json": {
+                "examples": {
+                    "good": {"summary": "A good token.", "value": {"active": True, **_EXAMPLE}},
+                    "bad": {"summary": "Any other.", "value": {"active": False}},
+                }
+            }
+        }
+    }
+}
+
+
 @router.post(
     "/introspect",
     summary="Ask whether an access token is good now",
     response_description="What the token is worth at this moment.",
     response_model_exclude_none=True,
-    responses=_REFUSALS,
+    responses=_REFUSALS | _GOOD_AND_BAD,
     openapi_extra=_FORM,
 )
 async def introspect(token: _Token, introspections: Introspections) -> Introspection:
@@ -73,10 +88,13 @@ async def introspect(token: _Token, introspections: Introspections) -> Introspec
     status_code=200,
     response_class=Response,
     summary="End the session of a token",
-    response_description="There is no living session of that token any more.",
+    response_description="What could be ended has ended.",
     responses=_REFUSALS,
     openapi_extra=_FORM,
 )
 async def revoke(token: _Token, introspections: Introspections) -> None:
-    """RFC 7009: an access token or a refresh token, of a living session, an ended one, or of nobody."""
+    """RFC 7009: end the session of a refresh token, a used one included, or of an access token that has not expired.
+
+    The answer is 200 as well when there is nothing to end.
+    """
     await introspections.revoke(token)

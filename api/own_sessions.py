@@ -7,30 +7,31 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import FromBearer, Sessions
-from api.problems import SEND_TOKEN, documented
+from api.examples import SEE_SESSIONS
+from api.problems import SEND_TOKEN, documented, malformed
 from jwt_tools.decorators import guard, requires
 from models.answers import OwnSession
-from models.errors import InsufficientScope, InvalidAccessToken, Malformed, NoSuchSession, Unavailable
+from models.errors import InsufficientScope, InvalidAccessToken, NoSuchSession, ServiceError, Unavailable
 from models.permission import Permission
 
 router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depends(guard)])
 
-_REFUSALS = (InvalidAccessToken(SEND_TOKEN), InsufficientScope(), Unavailable())
-_NO_ID = Malformed(
-    "Mend the fields that are named and send the request again.",
-    errors=[{"field": "path.session_id", "message": "must be an id from the list of sessions"}],
-)
+_NO_ID = malformed("path.session_id", "must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39")
+
+
+def _refusals(permission: Permission) -> tuple[ServiceError, ...]:
+    return InvalidAccessToken(SEND_TOKEN), InsufficientScope(f"This needs {permission}."), Unavailable()
 
 
 @router.get(
     "",
     summary="List the own sessions",
     response_description="The sessions that live, newest first.",
-    responses=documented(*_REFUSALS),
+    responses=documented(*_refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
 async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnSession]:
-    """Where the user is signed in: one entry a log-in, at most ten."""
+    """Where the user is signed in: one entry a log-in."""
     return await sessions.of(bearer.user_id, bearer.session_id)
 
 
@@ -40,7 +41,7 @@ async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnS
     response_class=Response,
     summary="End one of the own sessions",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*_REFUSALS, NoSuchSession(), _NO_ID),
+    responses=documented(*_refusals(Permission.ACCOUNT_WRITE), NoSuchSession(SEE_SESSIONS), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessions) -> None:
@@ -54,7 +55,7 @@ async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessio
     response_class=Response,
     summary="End all other sessions",
     response_description="Every session but the one that asks has ended.",
-    responses=documented(*_REFUSALS),
+    responses=documented(*_refusals(Permission.ACCOUNT_WRITE)),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_other_sessions(bearer: FromBearer, sessions: Sessions) -> None:

@@ -56,7 +56,7 @@ def _oauth_body(error: ServiceError) -> dict[str, str]:
 
 
 def _oauth_headers(error: ServiceError) -> dict[str, str]:
-    return {"WWW-Authenticate": "Basic"} if isinstance(error, InvalidClient) else {}
+    return {"WWW-Authenticate": 'Basic realm="auth"'} if isinstance(error, InvalidClient) else {}
 
 
 def _problem(
@@ -99,6 +99,8 @@ _MESSAGES = {
     "json_invalid": "must be one JSON object in UTF-8, without NaN and without doubled names",
     "missing": "is required",
     "extra_forbidden": "is not part of this request",
+    # Pydantic's own words quote what was sent.
+    "uuid_parsing": "must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39",
 }
 
 
@@ -106,13 +108,23 @@ def _message(problem: dict[str, Any]) -> str:
     return _MESSAGES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
 
 
-async def _denied(_: Request, error: Exception) -> Response:
+async def _denied(request: Request, error: Exception) -> Response:
     if isinstance(error, MissingPermission):
         return answer(InsufficientScope(f"This needs {error.needed}."))
     if isinstance(error, InvalidToken):
-        return answer(InvalidAccessToken(SEND_TOKEN))
+        refusal = answer(InvalidAccessToken(SEND_TOKEN))
+        if "authorization" not in request.headers:
+            # RFC 6750 section 3.1: who has sent nothing is told how to authenticate, and of no error.
+            refusal.headers["WWW-Authenticate"] = 'Bearer realm="auth"'
+        return refusal
     log.error("a route in a guarded room says nothing of what it requires")
     return answer(InsufficientScope())
+
+
+_NO_SUCH_CALL = {
+    HTTPStatus.NOT_FOUND: "There is no call at this address; /openapi.json describes all there are.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address is called by another method; the header Allow names it.",
+}
 
 
 async def _http(_: Request, error: Exception) -> Response:
@@ -120,9 +132,8 @@ async def _http(_: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return answer(TooLarge())
-    return _problem(
-        status.value, status.name.lower(), f"{status.phrase}.", status.description, dict(error.headers or {})
-    )
+    detail = _NO_SUCH_CALL.get(status)
+    return _problem(status.value, status.name.lower(), f"{status.phrase}.", detail, dict(error.headers or {}))
 
 
 def unforeseen(method: str, path: str, error: Exception) -> Response:
@@ -150,10 +161,15 @@ def install(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]
 
 
+def malformed(field: str, message: str) -> Malformed:
+    """A refusal of one field, for the OpenAPI description of a route."""
+    return Malformed(_MEND, errors=[{"field": field, "message": message}])
+
+
 ALWAYS: tuple[ServiceError, ...] = (
     NotJson(),
     TooLarge(),
-    Malformed(_MEND, errors=[{"field": "email", "message": "must be one e-mail address, such as alice@example.com"}]),
+    malformed("email", "must be one e-mail address, such as alice@example.com"),
     Unavailable(),
 )
 """What every call with a body may be refused with."""
@@ -173,7 +189,8 @@ def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
             },
         )
-        described["description"] = " ".join(filter(None, [described["description"], refusal.title]))
+        if refusal.title not in described["description"]:
+            described["description"] = f"{described['description']} {refusal.title}".strip()
         described["content"][MEDIA_TYPE]["examples"][refusal.code] = {
             "summary": refusal.title,
             "value": _body(refusal.status, refusal.code, refusal.title, refusal.detail, **refusal.members),
@@ -181,6 +198,10 @@ def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
         if refusal.status in (429, 503):
             described["headers"] = {
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
+            }
+        if refusal.code in _CHALLENGES:
+            described["headers"] = {
+                "WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750 section 3."}
             }
     return answers
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.caller import FromAddress
-from api.deps import MaybeBearer, Sessions
+from api.deps import Bearers, Sessions
 from api.json_body import StrictJsonRoute
-from api.problems import ALWAYS, LIMITED, SEND_TOKEN, documented
+from api.problems import ALWAYS, LIMITED, SEND_TOKEN, documented, malformed
+from jwt_tools.decorators import bearer_scheme, bearer_token
 from models.answers import Tokens
 from models.errors import InvalidAccessToken, InvalidGrant
 from models.forms import LogoutRequest, RefreshRequest
+
+_MISSING = malformed("refresh_token", "is required")
 
 router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
 
@@ -19,10 +22,10 @@ router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
     "/token/refresh",
     summary="Trade a refresh token for the next one",
     response_description="A new access token, and the refresh token to use next time.",
-    responses=documented(*LIMITED, InvalidGrant("Log in again.")),
+    responses=documented(*LIMITED, _MISSING, InvalidGrant("Log in again.")),
 )
 async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromAddress) -> Tokens:
-    """Go on with a session. The new access token has the roles of this moment.
+    """Go on with a session. The new access token has the roles of this moment; a blocked user gets none.
 
     A refresh token is good once. Within ten seconds a repeat gives the same successor, so that a lost answer or a
     second tab costs nobody a log-in; a later one ends the session and tells its owner by mail, for then two have it.
@@ -36,13 +39,16 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromA
     response_class=Response,
     summary="End the session",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*ALWAYS, InvalidAccessToken(SEND_TOKEN)),
+    responses=documented(*ALWAYS, _MISSING, InvalidAccessToken(SEND_TOKEN)),
+    openapi_extra={"security": [{bearer_scheme.scheme_name: []}, {}]},
 )
-async def log_out(sessions: Sessions, bearer: MaybeBearer, form: LogoutRequest | None = None) -> None:
-    """End the session of the access token or, when there is none, of the `refresh_token` in the body."""
-    if bearer is not None:
-        await sessions.log_out(bearer.user_id, bearer.session_id)
-    elif form is not None:
+async def log_out(request: Request, sessions: Sessions, bearers: Bearers, form: LogoutRequest | None = None) -> None:
+    """End the session of the `refresh_token` in the body or, without a body, of the access token.
+
+    Whoever sends both is heard by the body alone, so that an expired access token beside it does no harm.
+    """
+    if form is not None:
         await sessions.end_by_token(form.refresh_token.get_secret_value())
     else:
-        raise InvalidAccessToken(SEND_TOKEN)
+        bearer = await bearers.verify(bearer_token(request))
+        await sessions.log_out(bearer.user_id, bearer.session_id)

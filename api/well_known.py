@@ -12,7 +12,19 @@ from models.answers import KeySet, ServerMetadata
 
 router = APIRouter(prefix="/.well-known", tags=["tokens"])
 
-_AS_BEFORE: dict[int | str, dict[str, Any]] = {304: {"description": "The list is still the one that the verifier has."}}
+_AGE = {"Cache-Control": {"schema": {"type": "string"}, "description": "How long it may be kept."}}
+_TAG = {"ETag": {"schema": {"type": "string"}, "description": "Names this list; to be sent as `If-None-Match`."}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _AGE | _TAG},
+    304: {"description": "The list is still the one that the verifier has.", "headers": _AGE | _TAG},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of the list that is known.",
+}
 
 
 @router.get(
@@ -21,7 +33,8 @@ _AS_BEFORE: dict[int | str, dict[str, Any]] = {304: {"description": "The list is
     response_description="The list; keep it for as long as `Cache-Control` says.",
     response_model=KeySet,
     response_model_exclude_none=True,
-    responses=_AS_BEFORE,
+    responses=_ANSWERS,
+    openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
 async def show_public_keys(announcements: Announcements, request: Request, response: Response) -> KeySet | Response:
     """RFC 7517: every key that a valid access token may have been signed with, and the one that will sign next."""
@@ -40,6 +53,7 @@ async def show_public_keys(announcements: Announcements, request: Request, respo
     summary="Tell where everything is",
     response_description="The addresses; keep them for as long as `Cache-Control` says.",
     response_model_exclude_none=True,
+    responses={200: {"headers": _AGE}},
 )
 async def show_metadata(announcements: Announcements, response: Response) -> ServerMetadata:
     """RFC 8414, as far as it is about us: a log-in is `/login`, and no browser is redirected."""

@@ -25,6 +25,7 @@ from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession
 log = logging.getLogger(__name__)
 
 _LOG_IN_AGAIN = "Log in again."
+_NOTHING_LEFT = "The refresh token belongs to no session that lives: there is nothing left to end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class SessionService:
         async with self.users.changing(user_id), self.database.statement() as db:
             ended = await db.sessions.end(session_id, user_id)
         if not ended:
-            raise NoSuchSession
+            raise NoSuchSession("GET /me/sessions lists those that there are.")
 
     async def log_out(self, user_id: UUID, session_id: UUID) -> None:
         """End the session that asks; one that was ended a moment ago has ended as well.
@@ -162,12 +163,12 @@ class SessionService:
         """
         presented = self.refresh_tokens.read(token)
         if presented is None:
-            raise InvalidAccessToken
+            raise InvalidAccessToken(_NOTHING_LEFT)
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id)
         if rotation is None:
-            raise InvalidAccessToken
+            raise InvalidAccessToken(_NOTHING_LEFT)
         try:
             await self.end(rotation.session.user_id, presented.session_id)
         except NoSuchSession as error:
-            raise InvalidAccessToken from error
+            raise InvalidAccessToken(_NOTHING_LEFT) from error

@@ -19,7 +19,7 @@ from time import monotonic
 from cryptography.fernet import InvalidToken
 
 from backend.keys import Vault
-from database.engine import Database
+from database.engine import Database, Db
 from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 from models.errors import Unavailable
@@ -132,12 +132,36 @@ class KeyKeeper:
             stored = await db.signing_keys.all()
             if not self._rules.wants_another(stored):
                 return stored
-            new = NewKey(key.kid, key.algorithm, key.verifying.jwk, self._vault.encrypt(key.to_der()))
             # Before the first key there are no tokens, and nobody has to be told.
-            await db.signing_keys.add(new, self._rules.lead if stored else _NOW)
+            await self._publish(db, key, self._rules.lead if stored else _NOW)
             await db.signing_keys.drop(self._rules.withdrawn(stored))
-            log.info("signing key %s published", key.kid)
             return await db.signing_keys.all()
+
+    async def rotate(self, *, leaked: bool) -> tuple[str, timedelta]:
+        """Publish the next key before its time, if none is waiting already; return its name and when it will sign.
+
+        When the old ones have leaked it signs at once, and none of them is published any more: what they have signed
+        is refused by whoever has read the ring, or the list, again.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        async with self._database.transaction() as db:
+            await db.signing_keys.lock()
+            stored = await db.signing_keys.all()
+            if stored and stored[0].signs_for < _NOW and not leaked:
+                return stored[0].kid, -stored[0].signs_for
+            lead = _NOW if leaked or not stored else self._rules.lead
+            await self._publish(db, key, lead)
+            if leaked:
+                await db.signing_keys.drop([old.kid for old in stored])
+        return key.kid, lead
+
+    async def _publish(self, db: Db, key: SigningKey, lead: timedelta) -> None:
+        sealed = self._vault.encrypt(key.to_der())
+        await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), lead)
+        log.info("signing key %s published", key.kid)
 
     async def _take(self, stored: Sequence[StoredKey]) -> None:
         """Publish what is to be published, and sign with what is to sign."""

@@ -6,7 +6,10 @@ import sys
 
 import click
 
+from commands.check_config import check_config
 from commands.migrate import migrate
+from commands.openapi import openapi
+from commands.rotate_keys import rotate_keys
 from commands.serve import serve
 from commands.worker import worker
 from config import ConfigurationError
@@ -32,3 +35,6 @@ def cli(ctx: click.Context) -> None:
 cli.add_command(serve)
 cli.add_command(worker)
 cli.add_command(migrate)
+cli.add_command(rotate_keys)
+cli.add_command(check_config)
+cli.add_command(openapi)

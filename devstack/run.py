@@ -116,6 +116,7 @@ The service is ready.
   mail      {stack.mailbox.folder}  (codes are shown here, too)
   logs      {stack.logs}
   data      {stack.data}
+  database  {stack.postgres.url()}
 
 Ctrl-C stops everything.
 """

@@ -68,7 +68,7 @@ def signed_in(route: _Route) -> _Route:
 
 
 bearer_scheme = HTTPBearer(
-    auto_error=False, scheme_name="access token", bearerFormat="JWT", description="From /login/confirm."
+    auto_error=False, scheme_name="access token", bearerFormat="JWT", description="An access token of the issuer."
 )
 """For the OpenAPI description alone; it refuses nothing."""
 

@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "database",
         "redis_tools",
         "template_message",
+        "models",
         "config",
     },  # a door, wires itself
     "main": {"api", "commands", "backend", "database", "redis_tools", "jwt_tools", "models", "config"},  # front door

@@ -12,8 +12,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from jwt_tools.decorators import SignedIn, guard, requires, role_required, signed_in
 from jwt_tools.protect import protect
 
+ISSUER = os.environ.get("ISSUER")
+if not ISSUER:
+    raise SystemExit("Set ISSUER to the address of the service that signs the tokens, such as http://127.0.0.1:8000")
+
 app = FastAPI(title="Reports")
-protect(app, os.environ["ISSUER"])
+protect(app, ISSUER)
 
 room = APIRouter(dependencies=[Depends(guard)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.flows import outcome
+from tests.support.forger import Forger, stolen_key
 from tests.support.hostile import CANARY, corpus
 from tests.support.people import Person, Walker
 from tests.support.service import SERVICE_CLIENT, Service, basic
@@ -65,6 +67,15 @@ def test_of_any_other_token_nothing_is_told_but_that(asking: httpx.Client, walk:
     # Whoever asks was shown it as an access token.
     assert introspected(asking, tokens.refresh) == {"active": False}
     assert introspected(asking, tokens.refresh, token_type_hint="refresh_token") == {"active": False}
+
+
+def test_an_expired_token_is_not_active_however_patient_verifiers_are(
+    asking: httpx.Client, walk: Walker, alice: Person, service: Service, backstage: Backstage
+) -> None:
+    forger = Forger(stolen_key(service, backstage), walk.log_in(alice))
+    barely = forger.token(exp=int(time.time()) - 2)
+    assert walk.me(barely).status_code == 200
+    assert introspected(asking, barely) == {"active": False}
 
 
 def test_a_logout_is_seen_at_once(asking: httpx.Client, walk: Walker, alice: Person) -> None:
@@ -129,7 +140,7 @@ def test_nobody_else_is_told_anything(path: str, stranger: str, walk: Walker, al
     token = walk.log_in(alice)
     answer = walk.client.post(path, data={"token": token}, headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Basic"
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="auth"'
     assert answer.json()["error"] == "invalid_client"
     assert walk.me(token).status_code == 200
 

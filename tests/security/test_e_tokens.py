@@ -246,7 +246,9 @@ def test_row_51_a_malformed_authorization_header_is_refused_with_a_challenge(
         assert answer.status in (400, 401, 431)
         return  # The HTTP parser did not let it through to us.
     assert answer.outcome == INVALID
-    assert 'www-authenticate: bearer error="invalid_token"' in answer.head.lower()
+    # RFC 6750 section 3.1: who has sent nothing is told of no error.
+    challenge = 'bearer realm="auth"' if header == "none" else 'bearer error="invalid_token"'
+    assert f"www-authenticate: {challenge}" in answer.head.lower()
 
 
 @pytest.mark.parametrize("place", ["access_token", "token", "authorization"])

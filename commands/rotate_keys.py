@@ -1,0 +1,42 @@
+"""``python main.py rotate-keys``: change the signing key before its time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from math import ceil
+
+import click
+
+from backend.keys import Keys
+from commands.key_keeper import key_keeper
+from config import Settings, load_settings
+from database.engine import open_database
+from database.faults import SchemaMissing
+from models.errors import Unavailable
+
+
+async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
+    async with open_database(settings.database) as database:
+        return await key_keeper(settings, database, Keys(settings.secrets)).rotate(leaked=leaked)
+
+
+@click.command("rotate-keys")
+@click.option("--leaked", is_flag=True, help="The old keys are in other hands: withdraw them at once.")
+def rotate_keys(*, leaked: bool) -> None:
+    """Publish the next signing key now, in place of waiting until it is due."""
+    settings = load_settings()
+    try:
+        kid, lead = asyncio.run(_rotate(settings, leaked=leaked))
+    except Unavailable as error:
+        raise click.ClickException("PostgreSQL cannot be reached at DATABASE_URL.") from error
+    except SchemaMissing as error:
+        raise click.ClickException(str(error)) from error
+    if leaked:
+        click.echo(
+            f"Key {kid} signs from now on, and no other key is published. Every process knows within "
+            f"{settings.key.reread} s; whoever verifies by our keys alone within {settings.key.max_age} s. "
+            "Access tokens of the old keys are refused then, and refreshed by their bearers."
+        )
+    else:
+        click.echo(f"Key {kid} is published, and signs in {ceil(lead.total_seconds())} s.")
