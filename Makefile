@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT   ?= 8000
 DATA   ?= .data
 BIN     = .venv/bin
-# Tests that measure time have the machine to themselves; the others run two files at a time.
+# Tests that measure time have the machine to themselves; the others run three files at a time.
 ALONE   = $(addprefix tests/faults/test_,servers_away.py smtp_away.py mail_is_quick.py limits_fail_closed.py) \
           tests/security/test_timing.py tests/devstack/test_stack.py
 PYTEST  = $(BIN)/python -m pytest -m "not system"
@@ -41,6 +41,7 @@ test-system: .venv/installed ## What needs Debian's chromium (a browser), faketi
 
 bench: .venv/installed ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench.login_storm
+	@$(BIN)/python -m bench.protected_reads
 
 lint: .venv/installed ## Format, lint and types, as .ci/run checks them
 	@$(BIN)/ruff format --check .

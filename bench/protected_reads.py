@@ -1,4 +1,4 @@
-"""``make bench-reads``: protected reads per second, beside an answer that asks nothing of anybody, in one run.
+"""``make bench``: protected reads per second, beside an answer that asks nothing of anybody, in one run.
 
 `GET /me` verifies a token and sees a log-out at once; `GET /health/live` is what the framework alone takes. Two worker
 processes and the load share the cores of this machine, so that only the ratio says something.
