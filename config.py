@@ -39,6 +39,9 @@ from models.rate import Rate
 LONGEST_WAIT_FOR_MAIL = 5_400
 """Seconds, half an hour less than a rescue code lives: whoever is refused a mail has an older one that leads in."""
 
+TEN_YEARS = 315_360_000
+"""Seconds; whoever means "for ever" means less."""
+
 LONGEST_TOKEN = 3600
 """Seconds that an access token may live at most, whatever TOKEN_TTL was when it was made."""
 
@@ -290,15 +293,17 @@ class TokenSettings(_Group):
     """Access tokens (RFC 9068)."""
 
     ttl: int = Field(600, ge=10, le=LONGEST_TOKEN, description="Life of an access token.")
-    audience: str | None = Field(None, description="Audience of access tokens; the issuer when unset.")
+    audience: str | None = Field(
+        None, pattern=r"^\S+$", description="Audience of access tokens; the issuer when unset."
+    )
     leeway: int = Field(30, ge=0, le=120, description="Clock difference tolerated in `exp`, `nbf` and `iat`.")
 
 
 class SessionSettings(_Group):
     """Sessions and their refresh tokens."""
 
-    idle: int = Field(1_209_600, ge=60, description="How long a session lives without being refreshed.")
-    absolute: int = Field(2_592_000, ge=60, description="How long it lives in all.")
+    idle: int = Field(1_209_600, ge=60, le=TEN_YEARS, description="How long a session lives without being refreshed.")
+    absolute: int = Field(2_592_000, ge=60, le=TEN_YEARS, description="How long it lives in all.")
     most: int = Field(10, ge=1, le=1000, description="Sessions of one user; the oldest makes room for the next.")
     repeat: int = Field(
         10, ge=0, le=60, description="How long a used refresh token gives the same successor again; 0 is strict."
@@ -311,7 +316,7 @@ class KeySettings(_Group):
     algorithm: Literal["ES256", "EdDSA", "RS256"] = Field(
         "ES256", description="What the next key signs with; RSA keys have 3072 bits."
     )
-    life: int = Field(2_592_000, ge=1, description="How long a key signs before the next one does.")
+    life: int = Field(2_592_000, ge=1, le=TEN_YEARS, description="How long a key signs before the next one does.")
     max_age: int = Field(300, ge=1, le=86_400, description="How long a verifier may keep the list of keys.")
     reread: int = Field(30, ge=1, le=300, description="How often each process looks for new keys.")
 
@@ -470,6 +475,13 @@ class Settings(BaseSettings):
     def _hashes_are_costly(cls, group: HashSettings, info: ValidationInfo) -> HashSettings:
         if group.iterations < PBKDF2_FLOOR and info.data.get("environment") != "development":
             raise ValueError("HASH_ITERATIONS below 600000 needs ENVIRONMENT=development")
+        return group
+
+    @field_validator("key")
+    @classmethod
+    def _keys_are_few(cls, group: KeySettings, info: ValidationInfo) -> KeySettings:
+        if group.life < LONGEST_TOKEN and info.data.get("environment") != "development":
+            raise ValueError("KEY_LIFE below 3600 needs ENVIRONMENT=development: too many keys would be published")
         return group
 
     @field_validator("trusted_proxies")

@@ -126,7 +126,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
-        health=HealthService(database, Pulse(valkey)),
+        health=HealthService(database, Pulse(valkey), ring),
         metrics=MetricsService(valkey, its_thermostats),
         backlog=backlog,
     )
@@ -134,8 +134,8 @@ def build_state(settings: Settings, resources: Resources) -> State:
 
 
 def _session_rules(session: SessionSettings) -> SessionRules:
-    life = SessionLife(timedelta(seconds=session.idle), timedelta(seconds=session.absolute))
-    return SessionRules(life, session.most, timedelta(seconds=session.repeat))
+    times = (timedelta(seconds=seconds) for seconds in (session.idle, session.absolute, session.repeat))
+    return SessionRules(SessionLife(*times), session.most)
 
 
 # Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of the whole request.

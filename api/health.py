@@ -16,13 +16,13 @@ async def is_alive() -> Health:
     return Health(status="ok")
 
 
-_AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey": "away"}}
+_AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey": "away", "signing key": "ok"}}
 
 
 @router.get(
     "/ready",
-    summary="Are PostgreSQL and Valkey there?",
-    response_description="Both answer.",
+    summary="Can it serve?",
+    response_description="All that it needs is there.",
     responses={
         503: {
             "model": Health,
@@ -32,7 +32,7 @@ _AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey":
     },
 )
 async def is_ready(response: Response, pulses: Pulses) -> Health:
-    """Whether PostgreSQL and Valkey answer, each by name."""
+    """Whether PostgreSQL and Valkey answer, and whether there is a key to sign with, each by name."""
     found = await pulses.dependencies()
     all_there = all(found.values())
     response.status_code = 200 if all_there else 503

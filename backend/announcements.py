@@ -16,9 +16,14 @@ class AnnouncementService:
 
     keys: KeyKeeper
     issuer: str
-    max_age: int
+    keep: int
     """Seconds that a verifier may keep either."""
     has_docs: bool
+
+    @property
+    def max_age(self) -> int:
+        """Seconds that a verifier may keep either; next to none while we cannot know of a change ourselves."""
+        return 1 if self.keys.is_out_of_date else self.keep
 
     @property
     def jwks(self) -> dict[str, list[dict[str, str]]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from backend.signing_keys import KeyKeeper
 from database.engine import Database
 from models.errors import Unavailable
 from redis_tools.ping import Pulse
@@ -25,8 +26,15 @@ class HealthService:
 
     database: Database
     valkey: Pulse
+    keys: KeyKeeper
 
     async def dependencies(self) -> dict[str, bool]:
         """Which dependency answers, by name; all are asked at once."""
         postgresql, valkey = await asyncio.gather(_answers(self.database.ping()), _answers(self.valkey.beat()))
-        return {"postgresql": postgresql, "valkey": valkey}
+        return {"postgresql": postgresql, "valkey": valkey, "signing key": self._can_sign()}
+
+    def _can_sign(self) -> bool:
+        try:
+            return self.keys.signing_key is not None
+        except Unavailable:
+            return False

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from uuid import UUID
 
 from backend.bearers import BearerVerifier
 from backend.sessions import SessionService
@@ -81,15 +82,15 @@ class IntrospectionService:
         )
 
     async def revoke(self, token: str) -> None:
-        """End the session of a token, whichever of its two kinds it is; what is no token of ours is none any more.
+        """End the session of a token, whichever of its two kinds it is; what is no good token of ours ends nothing.
 
         Raises:
             Unavailable: a server is away.
         """
-        with suppress(InvalidAccessToken, InvalidToken, NoSuchSession):
+        with suppress(InvalidAccessToken, InvalidToken, NoSuchSession, ValueError):
             if token.count(".") == _DOTS:
-                bearer = await self.bearers.verify(token)
-                await self.sessions.end(bearer.user_id, bearer.session_id)
+                caller = await self.bearers.tokens.verify(token)
+                await self.sessions.end(UUID(caller.subject), UUID(caller.sid))
             else:
                 await self.sessions.end_by_token(token)
 

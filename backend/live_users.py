@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from secrets import token_hex
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from models.answers import UserProfile
 from models.errors import Unavailable
 from redis_tools import session_cache
 from redis_tools.exchange import Call, Valkey
+from redis_tools.session_cache import new_change
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ class _Entry(BaseModel):
 
     user: UserProfile
     sids: frozenset[UUID]
+    nonce: str
+    """Makes it unlike any other entry, see `session_cache.fill`."""
 
 
 def _entry(found: bytes) -> _Entry | None:
@@ -53,25 +57,32 @@ class LiveUsers:
         entry = _entry(found)
         if entry is not None and sid in entry.sids:
             return entry.user
-        # It has ended, or was opened after the entry was made: PostgreSQL knows.
-        lease = session_cache.new_lease()
-        leased = session_cache.may_be_filled(found) and await self.valkey.ask(
-            session_cache.take_lease(name, found, lease)
-        )
+        # An entry that does not know the session stays where it is: either is out of date, and PostgreSQL knows which.
+        place = found if entry is not None else await self._leased(name, found)
         current = await self._read(user_id)
-        if current is None or sid not in current.sids:
+        if current is None:
             return None
-        if leased:
+        lives = sid in current.sids
+        if place and (lives or entry is None):
             with suppress(Unavailable):
-                await self.valkey.ask(session_cache.fill(name, lease, current.model_dump_json().encode()))
-        return current.user
+                await self.valkey.ask(session_cache.fill(name, place, current.model_dump_json().encode()))
+        return current.user if lives else None
+
+    async def _leased(self, name: str, found: bytes) -> bytes:
+        """A lease of the place, if it is free; what nobody can read is thrown out of it."""
+        if session_cache.is_entry(found):
+            await self.valkey.ask(session_cache.forget(name, ""))
+        elif found:
+            return b""
+        lease = session_cache.new_lease()
+        return lease if await self.valkey.ask(session_cache.take_lease(name, lease)) else b""
 
     async def _read(self, user_id: UUID) -> _Entry | None:
         async with self.database.statement() as db:
             found = await db.users.with_sessions(user_id)
         if found is None or found.member.user.blocked:
             return None
-        return _Entry(user=profile(found.member), sids=frozenset(found.sids))
+        return _Entry(user=profile(found.member), sids=frozenset(found.sids), nonce=token_hex(8))
 
     @asynccontextmanager
     async def changing(self, user_id: UUID) -> AsyncIterator[None]:
@@ -80,15 +91,24 @@ class LiveUsers:
         Raises:
             Unavailable: Valkey is away, and nothing was changed.
         """
-        await self.valkey.ask(session_cache.announce_change(str(user_id)))
+        change = new_change()
+        await self.announce(user_id, change)
         # After a failure the announcement stays: whether the commit stood is then unknown, and may be for a while.
         yield
         try:
-            await self.valkey.ask(self.forget(user_id))
+            await self.valkey.ask(self.forget(user_id, change))
         except Unavailable:
             # The change stands. The announcement ends by itself, and until then PostgreSQL is read.
             log.warning("a change of user %s could not be called done", user_id)
 
-    def forget(self, user_id: UUID) -> Call[None]:
-        """What `changing` ends with, for a change that travels with other calls."""
-        return session_cache.forget(str(user_id))
+    async def announce(self, user_id: UUID, change: str) -> None:
+        """What `changing` begins with.
+
+        Raises:
+            Unavailable: Valkey is away.
+        """
+        await self.valkey.ask(session_cache.announce_change(str(user_id), change))
+
+    def forget(self, user_id: UUID, change: str) -> Call[None]:
+        """What `changing` ends with; it may travel with other calls."""
+        return session_cache.forget(str(user_id), change)

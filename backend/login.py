@@ -19,6 +19,7 @@ from database.users import User
 from models.answers import FlowOpened, Tokens
 from models.caller import Caller, Finished
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
+from redis_tools.session_cache import new_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,18 @@ class LoginService:
             WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
-            key = self.tokens.signing_key
+            key, change = self.tokens.signing_key, new_change()
             async with passage.effect() as db:
                 # Locked: a change of password that comes now waits, and then ends this session with the others.
                 member = await db.users.member(UUID(passage.data["user_id"]), lock=True)
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
-                    opened = await self.sessions.open(db, member, caller)
+                    opened = await self.sessions.open(db, member, caller, change)
             if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-            passage.along(self.sessions.users.forget(member.user.id))
+            passage.along(self.sessions.users.forget(member.user.id, change))
         return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:

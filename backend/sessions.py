@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -20,7 +19,7 @@ from database.sessions import NewSession, Rotation, Session, SessionLife
 from database.users import Member
 from models.answers import OwnSession, Tokens
 from models.caller import Caller
-from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession
+from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,6 @@ class SessionRules:
     life: SessionLife
     most: int
     """Sessions that a user may have; the oldest makes room for the next."""
-    repeat: timedelta
-    """How long a used refresh token is answered with the successor that it was answered with before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +47,17 @@ class SessionService:
     tokens: TokenService
     rules: SessionRules
 
-    async def open(self, db: Db, member: Member, caller: Caller) -> tuple[Session, RefreshToken]:
-        """A new session, in the transaction of the log-in; it has locked the user's row."""
+    async def open(self, db: Db, member: Member, caller: Caller, change: str) -> tuple[Session, RefreshToken]:
+        """A new session, in the transaction of the log-in; it has locked the user's row.
+
+        If an older one has to make room, that is a change, and is announced by that name before it is committed.
+        """
         refresh = self.refresh_tokens.first(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
-        return await db.sessions.open(new, self.rules.life, most=self.rules.most), refresh
+        session, evicted = await db.sessions.open(new, self.rules.life, most=self.rules.most)
+        if evicted:
+            await self.users.announce(member.user.id, change)
+        return session, refresh
 
     async def refresh(self, token: str, caller: Caller) -> Tokens:
         """Trade a refresh token for its successor and a new access token, with the roles of this moment.
@@ -70,32 +73,43 @@ class SessionService:
             raise InvalidGrant(_LOG_IN_AGAIN)
         key = self.tokens.signing_key
         async with self.database.statement() as db:
-            session, refresh = await self._rotate(db, presented)
-            member = await db.users.member(session.user_id)
-        if refresh is None:
-            await self._end_stolen(session)
-            raise InvalidGrant(_LOG_IN_AGAIN)
-        if member is None or member.user.blocked:
-            raise InvalidGrant(_LOG_IN_AGAIN)
-        return self.tokens.issue(key, member, session, refresh)
-
-    async def _rotate(self, db: Db, presented: RefreshToken) -> tuple[Session, RefreshToken | None]:
-        """The session and the token's successor; none for a token that was used up before."""
-        successor = next(self.refresh_tokens.successors(presented))
-        session = await db.sessions.rotate(presented.session_id, presented.digest, successor.digest, self.rules.life)
+            rotation = await db.sessions.find(presented.session_id, presented.digest)
+            member = await db.users.member(rotation.session.user_id) if rotation else None
+            # Whatever else may fail has been done: once it is rotated, the answer needs nobody's help.
+            if rotation is None or member is None or member.user.blocked:
+                raise InvalidGrant(_LOG_IN_AGAIN)
+            successor = next(self.refresh_tokens.successors(presented))
+            session = await db.sessions.rotate(
+                presented.session_id, presented.digest, successor.digest, self.rules.life
+            )
+            if session is None:
+                # It was replaced before, perhaps since we looked.
+                rotation = await db.sessions.find(presented.session_id, presented.digest)
         if session is not None:
-            return session, successor
-        rotation = await db.sessions.find(presented.session_id)
-        if rotation is None:
+            return self.tokens.issue(key, member, session, successor)
+        if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant(_LOG_IN_AGAIN)
-        return rotation.session, self._given_before(presented, rotation)
+        if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
+            await self._end_stolen(rotation.session)
+            raise InvalidGrant(_LOG_IN_AGAIN)
+        return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
 
-    def _given_before(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken | None:
-        """The successor that was given for a token a moment ago: its answer was lost, or two tabs asked at once."""
-        if rotation.previous != presented.digest or rotation.rotated_for >= self.rules.repeat:
-            return None
-        candidates = self.refresh_tokens.successors(presented)
-        return next((token for token in candidates if token.digest == rotation.token), None)
+    def _heir(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
+        """The good token that follows one that was replaced a moment ago.
+
+        Its answer was lost, or several tabs asked at once, and one of them has gone on already. Each token makes its
+        successor, so that the way from the one to the other can be walked again.
+        """
+        token, known = presented, {rotation.token, *rotation.replaced}
+        for _ in range(len(known)):
+            found = next((heir for heir in self.refresh_tokens.successors(token) if heir.digest in known), None)
+            if found is None:
+                # Another process has made it, with a secret that this one has not been given yet: that is no theft.
+                raise Unavailable("This process does not know the newest of SECRET_KEYS yet.")
+            if found.digest == rotation.token:
+                return found
+            token = found
+        raise InvalidGrant(_LOG_IN_AGAIN)
 
     async def _end_stolen(self, session: Session) -> None:
         """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
@@ -165,7 +179,7 @@ class SessionService:
         if presented is None:
             raise InvalidAccessToken(_NOTHING_LEFT)
         async with self.database.statement() as db:
-            rotation = await db.sessions.find(presented.session_id)
+            rotation = await db.sessions.find(presented.session_id, presented.digest)
         if rotation is None:
             raise InvalidAccessToken(_NOTHING_LEFT)
         try:

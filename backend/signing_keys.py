@@ -70,7 +70,7 @@ class KeyKeeper:
         self._vault = vault
         self._rules = rules
         self._signing: SigningKey | None = None
-        self._read_at = float("-inf")
+        self._read_at = self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
         self.ring = KeyRing(())
 
@@ -81,31 +81,45 @@ class KeyKeeper:
         Raises:
             Unavailable: PostgreSQL has not been read for so long that another key may have to sign by now.
         """
-        if self._signing is None or monotonic() - self._read_at > 2 * self._rules.reread + _RETRY:
+        if self._signing is None or self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
         return self._signing
 
+    @property
+    def is_out_of_date(self) -> bool:
+        """Whether the ring was not read for so long that it may lack a key, or have one too many."""
+        return monotonic() - self._read_at > 2 * self._rules.reread + _RETRY
+
     async def find(self, kid: str) -> VerifyingKey | None:
-        """The key of that name; the ring is read again for a name that it does not have, but not for each of them."""
-        if kid not in self.ring and monotonic() - self._read_at > min(_EAGER, self._rules.reread):
-            with suppress(Unavailable):
-                await self.read(unless_read_for=min(_EAGER, self._rules.reread))
-        return await self.ring.find(kid)
+        """The key of that name; the ring is read again for a name that it does not have, but not for each of them.
+
+        Raises:
+            Unavailable: there is no such key in a ring that is out of date; it may be a new one.
+        """
+        if kid not in self.ring:
+            await self._try_to_read(unless_tried_for=min(_EAGER, self._rules.reread))
+        key = await self.ring.find(kid)
+        if key is None and self.is_out_of_date:
+            raise Unavailable("The signing keys cannot be read.")
+        return key
 
     async def watch(self) -> None:
         """Keep reading until cancelled."""
         while True:
-            try:
-                await self.read()
-            except Unavailable:
-                await asyncio.sleep(_RETRY)
-            except Exception:
-                log.exception("the signing keys could not be read")
-                await asyncio.sleep(_RETRY)
-            else:
-                await asyncio.sleep(self._rules.reread)
+            done = await self._try_to_read()
+            await asyncio.sleep(self._rules.reread if done else _RETRY)
 
-    async def read(self, *, unless_read_for: float = 0) -> None:
+    async def _try_to_read(self, *, unless_tried_for: float = 0) -> bool:
+        try:
+            await self.read(unless_tried_for=unless_tried_for)
+        except Unavailable:
+            return False
+        except Exception:
+            log.exception("the signing keys could not be read")
+            return False
+        return True
+
+    async def read(self, *, unless_tried_for: float = 0) -> None:
         """Read the ring, and make its next key if it is time; the very first one is made here, too.
 
         Raises:
@@ -113,9 +127,9 @@ class KeyKeeper:
             cryptography.fernet.InvalidToken: no secret key of ours opens the key that has to sign.
         """
         async with self._reading:
-            if monotonic() - self._read_at < unless_read_for:
+            if monotonic() - self._tried_at < unless_tried_for:
                 return
-            began = monotonic()
+            began = self._tried_at = monotonic()
             async with self._database.statement() as db:
                 stored = await db.signing_keys.all()
             if self._rules.wants_another(stored):
@@ -169,7 +183,8 @@ class KeyKeeper:
         published = [key for key in stored if key.kid not in withdrawn]
         if [key.kid for key in published] != self.ring.kids:
             self.ring = KeyRing([VerifyingKey.from_jwk(key.public_jwk) for key in published])
-        current = next(key for key in published if key.signs_for >= _NOW)
+        # There is always one; should the clock of PostgreSQL go back, it is the oldest that signs.
+        current = next((key for key in published if key.signs_for >= _NOW), published[-1])
         if self._signing is None or self._signing.kid != current.kid:
             self._signing = SigningKey.from_der(self._vault.decrypt(current.private_key))
         await self._seal_anew(published)

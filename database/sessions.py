@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Uuid, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Interval,
+    LargeBinary,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import sessions
@@ -21,6 +37,8 @@ class SessionLife:
     """Without being refreshed."""
     absolute: timedelta
     """In all."""
+    repeat: timedelta
+    """How long a replaced refresh token is remembered as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +66,15 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Where a session stands, as far as a refresh token is concerned."""
+    """Where a session stands, as far as one refresh token is concerned."""
 
     session: Session
     token: bytes
     """Digest of the one that is good."""
-    previous: bytes | None
-    """Digest of the one before."""
-    rotated_for: timedelta
-    """How long ago the one took the place of the other."""
+    replaced: Sequence[bytes]
+    """Digests of the last few before it, newest first."""
+    replaced_for: timedelta | None
+    """How long ago the token that was asked about was replaced; None if it is none of these."""
 
 
 _COLUMNS = (
@@ -72,6 +90,12 @@ _IS_ALIVE = sessions.c.ends_at > func.now()
 
 def _interval(name: str) -> Any:
     return bindparam(name, type_=Interval)
+
+
+_REMEMBERED = 32
+"""Replaced tokens that a session remembers for repeats: more rotations in ten seconds are nobody's tabs."""
+
+_PRESENTED = cast(bindparam("presented"), LargeBinary)
 
 
 # Room is made and taken by one statement. Whoever opens a session has the row of its user locked, so that two of them
@@ -98,22 +122,40 @@ _OPEN = (
         user_agent=bindparam("user_agent"),
         ends_at=func.now() + func.least(_interval("idle"), _interval("absolute")),
     )
-    .returning(*_COLUMNS)
-    .add_cte(_EVICTED)
+    .returning(*_COLUMNS, select(func.count()).select_from(_EVICTED).scalar_subquery())
 )
+
+
+def _remembered(column: Column[Any], newest: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The column with one more in front; what is too old for a repeat is not carried along."""
+    is_recent = sessions.c.rotated_at > func.now() - _interval("repeat")
+    carried = func.array_prepend(newest, column, type_=column.type)[1:_REMEMBERED]
+    return case((is_recent, carried), else_=array([newest]))
+
+
 _ROTATE = (
     update(sessions)
-    .where(sessions.c.id == bindparam("session"), sessions.c.token == bindparam("presented"), _IS_ALIVE)
+    .where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.token == bindparam("presented"),
+        _IS_ALIVE,
+        # The setting may be shorter than it was at the last rotation.
+        sessions.c.created_at + _interval("absolute") > func.now(),
+    )
     .values(
         token=bindparam("successor"),
-        previous=bindparam("presented"),
+        replaced=_remembered(sessions.c.replaced, _PRESENTED),
+        replaced_at=_remembered(sessions.c.replaced_at, func.now()),
         rotated_at=func.now(),
         ends_at=func.least(func.now() + _interval("idle"), sessions.c.created_at + _interval("absolute")),
     )
     .returning(*_COLUMNS)
 )
 _FIND = select(
-    *_COLUMNS, sessions.c.token, sessions.c.previous, (func.now() - sessions.c.rotated_at).label("rotated_for")
+    *_COLUMNS,
+    sessions.c.token,
+    sessions.c.replaced,
+    func.now() - sessions.c.replaced_at[func.array_position(sessions.c.replaced, _PRESENTED)],
 ).where(sessions.c.id == bindparam("session"), _IS_ALIVE)
 _OF_USER = (
     select(*_COLUMNS)
@@ -136,8 +178,8 @@ class SessionRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def open(self, new: NewSession, life: SessionLife, *, most: int) -> Session:
-        """A new session; where a user has too many, the oldest make room. The user's row has to be locked."""
+    async def open(self, new: NewSession, life: SessionLife, *, most: int) -> tuple[Session, int]:
+        """A new session, and how many of the oldest have made room for it. The user's row has to be locked."""
         values = {
             "session": new.id,
             "user": new.user_id,
@@ -147,7 +189,8 @@ class SessionRepo:
             "absolute": life.absolute,
             "others": most - 1,
         }
-        return Session(*(await self._connection.execute(_OPEN, values)).one())
+        *session, evicted = (await self._connection.execute(_OPEN, values)).one()
+        return Session(*session), evicted
 
     async def rotate(self, session_id: UUID, presented: bytes, successor: bytes, life: SessionLife) -> Session | None:
         """Put the successor in the place of the token that was presented; None if that is not the good one.
@@ -160,13 +203,14 @@ class SessionRepo:
             "successor": successor,
             "idle": life.idle,
             "absolute": life.absolute,
+            "repeat": life.repeat,
         }
         row = (await self._connection.execute(_ROTATE, values)).one_or_none()
         return Session(*row) if row else None
 
-    async def find(self, session_id: UUID) -> Rotation | None:
-        """A living session and where its tokens stand."""
-        row = (await self._connection.execute(_FIND, {"session": session_id})).one_or_none()
+    async def find(self, session_id: UUID, presented: bytes) -> Rotation | None:
+        """A living session and where it stands as far as a token is concerned."""
+        row = (await self._connection.execute(_FIND, {"session": session_id, "presented": presented})).one_or_none()
         return Rotation(Session(*row[:-3]), *row[-3:]) if row else None
 
     async def of_user(self, user_id: UUID) -> list[Session]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -116,7 +116,8 @@ sessions = Table(
     Column("id", Uuid, primary_key=True),  # UUIDv7, the `sid` of access tokens
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("token", LargeBinary, nullable=False),  # the one that is good
-    Column("previous", LargeBinary),  # the one before, for a repeat
+    Column("replaced", ARRAY(LargeBinary), nullable=False, server_default="{}"),  # the last few before, newest first,
+    Column("replaced_at", ARRAY(_Moment), nullable=False, server_default="{}"),  # and when, for repeats
     Column("rotated_at", _Moment, nullable=False, server_default=func.now()),
     Column("ends_at", _Moment, nullable=False, index=True),  # by idleness or by age, whichever comes first
     Column("user_agent", Text, nullable=False),

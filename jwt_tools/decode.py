@@ -69,6 +69,9 @@ class _Verified:
     caller: Caller
 
 
+_LONGEST, _DOTS = 8192, 2
+"""Letters of a token, and dots between its parts (RFC 7515 section 7.1); more is refused before anything is read."""
+
 _REMEMBERED = 4096
 """Verified tokens at most, 2 kB each; strangers cannot fill the memory, for only good tokens are kept."""
 
@@ -95,6 +98,8 @@ class TokenVerifier:
             InvalidToken: whatever is wrong; the reason is for logs alone.
             KeysUnavailable: the issuer's keys cannot be had.
         """
+        if len(token) > _LONGEST or token.count(".") != _DOTS:
+            raise InvalidToken("shape")
         digest = sha256(token.encode(errors="surrogatepass")).digest()
         known = self._verified.get(digest)
         if known and await self._still_holds(known):
@@ -129,7 +134,7 @@ class TokenVerifier:
         # PyJWT takes a number in a string, and a float, for a date (security.md, row 44).
         if not all(type(claims[name]) is int for name in ("exp", "iat", "nbf")):
             raise InvalidToken("dates")
-        if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login")):
+        if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login", "jti", "client_id")):
             raise InvalidToken("claims")
         return Caller(
             subject=claims["sub"],

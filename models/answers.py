@@ -140,7 +140,7 @@ class Health(Answer):
 
     status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     dependencies: dict[str, Annotated[str, Field(pattern="ok|away")]] = Field(
-        default_factory=dict, examples=[{"postgresql": "ok", "valkey": "ok"}]
+        default_factory=dict, examples=[{"postgresql": "ok", "valkey": "ok", "signing key": "ok"}]
     )
 
 

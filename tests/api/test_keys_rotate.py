@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import threading
 import time
@@ -225,9 +227,55 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
                 token = walk.log_in(person)
                 assert away.me(token).status_code == walk.me(token).status_code == 200
                 assert walk.me(away.log_in(person)).status_code == 200
+                # What one of them has made with a secret that the other lacks is no theft, and may be asked for again.
+                tokens = walk.open_session(person)
+                heir = Tokens.of(away.refresh(tokens.refresh))
+                assert outcome(walk.refresh(tokens.refresh)) == (503, "unavailable")
+                assert Tokens.of(away.refresh(tokens.refresh)).refresh == heir.refresh
         finally:
             new_one.kill()
         assert "could not be read" not in old_one.log()
+
+
+def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Serving, mailbox: Mailbox) -> None:
+    # A failover to a standby, or a restored machine, whose clock is behind.
+    with serving(KEY_REREAD="1") as service, backstage_of(service) as backstage:
+        backstage.rows("UPDATE signing_keys SET signs_from = now() + interval '1 hour'")
+        time.sleep(1.5)
+        service.stop()
+        service.start()
+        with service.client() as client:
+            walk = Walker(client, mailbox)
+            walk.register(person := somebody("early"))
+            token = walk.log_in(person)
+            assert walk.me(token).status_code == 200
+            assert outcome(walk.me(renamed(token))) == (401, "invalid_token")
+
+
+def renamed(token: str) -> str:
+    """The token as if a key of another name had signed it."""
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "ES256", "typ": "at+jwt", "kid": "made up"}).encode())
+    return ".".join([head.rstrip(b"=").decode(), *token.split(".")[1:]])
+
+
+def test_a_process_that_cannot_open_the_key_is_not_ready_and_fails_at_nothing_else(
+    serving: Serving, mailbox: Mailbox
+) -> None:
+    with serving(SECRET_KEYS=OLD, KEY_REREAD="1") as service, backstage_of(service) as backstage:
+        with service.client() as client:
+            Walker(client, mailbox).register(person := somebody("locked"))
+            token = Walker(client, mailbox).log_in(person)
+        # Somebody has changed the key, and SECRET_KEYS with it, everywhere but here.
+        backstage.rows("UPDATE signing_keys SET kid = 'other', private_key = 'sealed otherwise'")
+        with service.client() as client:
+            walk = Walker(client, mailbox)
+            eventually(lambda: client.get("/health/ready").json()["dependencies"]["signing key"] == "away", within=10)
+            assert walk.me(token).status_code == 200
+            assert {outcome(walk.me(renamed(token))) for _ in range(5)} == {(503, "unavailable")}
+            assert client.get("/health/ready").status_code == 503
+            key, code = walk.open_login(person)
+            assert outcome(walk.confirm("login", key, code)) == (503, "unavailable")
+        assert "unforeseen" not in service.log()
 
 
 def test_a_secret_that_opens_nothing_stops_the_start_with_its_name(serving: Serving) -> None:

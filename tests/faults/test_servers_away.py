@@ -198,7 +198,7 @@ def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
             _everything_is_refused_in_time(walk, calls, server)
         ready = walk.client.get("/health/ready")
         assert (ready.status_code, ready.elapsed.total_seconds() < ANSWERED_WITHIN) == (503, True)
-        names = {"postgresql": "ok", "valkey": "ok"} | {server: "away"}
+        names = {"postgresql": "ok", "valkey": "ok", "signing key": "ok"} | {server: "away"}
         assert ready.json()["dependencies"] == names
     back_at = time.monotonic()
     eventually(lambda: walk.client.get("/health/ready").status_code == 200, BACK_WITHIN)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -12,15 +14,18 @@ from time import perf_counter
 import httpx
 import pytest
 
+from redis_tools import session_cache
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.flows import outcome
 from tests.support.people import Tokens, Walker, somebody
 from tests.support.planted import Planter
+from tests.support.proxy import Proxy
 from tests.support.service import SERVICE_CLIENT, Service
 
 INVALID = (401, "invalid_token")
 READERS = 4
+FORGET_SHA = session_cache._FORGET.sha.encode()
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +179,52 @@ def test_valkey_that_forgets_everything_revives_nothing(
     assert max(lives) <= 60_000
 
 
+def test_a_session_that_has_ended_does_not_take_the_entry_from_the_living(
+    apart_walk: Walker, backstage: Backstage
+) -> None:
+    apart_walk.register(person := somebody("lively"))
+    ended, living = apart_walk.open_session(person), apart_walk.open_session(person)
+    user_id = apart_walk.me(living.access).json()["id"]
+    assert apart_walk.log_out(ended.access).status_code == 204
+    assert apart_walk.me(living.access).status_code == 200
+    entry = backstage.valkey.get(f"user:{{{user_id}}}")
+    for _ in range(3):
+        assert outcome(apart_walk.me(ended.access)) == INVALID
+    assert backstage.valkey.get(f"user:{{{user_id}}}") == entry
+    # Nor does one that is newer than the entry, once it is known.
+    newer = apart_walk.open_session(person)
+    assert [apart_walk.me(tokens.access).status_code for tokens in (newer, living, newer)] == [200] * 3
+    assert outcome(apart_walk.me(ended.access)) == INVALID
+
+
+def test_a_log_in_that_ends_the_oldest_session_announces_it(apart: Service, walk: Walker, backstage: Backstage) -> None:
+    with Proxy(apart.stack.valkey.port) as valkey:
+        database = apart.redis_url.rpartition("/")[2]
+        cut_off = Service(apart.stack, "", 0, apart.log_file.parent)
+        cut_off.environment = apart.environment | {"REDIS_URL": f"redis://127.0.0.1:{valkey.port}/{database}"}
+        cut_off.start()
+        try:
+            with cut_off.client() as client:
+                mine = Walker(client, walk.mailbox)
+                mine.register(person := somebody("eleventh"))
+                oldest = mine.open_session(person)
+                for _ in range(9):
+                    mine.open_session(person)
+                assert mine.me(oldest.access).status_code == 200
+                key, code = mine.open_login(person)
+                # What would call the change done never arrives.
+                hold = valkey.hold(FORGET_SHA, answer=False)
+                with ThreadPoolExecutor(1) as other:
+                    confirmed = other.submit(mine.confirm, "login", key, code)
+                    hold.wait()
+                    hold.let_go(forward=False)
+                    assert confirmed.result().status_code == 200
+                with apart.client() as elsewhere:
+                    assert outcome(Walker(elsewhere, walk.mailbox).me(oldest.access)) == INVALID
+        finally:
+            cut_off.kill()
+
+
 @pytest.mark.parametrize("entry", ["{", "{}", '{"user": {}, "sids": []}', "[]", "null", "\xff", "lease", '{"sids": 1}'])
 def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, apart_walk: Walker, backstage: Backstage) -> None:
     # A newer version of the service, running beside this one, may write them otherwise.
@@ -193,10 +244,13 @@ def test_a_process_that_dies_after_announcing_a_change_leaves_nothing_behind(
     tokens = apart_walk.open_session(person)
     user_id = apart_walk.me(tokens.access).json()["id"]
     name = f"user:{{{user_id}}}"
-    backstage.valkey.set(name, "changing", px=300)
-    # While it stands PostgreSQL is asked, and nobody fills the place.
+    backstage.valkey.set(name, "changing:somebody-who-died", px=300)
+    # While it stands PostgreSQL is asked, and nobody fills the place, and no other change takes it away.
     assert apart_walk.me(tokens.access).status_code == 200
-    assert backstage.valkey.get(name) == b"changing"
+    bearer = {"Authorization": f"Bearer {tokens.access}"}
+    assert apart_walk.client.delete(f"/me/sessions/{uuid.uuid4()}", headers=bearer).status_code == 404
+    assert apart_walk.me(tokens.access).status_code == 200
+    assert backstage.valkey.get(name) == b"changing:somebody-who-died"
     backstage.valkey.delete(name)
     assert apart_walk.me(tokens.access).status_code == 200
     assert person.email in str(backstage.valkey.get(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,6 +32,7 @@ def backstage(service: Service) -> Iterator[Backstage]:
 class Family:
     """A session as PostgreSQL and its owner see it."""
 
+    service: Service
     walk: Walker
     backstage: Backstage
     person: Person
@@ -44,6 +46,10 @@ class Family:
     def let_pass(self, span: timedelta) -> None:
         """Do to the sessions what that much time would have done."""
         moved = ", ".join(f"{moment} = {moment} - $1::interval" for moment in ("rotated_at", "created_at", "ends_at"))
+        moved += (
+            ", replaced_at = ARRAY(SELECT moment - $1::interval"
+            " FROM unnest(replaced_at) WITH ORDINALITY AS u (moment, place) ORDER BY place)"
+        )
         whose = "user_id = (SELECT id FROM users WHERE email = $2)"
         self.backstage.rows(f"UPDATE sessions SET {moved} WHERE {whose}", span, self.person.email)
 
@@ -57,9 +63,9 @@ class Family:
 
 
 @pytest.fixture
-def family(walk: Walker, backstage: Backstage) -> Family:
+def family(service: Service, walk: Walker, backstage: Backstage) -> Family:
     walk.register(person := somebody("heir"))
-    return Family(walk, backstage, person)
+    return Family(service, walk, backstage, person)
 
 
 def test_a_refresh_gives_a_new_pair_and_the_access_token_works(family: Family) -> None:
@@ -152,6 +158,55 @@ def test_a_lost_answer_costs_nobody_a_log_in(family: Family) -> None:
     assert again.refresh == lost.refresh
     assert family.refresh(again.refresh).refresh != again.refresh
     assert family.living() == 1
+    assert family.alarms() == []
+
+
+def test_a_repeat_finds_the_newest_heir_though_another_tab_has_gone_on_already(family: Family) -> None:
+    tokens = [family.log_in()]
+    for _ in range(4):
+        tokens.append(family.refresh(tokens[-1].refresh))
+    newest = tokens[-1].refresh
+    assert {family.refresh(older.refresh).refresh for older in tokens[:-1]} == {newest}
+    assert family.living() == 1
+    # Each of them for ten seconds from its own replacement.
+    family.let_pass(timedelta(seconds=7))
+    last = family.refresh(newest)
+    assert family.refresh(tokens[0].refresh).refresh == last.refresh
+    family.let_pass(timedelta(seconds=4))
+    assert family.refresh(newest).refresh == last.refresh
+    assert outcome(family.walk.refresh(tokens[0].refresh)) == NO_GRANT
+    assert family.living() == 0
+    assert len(family.alarms()) == 1
+
+
+def test_tabs_that_refresh_at_each_refusal_damage_nothing(family: Family, full_counts: bool) -> None:  # noqa: FBT001 - a fixture
+    """Eight tabs start with one token, and whoever is answered goes on with the heir at once."""
+    for _ in range(20 if full_counts else 3):
+        first = family.log_in().refresh
+
+        def tab(first: str = first) -> str:
+            with family.service.client() as client:
+                walk, token = Walker(client, family.walk.mailbox), first
+                for _ in range(3):
+                    token = Tokens.of(walk.refresh(token)).refresh
+                return token
+
+        with ThreadPoolExecutor(8) as tabs:
+            ends = [future.result() for future in [tabs.submit(tab) for _ in range(8)]]
+        # Whichever a tab has ended with, it goes on.
+        assert all(family.refresh(end) for end in ends)
+    assert family.alarms() == []
+
+
+def test_a_refresh_that_is_refused_for_a_block_uses_nothing_up(family: Family) -> None:
+    tokens = family.log_in()
+    block = "UPDATE users SET blocked_at = {} WHERE email = $1"
+    family.backstage.rows(block.format("now()"), family.person.email)
+    for _ in range(2):
+        assert outcome(family.walk.refresh(tokens.refresh)) == NO_GRANT
+        family.let_pass(WINDOW)
+    family.backstage.rows(block.format("NULL"), family.person.email)
+    assert family.walk.refresh(tokens.refresh).status_code == 200
     assert family.alarms() == []
 
 

@@ -124,6 +124,12 @@ def test_row_42_nobody_signs_with_the_public_key(alg: str, walk: Walker, forger:
         assert tried(walk, f"{signed}.{signature}") == INVALID, name
 
 
+@pytest.mark.parametrize("letters", ["." * 60_000, "a" * 60_000, "a." * 30_000, "a.b." + "c" * 60_000])
+def test_row_41_what_is_no_token_by_its_shape_is_not_even_read(letters: str, walk: Walker) -> None:
+    answer = walk.me(letters)
+    assert answer.status_code in (401, 431)
+
+
 # Row 43: a token of another kind, or for somebody else.
 
 
