@@ -45,7 +45,7 @@ _SUMMARY = """\
 Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
 
 Each answer names the `next` call, and its `session_key` opens it. Success at `/login/confirm` gives an access token:
-put it into **Authorize** to call `/me`.
+put it into **Authorize** to call `/me`. The refresh token beside it is for `/token/refresh`, ten minutes later.
 """
 
 _TAGS = [

@@ -147,18 +147,29 @@ class Health(Answer):
 class PublicKey(Answer):
     """RFC 7517 section 4: an elliptic curve key has `crv`, `x` and `y`, an Ed25519 key no `y`, an RSA key `n`, `e`."""
 
-    kty: str = Field(examples=["EC"])
-    crv: str | None = Field(None, examples=["P-256"])
-    x: str | None = Field(None, examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])  # RFC 7515 appendix A.3
-    y: str | None = Field(None, examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])
+    kty: str
+    crv: str | None = None
+    x: str | None = None
+    y: str | None = None
     n: str | None = None
     e: str | None = None
-    kid: str = Field(description="RFC 7638 thumbprint.", examples=["oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"])
-    use: str = Field(examples=["sig"])
-    alg: str = Field(examples=["ES256"])
+    kid: str = Field(description="RFC 7638 thumbprint.")
+    use: str
+    alg: str
+
+
+_EC_KEY = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",  # RFC 7515 appendix A.3
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "kid": "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U",
+    "use": "sig",
+    "alg": "ES256",
+}
 
 
 class KeySet(Answer):
     """RFC 7517 section 5."""
 
-    keys: list[PublicKey]
+    keys: list[PublicKey] = Field(examples=[[_EC_KEY]])

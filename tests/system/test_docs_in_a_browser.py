@@ -17,7 +17,7 @@ from tests.system.chromium import Page, chromium
 pytestmark = pytest.mark.system
 
 ARTIFACTS = ROOT / "tests" / "artifacts"
-GROUPS = ["register", "login", "recover", "account", "tokens", "health"]
+GROUPS = ["register", "login", "recover", "session", "account", "tokens", "health"]
 
 
 class SwaggerUi:
