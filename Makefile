@@ -5,7 +5,7 @@ PORT   ?= 8000
 DATA   ?= .data
 BIN     = .venv/bin
 # Tests that measure time have the machine to themselves; the others run three files at a time.
-ALONE   = $(addprefix tests/faults/test_,servers_away.py smtp_away.py mail_is_quick.py limits_fail_closed.py) \
+ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_is_quick.py limits_fail_closed.py) \
           tests/security/test_timing.py tests/devstack/test_stack.py
 PYTEST  = $(BIN)/python -m pytest -m "not system"
 CODE    = config.py main.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests

@@ -137,9 +137,7 @@ class Limits:
             TooMany: too many steps from this address.
             Unavailable: Valkey is away.
         """
-        _, refusal = await self._ask(_by_address("step", self._rules.steps, caller))
-        if refusal:
-            raise refusal
+        await self._spend("step", self._rules.steps, caller)
 
     async def refresh(self, caller: Caller) -> None:
         """Let a refresh token be tried.
@@ -148,7 +146,10 @@ class Limits:
             TooMany: too many refreshes from this address.
             Unavailable: Valkey is away.
         """
-        _, refusal = await self._ask(_by_address("refresh", self._rules.refreshes, caller))
+        await self._spend("refresh", self._rules.refreshes, caller)
+
+    async def _spend(self, act: str, rates: Rates, caller: Caller) -> None:
+        _, refusal = await self._ask(_by_address(act, rates, caller))
         if refusal:
             raise refusal
 
