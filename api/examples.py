@@ -6,7 +6,6 @@ from typing import Any
 
 from models.answers import SESSION_KEY_EXAMPLE
 
-SEE_SESSIONS = "GET /me/sessions lists those that there are."
 COMMON_PASSWORD = "This password is one of the most common. Choose one that nobody else would."  # noqa: S105
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import FromBearer, Sessions
-from api.examples import SEE_SESSIONS
 from api.problems import SEND_TOKEN, documented, malformed
 from jwt_tools.decorators import guard, requires
 from models.answers import OwnSession
@@ -41,7 +40,7 @@ async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnS
     response_class=Response,
     summary="End one of the own sessions",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*_refusals(Permission.ACCOUNT_WRITE), NoSuchSession(SEE_SESSIONS), _NO_ID),
+    responses=documented(*_refusals(Permission.ACCOUNT_WRITE), NoSuchSession(), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessions) -> None:

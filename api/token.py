@@ -22,7 +22,7 @@ router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
     "/token/refresh",
     summary="Trade a refresh token for the next one",
     response_description="A new access token, and the refresh token to use next time.",
-    responses=documented(*LIMITED, _MISSING, InvalidGrant("Log in again.")),
+    responses=documented(*LIMITED, _MISSING, InvalidGrant()),
 )
 async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromAddress) -> Tokens:
     """Go on with a session. The new access token has the roles of this moment; a blocked user gets none.

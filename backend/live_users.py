@@ -69,13 +69,11 @@ class LiveUsers:
         return current.user if lives else None
 
     async def _leased(self, name: str, found: bytes) -> bytes:
-        """A lease of the place, if it is free; what nobody can read is thrown out of it."""
-        if session_cache.is_entry(found):
-            await self.valkey.ask(session_cache.forget(name, ""))
-        elif found:
+        """A lease of the place, if it is empty or holds what nobody can read; nothing if somebody else is at it."""
+        if not session_cache.may_be_leased(found):
             return b""
         lease = session_cache.new_lease()
-        return lease if await self.valkey.ask(session_cache.take_lease(name, lease)) else b""
+        return lease if await self.valkey.ask(session_cache.take_lease(name, found, lease)) else b""
 
     async def _read(self, user_id: UUID) -> _Entry | None:
         async with self.database.statement() as db:

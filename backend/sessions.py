@@ -23,7 +23,6 @@ from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unava
 
 log = logging.getLogger(__name__)
 
-_LOG_IN_AGAIN = "Log in again."
 _NOTHING_LEFT = "The refresh token belongs to no session that lives: there is nothing left to end."
 
 
@@ -70,14 +69,14 @@ class SessionService:
         await self.limits.refresh(caller)
         presented = self.refresh_tokens.read(token)
         if presented is None:
-            raise InvalidGrant(_LOG_IN_AGAIN)
+            raise InvalidGrant
         key = self.tokens.signing_key
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
             member = await db.users.member(rotation.session.user_id) if rotation else None
             # Whatever else may fail has been done: once it is rotated, the answer needs nobody's help.
             if rotation is None or member is None or member.user.blocked:
-                raise InvalidGrant(_LOG_IN_AGAIN)
+                raise InvalidGrant
             successor = next(self.refresh_tokens.successors(presented))
             session = await db.sessions.rotate(
                 presented.session_id, presented.digest, successor.digest, self.rules.life
@@ -88,10 +87,10 @@ class SessionService:
         if session is not None:
             return self.tokens.issue(key, member, session, successor)
         if rotation is None or rotation.token == presented.digest:
-            raise InvalidGrant(_LOG_IN_AGAIN)
+            raise InvalidGrant
         if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
             await self._end_stolen(rotation.session)
-            raise InvalidGrant(_LOG_IN_AGAIN)
+            raise InvalidGrant
         return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
 
     def _heir(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
@@ -109,7 +108,7 @@ class SessionService:
             if found.digest == rotation.token:
                 return found
             token = found
-        raise InvalidGrant(_LOG_IN_AGAIN)
+        raise InvalidGrant
 
     async def _end_stolen(self, session: Session) -> None:
         """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
@@ -148,7 +147,7 @@ class SessionService:
         async with self.users.changing(user_id), self.database.statement() as db:
             ended = await db.sessions.end(session_id, user_id)
         if not ended:
-            raise NoSuchSession("GET /me/sessions lists those that there are.")
+            raise NoSuchSession
 
     async def log_out(self, user_id: UUID, session_id: UUID) -> None:
         """End the session that asks; one that was ended a moment ago has ended as well.

@@ -11,13 +11,15 @@ class ServiceError(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
+    advice: ClassVar[str | None]
+    """What to do about it, where that is the same in every case."""
 
-    def __init_subclass__(cls, *, status: int, code: str, title: str) -> None:
-        cls.status, cls.code, cls.title = status, code, title
+    def __init_subclass__(cls, *, status: int, code: str, title: str, advice: str | None = None) -> None:
+        cls.status, cls.code, cls.title, cls.advice = status, code, title, advice
 
     def __init__(self, detail: str | None = None, *, headers: dict[str, str] | None = None, **members: Any) -> None:
         super().__init__(detail or self.title)
-        self.detail = detail
+        self.detail = detail or self.advice
         self.headers = headers or {}
         self.members = members
 
@@ -49,7 +51,11 @@ class InvalidAccessToken(ServiceError, status=401, code="invalid_token", title="
 
 
 class InvalidGrant(
-    ServiceError, status=400, code="invalid_grant", title="This refresh token is not in use any more."
+    ServiceError,
+    status=400,
+    code="invalid_grant",
+    title="This refresh token is not in use any more.",
+    advice="Log in again.",
 ): ...
 
 
@@ -61,7 +67,13 @@ class InvalidClient(
 class InvalidForm(ServiceError, status=400, code="invalid_request", title="The form does not fit."): ...
 
 
-class NoSuchSession(ServiceError, status=404, code="session_not_found", title="There is no such session."): ...
+class NoSuchSession(
+    ServiceError,
+    status=404,
+    code="session_not_found",
+    title="There is no such session.",
+    advice="GET /me/sessions lists those that there are.",
+): ...
 
 
 class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...

@@ -79,7 +79,7 @@ def look(user_id: str) -> Call[bytes]:
 
 def is_entry(found: bytes) -> bool:
     """Whether it says something of the user."""
-    return bool(found) and not found.startswith((_CHANGING, _LEASE))
+    return bool(found) and may_be_leased(found)
 
 
 def new_lease() -> bytes:
@@ -87,9 +87,14 @@ def new_lease() -> bytes:
     return _LEASE + secrets.token_hex(8).encode()
 
 
-def take_lease(user_id: str, lease: bytes) -> Call[bool]:
-    """Announce that the empty place is about to be filled; False when somebody was quicker."""
-    return Call.of(_REPLACE, [_key(user_id)], [b"", lease, _LEASE_MS], bool)
+def may_be_leased(found: bytes) -> bool:
+    """Whether nobody is about to fill the place, or to change the user."""
+    return not found.startswith((_CHANGING, _LEASE))
+
+
+def take_lease(user_id: str, found: bytes, lease: bytes) -> Call[bool]:
+    """Announce that the place is about to be filled; False when it is not as it was found any more."""
+    return Call.of(_REPLACE, [_key(user_id)], [found, lease, _LEASE_MS], bool)
 
 
 def fill(user_id: str, found: bytes, entry: bytes) -> Call[bool]:
