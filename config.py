@@ -310,6 +310,12 @@ class SessionSettings(_Group):
     )
 
 
+class AuditSettings(_Group):
+    """The audit log."""
+
+    keep: int = Field(7_776_000, ge=86_400, le=TEN_YEARS, description="How long a line of the audit log is kept.")
+
+
 class KeySettings(_Group):
     """Signing keys."""
 
@@ -422,6 +428,7 @@ class Settings(BaseSettings):
     token: TokenSettings = TokenSettings()
     session: SessionSettings = SessionSettings()
     key: KeySettings = KeySettings()
+    audit: AuditSettings = AuditSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -101,7 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
             state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             app.state.token_verifier = state["services"].bearers
-            background = [tasks.create_task(state["services"].backlog.watch()), tasks.create_task(ring.watch())]
+            duties = (state["services"].backlog.watch(), ring.watch(), state["services"].clerk.run())
+            background = [tasks.create_task(duty) for duty in duties]
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell))
                 background.append(tasks.create_task(worker.run()))

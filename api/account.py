@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends
 
 from api.deps import FromBearer
 from api.problems import SEND_TOKEN, documented
-from jwt_tools.decorators import guard, signed_in
+from jwt_tools.decorators import guard, requires
 from models.answers import UserProfile
-from models.errors import InvalidAccessToken, Unavailable
+from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
+from models.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)])
 
@@ -17,9 +18,9 @@ router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)]
     "",
     summary="Read the own account",
     response_description="The account as it is now.",
-    responses=documented(InvalidAccessToken(SEND_TOKEN), Unavailable()),
+    responses=documented(InvalidAccessToken(SEND_TOKEN), InsufficientScope("This needs account:read."), Unavailable()),
 )
-@signed_in
+@requires(Permission.ACCOUNT_READ)
 async def show_own_account(bearer: FromBearer) -> UserProfile:
     """The account that the access token belongs to, as it is now, with roles and permissions."""
     return bearer.user

@@ -7,8 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Cookie, Depends, Header, Request, Response
 
+from api.deps import FromBearer
 from models.answers import Answer
+from models.audit import Actor
 from models.caller import Caller, Finished, networks_of
+from models.masked import masked_network
 
 COOKIE = "__Host-device"
 HEADER = "X-Device"
@@ -33,6 +36,14 @@ async def _from_address(request: Request) -> Caller:
 
 
 FromAddress = Annotated[Caller, Depends(_from_address)]
+
+
+async def _actor(bearer: FromBearer, caller: FromAddress) -> Actor:
+    return Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions)
+
+
+FromActor = Annotated[Actor, Depends(_actor)]
+"""Whoever is signed in, as one who acts on accounts."""
 
 
 async def _caller(

@@ -9,6 +9,7 @@ from typing import Annotated, TypedDict
 from fastapi import Depends, Header, Request
 
 from backend.announcements import AnnouncementService
+from backend.audit import AuditClerk
 from backend.backlog import BacklogGauge
 from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
@@ -58,6 +59,7 @@ class Services:
     health: HealthService
     metrics: MetricsService
     backlog: BacklogGauge
+    clerk: AuditClerk
 
 
 class State(TypedDict):
@@ -86,6 +88,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
     )
     its_thermostats = thermostats(settings)
+    clerk = AuditClerk(database)
     limits = Limits(
         valkey,
         LimitRules(
@@ -101,6 +104,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
             refreshes=limit.refreshes,
         ),
         its_thermostats,
+        clerk,
     )
     devices = Devices(keys, settings.device.ttl)
     flows = FlowEngine(
@@ -111,6 +115,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         limits,
         PostRoom(backlog, resources.bell, MailBuckets(limit.mails, limit.device_mails)),
         FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
+        clerk,
     )
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
@@ -129,6 +134,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         health=HealthService(database, Pulse(valkey), ring),
         metrics=MetricsService(valkey, its_thermostats),
         backlog=backlog,
+        clerk=clerk,
     )
     return State(services=services)
 

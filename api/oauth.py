@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from api.caller import FromAddress
 from api.deps import Introspections
 from api.form_body import read_form
 from api.problems import documented, documented_oauth
@@ -92,9 +93,9 @@ async def introspect(token: _Token, introspections: Introspections) -> Introspec
     responses=_REFUSALS,
     openapi_extra=_FORM,
 )
-async def revoke(token: _Token, introspections: Introspections) -> None:
+async def revoke(token: _Token, introspections: Introspections, caller: FromAddress) -> None:
     """RFC 7009: end the session of a refresh token, a used one included, or of an access token that has not expired.
 
     The answer is 200 as well when there is nothing to end.
     """
-    await introspections.revoke(token)
+    await introspections.revoke(token, caller)

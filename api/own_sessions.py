@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
+from api.caller import FromActor
 from api.deps import FromBearer, Sessions
 from api.problems import SEND_TOKEN, documented, malformed
 from jwt_tools.decorators import guard, requires
@@ -43,9 +44,9 @@ async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnS
     responses=documented(*_refusals(Permission.ACCOUNT_WRITE), NoSuchSession(), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessions) -> None:
+async def end_own_session(session_id: UUID, bearer: FromBearer, actor: FromActor, sessions: Sessions) -> None:
     """Sign the user out on one device, the one that asks included."""
-    await sessions.end(bearer.user_id, session_id)
+    await sessions.end(actor, bearer.user_id, session_id)
 
 
 @router.delete(
@@ -57,6 +58,6 @@ async def end_own_session(session_id: UUID, bearer: FromBearer, sessions: Sessio
     responses=documented(*_refusals(Permission.ACCOUNT_WRITE)),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def end_other_sessions(bearer: FromBearer, sessions: Sessions) -> None:
+async def end_other_sessions(bearer: FromBearer, actor: FromActor, sessions: Sessions) -> None:
     """Sign the user out everywhere else."""
-    await sessions.end_others(bearer.user_id, bearer.session_id)
+    await sessions.end_all(actor, bearer.user_id, but=bearer.session_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
 from models.answers import OAuthError, Problem
+from models.audit import Event, somebody
+from models.caller import Caller, networks_of
 from models.errors import (
     InsufficientScope,
     InvalidAccessToken,
@@ -110,6 +113,9 @@ def _message(problem: dict[str, Any]) -> str:
 
 async def _denied(request: Request, error: Exception) -> Response:
     if isinstance(error, MissingPermission):
+        host = request.client.host if request.client else None
+        who = somebody(Caller(networks_of(host)), UUID(error.subject))
+        request.state.services.clerk.note(Event.ACCESS_DENIED, who, who.user_id, needed=error.needed)
         return answer(InsufficientScope(f"This needs {error.needed}."))
     if isinstance(error, InvalidToken):
         refusal = answer(InvalidAccessToken(SEND_TOKEN))

@@ -10,6 +10,7 @@ from api.json_body import StrictJsonRoute
 from api.problems import ALWAYS, LIMITED, SEND_TOKEN, documented, malformed
 from jwt_tools.decorators import bearer_scheme, bearer_token
 from models.answers import Tokens
+from models.audit import somebody
 from models.errors import InvalidAccessToken, InvalidGrant
 from models.forms import LogoutRequest, RefreshRequest
 
@@ -42,13 +43,15 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromA
     responses=documented(*ALWAYS, _MISSING, InvalidAccessToken(SEND_TOKEN)),
     openapi_extra={"security": [{bearer_scheme.scheme_name: []}, {}]},
 )
-async def log_out(request: Request, sessions: Sessions, bearers: Bearers, form: LogoutRequest | None = None) -> None:
+async def log_out(
+    request: Request, sessions: Sessions, bearers: Bearers, caller: FromAddress, form: LogoutRequest | None = None
+) -> None:
     """End the session of the `refresh_token` in the body or, without a body, of the access token.
 
     Whoever sends both is heard by the body alone, so that an expired access token beside it does no harm.
     """
     if form is not None:
-        await sessions.end_by_token(form.refresh_token.get_secret_value())
+        await sessions.end_by_token(form.refresh_token.get_secret_value(), caller)
     else:
         bearer = await bearers.verify(bearer_token(request))
-        await sessions.log_out(bearer.user_id, bearer.session_id)
+        await sessions.log_out(somebody(caller, bearer.user_id), bearer.user_id, bearer.session_id)

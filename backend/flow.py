@@ -10,7 +10,9 @@ from datetime import timedelta
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
+from backend.audit import AuditClerk
 from backend.backlog import BacklogGauge
 from backend.bell import Bell
 from backend.flow_spec import CODE_MAIL, TRIES, FlowSpec, Step
@@ -21,11 +23,13 @@ from backend.passage import Passage
 from backend.session_key import is_from_device, new_flow_id, new_session_key, read_session_key
 from database.engine import Database
 from models.answers import FlowOpened, NextStep
+from models.audit import Event, somebody
 from models.caller import Caller
 from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable, WrongCode
 from models.forms import RESCUE_LENGTH
+from models.masked import masked_name
 from redis_tools.exchange import Call, Valkey
-from redis_tools.flow_store import Claim, CodeOutdated, FlowKey, FlowStore, Opening, Proof
+from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, Opening, Proof
 from redis_tools.rescue_store import drop_rescue
 
 log = logging.getLogger(__name__)
@@ -60,6 +64,7 @@ class FlowEngine:
     limits: Limits
     post: PostRoom
     rules: FlowRules
+    clerk: AuditClerk
 
     def refuse_when_mail_is_stuck(self) -> None:
         """Called first at every start: a code that will not leave in time is not promised.
@@ -131,7 +136,8 @@ class FlowEngine:
         after a refusal the step is free again and the try stays spent.
 
         Raises:
-            FlowGone, StepOutOfOrder, WrongCode: see `FlowStore.claim`.
+            FlowGone, StepOutOfOrder: see `FlowStore.claim`.
+            WrongCode: the guess is counted; it was wrong, or no code was valid.
             CodeReplaced: the code's epoch is over (design.md, section 4, "thermostat"); another one is mailed.
             TooMany: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away.
@@ -151,7 +157,7 @@ class FlowEngine:
                 from_device=is_from_device(key.flow_id),
                 rescue=rescue.hex() if rescue else "",
             )
-            claim = await self._compare(spec, key, code, guess)
+            claim = await self._compare(spec, key, code, guess, caller)
         passage = Passage(self.database, claim, rescue)
         try:
             yield passage
@@ -163,15 +169,16 @@ class FlowEngine:
             raise
         await self._settle(spec, passage, guess, rescue)
 
-    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess) -> Claim:
+    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess, caller: Caller) -> Claim:
         """Claim the code step; the thermostat is told what became of the guess."""
         held_at = guess.hold.level if guess.hold else 0
         proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued, held_at)
         try:
             return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
-        except WrongCode:
-            await self.limits.wrong(guess)
-            raise
+        except CodeWrong as wrong:
+            await self.limits.wrong(guess, caller)
+            self._note_wrong(spec, wrong, caller)
+            raise WrongCode(attempts_left=wrong.tries_left) from wrong
         except (FlowGone, StepOutOfOrder):
             await self._void(guess)
             raise
@@ -183,6 +190,11 @@ class FlowEngine:
                 await self.store.unreplace(key.flow_id, outdated)
                 raise
             raise CodeReplaced("A newer code is on its way; use that one.") from outdated
+
+    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: Caller) -> None:
+        user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
+        whose = UUID(user_id) if user_id else None
+        self.clerk.note(Event.CODE_REFUSED, somebody(caller), whose, purpose=spec.name, email=email)
 
     async def _void(self, guess: Guess) -> None:
         calls = guess.void()

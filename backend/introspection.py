@@ -14,6 +14,8 @@ from backend.bearers import BearerVerifier
 from backend.sessions import SessionService
 from jwt_tools.errors import InvalidToken
 from models.answers import Introspection
+from models.audit import somebody
+from models.caller import Caller
 from models.errors import InvalidAccessToken, InvalidClient, NoSuchSession
 
 _NOBODY = "0" * 64
@@ -81,7 +83,7 @@ class IntrospectionService:
             permissions=sorted(bearer.permissions),
         )
 
-    async def revoke(self, token: str) -> None:
+    async def revoke(self, token: str, asker: Caller) -> None:
         """End the session of a token, whichever of its two kinds it is; what is no good token of ours ends nothing.
 
         Raises:
@@ -90,9 +92,9 @@ class IntrospectionService:
         with suppress(InvalidAccessToken, InvalidToken, NoSuchSession, ValueError):
             if token.count(".") == _DOTS:
                 caller = await self.bearers.tokens.verify(token)
-                await self.sessions.end(UUID(caller.subject), UUID(caller.sid))
+                await self.sessions.end(somebody(asker), UUID(caller.subject), UUID(caller.sid))
             else:
-                await self.sessions.end_by_token(token)
+                await self.sessions.end_by_token(token, asker)
 
 
 _DOTS = 2

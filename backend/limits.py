@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from backend.audit import AuditClerk
+from models.audit import Event, somebody
 from models.caller import Caller
 from models.errors import TooMany, Unavailable
 from models.rate import Rate
@@ -85,8 +87,11 @@ def _by_address(act: str, rates: Rates, caller: Caller) -> list[Bucket]:
 class Limits:
     """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
 
-    def __init__(self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat]) -> None:
+    def __init__(
+        self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat], clerk: AuditClerk
+    ) -> None:
         self._valkey = valkey
+        self._clerk = clerk
         self._rules = rules
         self._thermostats = thermostats
 
@@ -97,7 +102,7 @@ class Limits:
             TooMany: too many of them from this address.
             Unavailable: Valkey is away.
         """
-        return await self._admit(purpose, device, _by_address(purpose, self._rules.starts[purpose], caller))
+        return await self._admit(purpose, caller, device, ())
 
     async def password(self, purpose: str, caller: Caller, subject: str, device: str = "") -> Admission:
         """Let a password be tried for whoever ``subject`` is; debited now, given back when it was right.
@@ -112,7 +117,7 @@ class Limits:
         whose = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
         failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
         failures += [Bucket(f"password:{whose}", rate) for rate in rates]
-        return await self._admit(purpose, device, _by_address(purpose, self._rules.starts[purpose], caller), failures)
+        return await self._admit(purpose, caller, device, failures)
 
     async def take_back(self, admission: Admission) -> None:
         """The password was never compared, for want of a server or of room: nothing is charged."""
@@ -120,14 +125,13 @@ class Limits:
         with suppress(Unavailable):
             await self._valkey.ask_all(*admission.refunds)
 
-    async def _admit(
-        self, purpose: str, device: str, spent: Sequence[Bucket], lent: Sequence[Bucket] = ()
-    ) -> Admission:
+    async def _admit(self, purpose: str, caller: Caller, device: str, lent: Sequence[Bucket]) -> Admission:
         """Take one from every bucket; what is ``lent`` comes back when the start goes well."""
         thermostat = self._thermostats.get(purpose)
+        spent = _by_address(purpose, self._rules.starts[purpose], caller)
         epochs, refusal = await self._ask((*spent, *lent), [thermostat.epoch()] if thermostat else [])
         if refusal:
-            raise refusal
+            raise self._noted(refusal, purpose, caller)
         return Admission(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in lent))
 
     async def step(self, caller: Caller) -> None:
@@ -151,7 +155,11 @@ class Limits:
     async def _spend(self, act: str, rates: Rates, caller: Caller) -> None:
         _, refusal = await self._ask(_by_address(act, rates, caller))
         if refusal:
-            raise refusal
+            raise self._noted(refusal, act, caller)
+
+    def _noted(self, refusal: TooMany, act: str, caller: Caller) -> TooMany:
+        self._clerk.note(Event.LIMIT_REACHED, somebody(caller), limit=act)
+        return refusal
 
     async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
         """Let a code be tried: the thermostat holds the guess before it is compared, so that no burst slips by.
@@ -169,7 +177,7 @@ class Limits:
         if refusal:
             if thermostat and answers[0]:
                 await self._valkey.ask(thermostat.void(answers[0]))
-            raise refusal
+            raise self._noted(refusal, "step", caller)
         if rescue:
             return Guess(rescued=answers[0])
         if thermostat is None:
@@ -185,7 +193,7 @@ class Limits:
                 return hold
         raise Unavailable("Too many codes are being checked.", retry_after=1)
 
-    async def wrong(self, guess: Guess) -> None:
+    async def wrong(self, guess: Guess, caller: Caller) -> None:
         """The guess was compared and wrong; the last one that a floor bears raises it."""
         if guess.thermostat is None or guess.hold is None:
             return
@@ -193,9 +201,11 @@ class Limits:
         with suppress(Unavailable):
             raised_to = await self._valkey.ask(guess.thermostat.wrong(guess.hold))
             if raised_to:
+                purpose = guess.thermostat.purpose
+                self._clerk.note(Event.FLOOR_RAISED, somebody(caller), purpose=purpose, digits=raised_to)
                 log.warning(
                     "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
-                    guess.thermostat.purpose,
+                    purpose,
                     raised_to,
                 )
 

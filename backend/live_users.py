@@ -27,6 +27,8 @@ class _Entry(BaseModel):
 
     user: UserProfile
     sids: frozenset[UUID]
+    edition: str
+    """Of the roles, when it was read."""
     nonce: str
     """Makes it unlike any other entry, see `session_cache.fill`."""
 
@@ -52,20 +54,23 @@ class LiveUsers:
         Raises:
             Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
         """
-        name = str(user_id)
-        found = await self.valkey.ask(session_cache.look(name))
+        name = session_cache.user_place(str(user_id))
+        found, edition = await self.valkey.ask_all(session_cache.look(name), session_cache.look(session_cache.ROLES))
         entry = _entry(found)
-        if entry is not None and sid in entry.sids:
+        if entry is not None and entry.edition == edition.decode() and sid in entry.sids:
             return entry.user
+        if not edition:
+            edition = await self.valkey.ask(session_cache.begin_edition(token_hex(8)))
         # An entry that does not know the session stays where it is: either is out of date, and PostgreSQL knows which.
-        place = found if entry is not None else await self._leased(name, found)
-        current = await self._read(user_id)
+        held = found if entry is not None else await self._leased(name, found)
+        current = await self._read(user_id, edition.decode())
         if current is None:
             return None
         lives = sid in current.sids
-        if place and (lives or entry is None):
+        outdated = entry is None or entry.edition != current.edition
+        if held and (lives or outdated) and session_cache.is_entry(edition):
             with suppress(Unavailable):
-                await self.valkey.ask(session_cache.fill(name, place, current.model_dump_json().encode()))
+                await self.valkey.ask(session_cache.fill(name, held, current.model_dump_json().encode()))
         return current.user if lives else None
 
     async def _leased(self, name: str, found: bytes) -> bytes:
@@ -75,12 +80,12 @@ class LiveUsers:
         lease = session_cache.new_lease()
         return lease if await self.valkey.ask(session_cache.take_lease(name, found, lease)) else b""
 
-    async def _read(self, user_id: UUID) -> _Entry | None:
+    async def _read(self, user_id: UUID, edition: str) -> _Entry | None:
         async with self.database.statement() as db:
             found = await db.users.with_sessions(user_id)
         if found is None or found.member.user.blocked:
             return None
-        return _Entry(user=profile(found.member), sids=frozenset(found.sids), nonce=token_hex(8))
+        return _Entry(user=profile(found.member), sids=frozenset(found.sids), edition=edition, nonce=token_hex(8))
 
     @asynccontextmanager
     async def changing(self, user_id: UUID) -> AsyncIterator[None]:
@@ -89,24 +94,39 @@ class LiveUsers:
         Raises:
             Unavailable: Valkey is away, and nothing was changed.
         """
+        async with self._changing(session_cache.user_place(str(user_id))):
+            yield
+
+    @asynccontextmanager
+    async def changing_roles(self) -> AsyncIterator[None]:
+        """Around a transaction that changes what a role allows: once the block is left, everybody sees it.
+
+        Raises:
+            Unavailable: Valkey is away, and nothing was changed.
+        """
+        async with self._changing(session_cache.ROLES):
+            yield
+
+    @asynccontextmanager
+    async def _changing(self, place: str) -> AsyncIterator[None]:
         change = new_change()
-        await self.announce(user_id, change)
+        await self.valkey.ask(session_cache.announce_change(place, change))
         # After a failure the announcement stays: whether the commit stood is then unknown, and may be for a while.
         yield
         try:
-            await self.valkey.ask(self.forget(user_id, change))
+            await self.valkey.ask(session_cache.forget(place, change))
         except Unavailable:
             # The change stands. The announcement ends by itself, and until then PostgreSQL is read.
-            log.warning("a change of user %s could not be called done", user_id)
+            log.warning("a change at %s could not be called done", place)
 
     async def announce(self, user_id: UUID, change: str) -> None:
-        """What `changing` begins with.
+        """What `changing` begins with, for whoever finds out inside a transaction that it changes something.
 
         Raises:
             Unavailable: Valkey is away.
         """
-        await self.valkey.ask(session_cache.announce_change(str(user_id), change))
+        await self.valkey.ask(session_cache.announce_change(session_cache.user_place(str(user_id)), change))
 
     def forget(self, user_id: UUID, change: str) -> Call[None]:
         """What `changing` ends with; it may travel with other calls."""
-        return session_cache.forget(str(user_id), change)
+        return session_cache.forget(session_cache.user_place(str(user_id)), change)

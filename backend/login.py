@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from backend.audit import audit
 from backend.devices import Devices
 from backend.flow import FlowEngine
 from backend.flow_spec import LOGIN, Step
@@ -17,8 +18,10 @@ from backend.tokens import TokenService
 from database.engine import Database
 from database.users import User
 from models.answers import FlowOpened, Tokens
+from models.audit import Event, somebody
 from models.caller import Caller, Finished
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
+from models.masked import masked_name
 from redis_tools.session_cache import new_change
 
 
@@ -55,8 +58,11 @@ class LoginService:
         except Unavailable:
             await self.limits.take_back(admission)
             raise
+        actor, whose = somebody(caller), user.id if user else None
         if user is None or not right:
+            self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose, name=masked_name(identifier))
             raise BadCredentials
+        self.flows.clerk.note(Event.PASSWORD_ACCEPTED, actor, whose)
         if self.passwords.is_outdated(user.password_hash):
             await self._upgrade(user, password)
         # Address and language go along, so that the mail worker need not read the user again.
@@ -87,6 +93,8 @@ class LoginService:
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
                     opened = await self.sessions.open(db, member, caller, change)
+                elif member is not None and is_same:
+                    await audit(db, Event.LOGIN_BLOCKED, somebody(caller, member.user.id), member.user.id)
             if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:

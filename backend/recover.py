@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backend.audit import audit
 from backend.devices import Devices
 from backend.flow import FlowEngine
 from backend.flow_spec import RECOVER, Step
@@ -13,8 +14,10 @@ from backend.notices import Notice, notify
 from backend.passwords import Passwords, own_words, refuse_common, refuse_own_words
 from database.engine import Database
 from models.answers import FlowOpened, NextStep
+from models.audit import Event, somebody
 from models.caller import Caller, Finished
 from models.errors import FlowGone
+from models.masked import masked_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ class RecoverService:
         self.flows.refuse_when_mail_is_stuck()
         device = self.devices.recognise(caller.cards, email)
         admission = await self.limits.start(RECOVER.name, caller, device)
-        return await self.flows.begin(RECOVER, admission, email, {"email": email})
+        opened = await self.flows.begin(RECOVER, admission, email, {"email": email})
+        self.flows.clerk.note(Event.RECOVERY_STARTED, somebody(caller), email=masked_name(email))
+        return opened
 
     async def confirm(self, session_key: str, code: str, caller: Caller) -> NextStep:
         """Trade the mailed code for a new session key; the old one is dead.
@@ -76,6 +81,7 @@ class RecoverService:
                     raise FlowGone
                 await db.sessions.end_all(user.id)
                 await notify(db, Notice.PASSWORD_CHANGED, user.id)
+                await audit(db, Event.PASSWORD_RECOVERED, somebody(caller, user.id), user.id)
         return self.devices.know(caller, user.email, user.login, None)
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:

@@ -7,6 +7,7 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
+from backend.audit import audit
 from backend.devices import Devices
 from backend.flow import FlowEngine
 from backend.flow_spec import REGISTER, Step
@@ -16,6 +17,7 @@ from backend.profile import profile
 from database.engine import Db
 from database.users import Member, NewUser
 from models.answers import FlowOpened, UserProfile
+from models.audit import Event, somebody
 from models.caller import Caller, Finished
 from models.errors import FlowGone, LoginTaken
 from models.locale import Locale
@@ -63,7 +65,7 @@ class RegisterService:
         """
         async with self.flows.passing(REGISTER, session_key, Step.CODE, caller, code) as passage:
             async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, passage.data["login"])
+                outcome, member = await self._add(db, passage.data, passage.data["login"], caller)
             if outcome == "login_taken":
                 passage.advance(Step.LOGIN, new_key=False)
                 raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
@@ -80,7 +82,7 @@ class RegisterService:
         """
         async with self.flows.passing(REGISTER, session_key, Step.LOGIN, caller) as passage:
             async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, login)
+                outcome, member = await self._add(db, passage.data, login, caller)
                 if outcome == "login_taken":
                     raise LoginTaken(attempts_left=passage.claim.tries_left)
             if member is None:
@@ -94,7 +96,7 @@ class RegisterService:
     def _finished(self, member: Member, caller: Caller) -> Finished[UserProfile]:
         return self.devices.know(caller, member.user.email, member.user.login, profile(member))
 
-    async def _add(self, db: Db, pending: Any, login: str) -> tuple[str, Member | None]:
+    async def _add(self, db: Db, pending: Any, login: str, caller: Caller) -> tuple[str, Member | None]:
         new = NewUser(
             id=uuid7(),
             email=pending["email"],
@@ -104,4 +106,7 @@ class RegisterService:
             locale=Locale(pending["locale"]),
         )
         outcome = await db.users.add(new, USER_ROLE)
-        return outcome, await db.users.member(new.id) if outcome == "added" else None
+        if outcome != "added":
+            return outcome, None
+        await audit(db, Event.ACCOUNT_REGISTERED, somebody(caller, new.id), new.id)
+        return outcome, await db.users.member(new.id)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from backend.audit import audit
 from backend.limits import Limits
 from backend.live_users import LiveUsers
 from backend.notices import Notice, notify
@@ -18,6 +19,7 @@ from database.engine import Database, Db
 from database.sessions import NewSession, Rotation, Session, SessionLife
 from database.users import Member
 from models.answers import OwnSession, Tokens
+from models.audit import Actor, Event, somebody
 from models.caller import Caller
 from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unavailable
 
@@ -54,6 +56,8 @@ class SessionService:
         refresh = self.refresh_tokens.first(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
         session, evicted = await db.sessions.open(new, self.rules.life, most=self.rules.most)
+        details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
+        await audit(db, Event.LOGIN_SUCCEEDED, somebody(caller, member.user.id), member.user.id, **details)
         if evicted:
             await self.users.announce(member.user.id, change)
         return session, refresh
@@ -89,7 +93,7 @@ class SessionService:
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
         if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
-            await self._end_stolen(rotation.session)
+            await self._end_stolen(rotation.session, somebody(caller))
             raise InvalidGrant
         return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
 
@@ -110,11 +114,12 @@ class SessionService:
             token = found
         raise InvalidGrant
 
-    async def _end_stolen(self, session: Session) -> None:
+    async def _end_stolen(self, session: Session, actor: Actor) -> None:
         """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
         async with self.users.changing(session.user_id), self.database.transaction() as db:
             if await db.sessions.end(session.id, session.user_id):
                 await notify(db, Notice.SESSION_ENDED, session.user_id)
+                await audit(db, Event.SESSION_STOLEN, actor, session.user_id, session=str(session.id))
                 log.warning("a refresh token was used again: session %s was ended", session.id)
 
     async def of(self, user_id: UUID, current: UUID) -> list[OwnSession]:
@@ -137,37 +142,40 @@ class SessionService:
             for session in found
         ]
 
-    async def end(self, user_id: UUID, session_id: UUID) -> None:
+    async def end(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
         """End one session; from now on its tokens are refused.
 
         Raises:
             NoSuchSession: the user has no such session.
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.statement() as db:
+        async with self.users.changing(user_id), self.database.transaction() as db:
             ended = await db.sessions.end(session_id, user_id)
+            if ended:
+                await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
         if not ended:
             raise NoSuchSession
 
-    async def log_out(self, user_id: UUID, session_id: UUID) -> None:
+    async def log_out(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
         """End the session that asks; one that was ended a moment ago has ended as well.
 
         Raises:
             Unavailable: a server is away.
         """
         with suppress(NoSuchSession):
-            await self.end(user_id, session_id)
+            await self.end(actor, user_id, session_id)
 
-    async def end_others(self, user_id: UUID, current: UUID) -> None:
-        """End every session of a user but one.
+    async def end_all(self, actor: Actor, user_id: UUID, *, but: UUID | None = None) -> None:
+        """End every session of a user, or every other one.
 
         Raises:
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.statement() as db:
-            await db.sessions.end_all(user_id, but=current)
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            await db.sessions.end_all(user_id, but=but)
+            await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
-    async def end_by_token(self, token: str) -> None:
+    async def end_by_token(self, token: str, caller: Caller) -> None:
         """End the session of a refresh token, a used one included.
 
         Raises:
@@ -182,6 +190,7 @@ class SessionService:
         if rotation is None:
             raise InvalidAccessToken(_NOTHING_LEFT)
         try:
-            await self.end(rotation.session.user_id, presented.session_id)
+            user_id = rotation.session.user_id
+            await self.end(somebody(caller, user_id), user_id, presented.session_id)
         except NoSuchSession as error:
             raise InvalidAccessToken(_NOTHING_LEFT) from error

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 import click
@@ -67,6 +68,8 @@ async def open_mail_worker(
             await db.outbox.forget_old()
             await db.used_flows.forget_old()
             await db.sessions.forget_over()
+            while await db.audit.forget_old(timedelta(seconds=settings.audit.keep)):
+                pass
         await ladder.forget_full()
 
     chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from config import DatabaseSettings
+from database.audit import AuditRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
 from database.outbox import OutboxRepo
@@ -59,6 +60,11 @@ class Db:
     def signing_keys(self) -> SigningKeyRepo:
         """Signing keys."""
         return SigningKeyRepo(self.connection)
+
+    @cached_property
+    def audit(self) -> AuditRepo:
+        """The audit log."""
+        return AuditRepo(self.connection)
 
 
 class Database:

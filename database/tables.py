@@ -45,6 +45,9 @@ users = Table(
     Column("blocked_at", _Moment),
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )
+# An administrator searches by how a login or an address begins.
+for _searched in (users.c.email, users.c.login_canonical):
+    Index(f"users_{_searched.name}_prefix_index", _searched, postgresql_ops={_searched.name: "text_pattern_ops"})
 
 roles = Table(
     "roles",
@@ -149,3 +152,19 @@ outbox = Table(
     Column("last_error", Text),
 )
 Index("outbox_waiting_index", outbox.c.due_at, postgresql_where=outbox.c.failed_at.is_(None))
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    # What happened to accounts, kept when they are gone: ids, and whatever else could name a person masked.
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _Moment, nullable=False, server_default=func.now(), index=True),
+    Column("event", Text, nullable=False),  # see models/audit.py
+    Column("actor", Uuid),  # who did it, if somebody was signed in
+    Column("subject", Uuid),  # whose account it is about
+    Column("source", Text, nullable=False),  # where it came from: a network, or the command line
+    Column("details", JSONB, nullable=False, server_default="{}"),
+    Column("times", Integer, nullable=False, server_default="1"),  # how often the same was refused within a moment
+)
+for _asked in (audit_log.c.event, audit_log.c.actor, audit_log.c.subject):
+    Index(f"audit_log_{_asked.name}_id_index", _asked, audit_log.c.id)

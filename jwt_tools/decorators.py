@@ -31,9 +31,9 @@ class Requirement:
     def check(self, caller: Caller) -> None:
         """Raise `MissingPermission` unless the caller has what is needed."""
         if self.permission is not None and self.permission not in caller.permissions:
-            raise MissingPermission(self.permission)
+            raise MissingPermission(self.permission, caller.subject)
         if self.role is not None and self.role not in caller.roles:
-            raise MissingPermission(self.role)
+            raise MissingPermission(self.role, caller.subject)
 
 
 _marks: WeakKeyDictionary[Callable[..., Any], Requirement] = WeakKeyDictionary()

@@ -14,9 +14,11 @@ class InvalidToken(TokenError):
 class MissingPermission(TokenError):
     """The token is good and does not allow this (RFC 6750: ``insufficient_scope``)."""
 
-    def __init__(self, needed: str) -> None:
+    def __init__(self, needed: str, subject: str = "") -> None:
         super().__init__(needed)
         self.needed = needed
+        self.subject = subject
+        """Whose token it is."""
 
 
 class UnmarkedRoute(TokenError):

@@ -59,6 +59,7 @@ if #ARGV > 9 or rescued then
     for i = 10, #ARGV do right = right or f[5] == ARGV[i] end
   end
   if not right then
+    local data = redis.call('HGET', KEYS[1], 'data')
     if left <= 0 then
       redis.call('DEL', KEYS[1])
     elseif held_at ~= '0' then
@@ -68,7 +69,7 @@ if #ARGV > 9 or rescued then
       end
       redis.call('HINCRBY', KEYS[1], 'owed', 1)
     end
-    return {'wrong_code', tostring(left)}
+    return {'wrong_code', tostring(left), data}
   end
   redis.call('DECR', KEYS[2])
 else

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import FlowGone, StepOutOfOrder, TooSoon, WrongCode
+from models.errors import FlowGone, StepOutOfOrder, TooSoon
 from redis_tools import flow_scripts
 from redis_tools.exchange import Argument, Call, Script, Valkey, nothing
 
@@ -67,6 +67,16 @@ class Claim:
     mails: int
     owed: int
     """Wrong guesses before this one that the level which holds it was charged with."""
+
+
+class CodeWrong(Exception):
+    """The guess is counted; it was wrong, or no code was valid."""
+
+    def __init__(self, tries_left: int, data: Mapping[str, Any]) -> None:
+        super().__init__(tries_left)
+        self.tries_left = tries_left
+        self.data = data
+        """What the flow is about."""
 
 
 class CodeOutdated(Exception):
@@ -138,7 +148,7 @@ class FlowStore:
             FlowGone: the key is unknown, expired, used, foreign, or somebody else is acting on the step.
             StepOutOfOrder: the flow lives, and waits for another step.
             CodeOutdated: the guess was neither compared nor counted.
-            WrongCode: the guess is counted; it was wrong, or no code was valid.
+            CodeWrong: the guess is counted; it was wrong, or no code was valid.
         """
         claim_id = secrets.token_hex(8)
         keys = [_flow(key.flow_id), _spent(key.flow_id)]
@@ -255,7 +265,7 @@ def _refuse(outcome: bytes, rest: Sequence[bytes]) -> None:
         case b"out_of_order":
             raise StepOutOfOrder
         case b"wrong_code":
-            raise WrongCode(attempts_left=int(rest[0]))
+            raise CodeWrong(int(rest[0]), json.loads(rest[1]))
         case b"replaced":
             raise CodeOutdated(int(rest[0]), rest[1].decode())
         case b"too_soon":

@@ -6,6 +6,10 @@ reads, and fills the place only if the lease is still there: a change that came 
 its tombstone there, so that what was read before a change is never kept after it. Who finds an entry that does not know
 his session reads as well, and replaces that entry alone, or leaves it. Neither order, nor the loss of everything that
 Valkey holds, makes an ended session live again.
+
+What a role allows is part of many entries at once. Each of them names the edition of the roles that it was read under,
+and is believed under that edition alone. Whoever changes a role puts a tombstone in the edition's place and takes it
+away after; whoever finds none there writes a new one, which no entry names yet.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ _LEASE_MS = 10_000
 _LEASE = b"lease:"
 _CHANGING = b"changing:"
 
-# KEYS: user. ARGV: what was found there ('' for nothing), what to put there, life in ms.
+# KEYS: place. ARGV: what was found there ('' for nothing), what to put there, life in ms.
 _REPLACE = Script(
     """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -36,7 +40,7 @@ return 1
 """
 )
 
-# KEYS: user. ARGV: name of the change, life in ms. Of several changes at once each has its name in the tombstone.
+# KEYS: place. ARGV: name of the change, life in ms. Of several changes at once each has its name in the tombstone.
 _ANNOUNCE = Script(
     """
 local found = redis.call('GET', KEYS[1]) or ''
@@ -45,7 +49,7 @@ redis.call('SET', KEYS[1], names .. ARGV[1], 'PX', ARGV[2])
 """
 )
 
-# KEYS: user. ARGV: name of the change. What was read before it goes; the tombstone stays while others stand in it.
+# KEYS: place. ARGV: name of the change. What was read before it goes; the tombstone stays while others stand in it.
 _FORGET = Script(
     """
 local found = redis.call('GET', KEYS[1]) or ''
@@ -64,7 +68,12 @@ end
 )
 
 
-def _key(user_id: str) -> str:
+ROLES = "roles"
+"""The place of the edition."""
+
+
+def user_place(user_id: str) -> str:
+    """The place of a user's entry."""
     return f"user:{{{user_id}}}"
 
 
@@ -72,9 +81,14 @@ def _bytes(answer: Any) -> bytes:
     return answer or b""
 
 
-def look(user_id: str) -> Call[bytes]:
-    """What stands in the user's place: an entry, or what `is_entry` says is none."""
-    return Call(("GET", _key(user_id)), _bytes)
+def look(place: str) -> Call[bytes]:
+    """What stands in a place: an entry or an edition, or what `is_entry` says is none."""
+    return Call(("GET", place), _bytes)
+
+
+def begin_edition(edition: str) -> Call[bytes]:
+    """Write a new edition of the roles where none stands; what stands there then."""
+    return Call(("SET", ROLES, edition, "NX", "GET"), lambda answer: answer or edition.encode())
 
 
 def is_entry(found: bytes) -> bool:
@@ -92,17 +106,17 @@ def may_be_leased(found: bytes) -> bool:
     return not found.startswith((_CHANGING, _LEASE))
 
 
-def take_lease(user_id: str, found: bytes, lease: bytes) -> Call[bool]:
+def take_lease(place: str, found: bytes, lease: bytes) -> Call[bool]:
     """Announce that the place is about to be filled; False when it is not as it was found any more."""
-    return Call.of(_REPLACE, [_key(user_id)], [found, lease, _LEASE_MS], bool)
+    return Call.of(_REPLACE, [place], [found, lease, _LEASE_MS], bool)
 
 
-def fill(user_id: str, found: bytes, entry: bytes) -> Call[bool]:
+def fill(place: str, found: bytes, entry: bytes) -> Call[bool]:
     """Put an entry where the own lease, or the older entry that was found, still is.
 
     No two entries are alike: one that is there has been there all the while, and nothing was changed meanwhile.
     """
-    return Call.of(_REPLACE, [_key(user_id)], [found, entry, ENTRY_MS], bool)
+    return Call.of(_REPLACE, [place], [found, entry, ENTRY_MS], bool)
 
 
 def new_change() -> str:
@@ -110,11 +124,11 @@ def new_change() -> str:
     return secrets.token_hex(8)
 
 
-def announce_change(user_id: str, change: str) -> Call[None]:
-    """From now on PostgreSQL is read; before the commit of whatever changes the user or ends a session."""
-    return Call.of(_ANNOUNCE, [_key(user_id)], [change, _TOMBSTONE_MS], nothing)
+def announce_change(place: str, change: str) -> Call[None]:
+    """From now on PostgreSQL is read; before the commit of whatever changes a user or a role, or ends a session."""
+    return Call.of(_ANNOUNCE, [place], [change, _TOMBSTONE_MS], nothing)
 
 
-def forget(user_id: str, change: str) -> Call[None]:
+def forget(place: str, change: str) -> Call[None]:
     """The change is committed; what was read before it is gone, and leases with it."""
-    return Call.of(_FORGET, [_key(user_id)], [change], nothing)
+    return Call.of(_FORGET, [place], [change], nothing)
