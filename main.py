@@ -54,6 +54,7 @@ _TAGS = [
     {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
     {"name": "session", "description": "A log-in goes on, or ends."},
     {"name": "account", "description": "The own account, with the access token."},
+    {"name": "admin: roles", "description": "Who may do what, for administrators."},
     {"name": "tokens", "description": "For services that verify our tokens."},
     {"name": "health", "description": "For the operator."},
 ]

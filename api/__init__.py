@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from api import account, health, login, metrics, oauth, own_sessions, recover, register, token, well_known
+from api import (
+    account,
+    admin_permissions,
+    admin_roles,
+    admin_user_roles,
+    health,
+    login,
+    metrics,
+    oauth,
+    own_sessions,
+    recover,
+    register,
+    token,
+    well_known,
+)
 
-ROOMS = (register, login, recover, token, account, own_sessions, well_known, oauth, health, metrics)
+ROOMS = (
+    register,
+    login,
+    recover,
+    token,
+    account,
+    own_sessions,
+    admin_user_roles,
+    admin_roles,
+    admin_permissions,
+    well_known,
+    oauth,
+    health,
+    metrics,
+)
 """Every module with a router, in the order of the documentation."""

@@ -29,6 +29,7 @@ from backend.passwords import Passwords
 from backend.recover import RecoverService
 from backend.refresh_token import RefreshTokens
 from backend.register import RegisterService
+from backend.roles import RoleService
 from backend.sessions import SessionRules, SessionService
 from backend.signing_keys import KeyKeeper
 from backend.tokens import TokenService
@@ -53,6 +54,7 @@ class Services:
     recover: RecoverService
     sessions: SessionService
     introspection: IntrospectionService
+    roles: RoleService
     service_clients: ServiceClients
     announcements: AnnouncementService
     bearers: BearerVerifier
@@ -128,6 +130,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         recover=RecoverService(database, flows, limits, devices, passwords, users, settings.mail.service),
         sessions=sessions,
         introspection=IntrospectionService(bearers, sessions),
+        roles=RoleService(database, users),
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
@@ -173,6 +176,10 @@ async def _introspection(services: _Services) -> IntrospectionService:
     return services.introspection
 
 
+async def _roles(services: _Services) -> RoleService:
+    return services.roles
+
+
 async def _announcements(services: _Services) -> AnnouncementService:
     return services.announcements
 
@@ -207,6 +214,7 @@ Login = Annotated[LoginService, Depends(_login)]
 Recover = Annotated[RecoverService, Depends(_recover)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
 Introspections = Annotated[IntrospectionService, Depends(_introspection)]
+Roles = Annotated[RoleService, Depends(_roles)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 FromBearer = Annotated[Bearer, Depends(guard)]

@@ -19,6 +19,7 @@ from database.audit import AuditRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
 from database.outbox import OutboxRepo
+from database.roles import RoleRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
 from database.used_flows import UsedFlowRepo
@@ -35,6 +36,11 @@ class Db:
     def users(self) -> UserRepo:
         """Accounts."""
         return UserRepo(self.connection)
+
+    @cached_property
+    def roles(self) -> RoleRepo:
+        """Roles and permissions."""
+        return RoleRepo(self.connection)
 
     @cached_property
     def used_flows(self) -> UsedFlowRepo:
