@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from backend.administrators import keep_one, refuse_above
 from backend.audit import audit
 from backend.live_users import LiveUsers
 from database.engine import Database, Db
@@ -158,7 +159,7 @@ class RoleService:
             Unavailable: a server is away.
         """
         async with self.users.changing_roles(), self.database.transaction() as db:
-            await db.roles.one(ADMIN_ROLE, lock=True)
+            await db.roles.locked(ADMIN_ROLE)
             if await db.roles.are_known([name]):
                 raise PermissionExists
             if not await db.roles.add_permission(name, description, most=MOST_PERMISSIONS):
@@ -207,7 +208,7 @@ class RoleService:
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.member(user_id, lock=True)
+            member = await db.users.locked_member(user_id)
             if member is None:
                 raise NoSuchUser
             await _locked(db, actor, name)
@@ -226,16 +227,20 @@ class RoleService:
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.member(user_id, lock=True)
+            member = await db.users.locked_member(user_id)
             if member is None:
                 raise NoSuchUser
             await _locked(db, actor, name)
-            if await db.roles.take(user_id, name):
-                await audit(db, Event.ROLE_TAKEN, actor, user_id, role=name)
+            refuse_above(actor, member)
+            if not await db.roles.take(user_id, name):
+                return
+            if name == ADMIN_ROLE:
+                await keep_one(db)
+            await audit(db, Event.ROLE_TAKEN, actor, user_id, role=name)
 
 
 async def _locked(db: Db, actor: Actor, name: str) -> Role:
-    role = await db.roles.one(name, lock=True)
+    role = await db.roles.locked(name)
     if role is None:
         raise NoSuchRole
     refuse_more_than_own(actor, role.permissions)

@@ -41,7 +41,7 @@ _ALL = select(
     func.coalesce(_ALLOWED.scalar_subquery(), array([], type_=Text), type_=ARRAY(Text)).label("permissions"),
 ).order_by(roles.c.name)
 _ONE = _ALL.where(roles.c.name == bindparam("role"))
-_LOCKED = _ONE.with_for_update(of=roles)
+_LOCK = select(roles.c.name).where(roles.c.name == bindparam("role")).with_for_update(key_share=True)
 _ADD = insert(roles).on_conflict_do_nothing().returning(roles.c.name)
 _DESCRIBE = update(roles).where(roles.c.name == bindparam("role")).values(description=bindparam("text"))
 _CLEAR = delete(role_permissions).where(role_permissions.c.role == bindparam("role"))
@@ -82,10 +82,15 @@ class RoleRepo:
         """Every role, by name."""
         return [_role(row) for row in await self._connection.execute(_ALL)]
 
-    async def one(self, name: str, *, lock: bool = False) -> Role | None:
-        """The role of that name. Locked, it is neither changed nor given by others before this transaction ends."""
-        row = (await self._connection.execute(_LOCKED if lock else _ONE, {"role": name})).one_or_none()
+    async def one(self, name: str) -> Role | None:
+        """The role of that name."""
+        row = (await self._connection.execute(_ONE, {"role": name})).one_or_none()
         return _role(row) if row else None
+
+    async def locked(self, name: str) -> Role | None:
+        """The same, as it is once nobody else changes it; nobody does before this transaction ends."""
+        await self._connection.execute(_LOCK, {"role": name})
+        return await self.one(name)
 
     async def add(self, name: str, description: str) -> bool:
         """A role that allows nothing yet; False when there is one of that name."""
