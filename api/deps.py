@@ -32,6 +32,7 @@ from backend.register import RegisterService
 from backend.roles import RoleService
 from backend.sessions import SessionRules, SessionService
 from backend.signing_keys import KeyKeeper
+from backend.tally import Tally
 from backend.tokens import TokenService
 from config import SessionSettings, Settings
 from database.engine import Database
@@ -62,6 +63,7 @@ class Services:
     metrics: MetricsService
     backlog: BacklogGauge
     clerk: AuditClerk
+    tally: Tally
 
 
 class State(TypedDict):
@@ -80,6 +82,7 @@ class Resources:
     ring: KeyKeeper
     pool: HashPool
     bell: Bell
+    tally: Tally
 
 
 def build_state(settings: Settings, resources: Resources) -> State:
@@ -135,9 +138,10 @@ def build_state(settings: Settings, resources: Resources) -> State:
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
         health=HealthService(database, Pulse(valkey), ring),
-        metrics=MetricsService(valkey, its_thermostats),
+        metrics=MetricsService(database, valkey, its_thermostats),
         backlog=backlog,
         clerk=clerk,
+        tally=resources.tally,
     )
     return State(services=services)
 
