@@ -21,7 +21,7 @@ from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
 from api.outcomes import Outcomes
-from api.request_id import RequestId, name_log_records
+from api.request_id import RequestId
 from backend.advice import advise
 from backend.bell import Bell
 from backend.hash_pool import HashPool
@@ -89,7 +89,6 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKe
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings."""
-    name_log_records()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:

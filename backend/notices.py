@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from database.engine import Db
+from models.request_id import request_id
 
 _LIFE = timedelta(hours=48)
 """How long a notice is tried (design.md, section 8)."""
@@ -21,5 +22,5 @@ class Notice(StrEnum):
 
 async def notify(db: Db, notice: Notice, user_id: UUID) -> None:
     """Have the owner told by mail, if and only if this transaction commits."""
-    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat()}
+    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat(), "request": request_id.get()}
     await db.outbox.put(notice, job, give_up_after=_LIFE)
