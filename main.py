@@ -22,7 +22,7 @@ from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
 from api.outcomes import Outcomes
 from api.request_id import RequestId
-from backend.advice import advise
+from backend.advice import advise_length, warn_of_caught_mail
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
@@ -110,7 +110,8 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
                 background.append(tasks.create_task(worker.run()))
-            await advise(state["services"].metrics, settings.least_digits)
+            warn_of_caught_mail(settings.domain, [server.get_secret_value() for server in settings.smtp.url])
+            await advise_length(services.metrics, settings.least_digits)
             yield state
             for task in background:
                 task.cancel()

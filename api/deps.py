@@ -13,6 +13,7 @@ from backend.audit import AuditClerk
 from backend.backlog import BacklogGauge
 from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
+from backend.crowd import Crowd
 from backend.devices import Devices
 from backend.flow import FlowEngine, FlowRules, PostRoom
 from backend.flow_spec import CODE_MAIL, LOGIN, RECOVER, REGISTER
@@ -64,6 +65,7 @@ class Services:
     backlog: BacklogGauge
     clerk: AuditClerk
     tally: Tally
+    crowd: Crowd
 
 
 class State(TypedDict):
@@ -142,6 +144,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         backlog=backlog,
         clerk=clerk,
         tally=resources.tally,
+        crowd=Crowd(),
     )
     return State(services=services)
 
