@@ -8,7 +8,7 @@ BIN     = .venv/bin
 ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_is_quick.py limits_fail_closed.py) \
           tests/security/test_timing.py tests/devstack/test_stack.py
 PYTEST  = $(BIN)/python -m pytest -m "not system"
-CODE    = config.py main.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
+CODE    = config.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long test-system bench lint format install
