@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
 from tests.support.service import Service
 
 
 def forms_of(service: Service) -> dict[str, set[str]]:
     """Every path that takes a JSON body by POST, and the fields of its form."""
-    told: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
+    told: dict[str, Any] = service.get("/openapi.json").json()
     forms = {}
     for path, operations in told["paths"].items():
         body = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json")
