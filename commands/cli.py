@@ -7,6 +7,9 @@ import sys
 import click
 
 from commands.check_config import check_config
+from commands.create_admin import create_admin
+from commands.export_users import export_users
+from commands.import_users import import_users
 from commands.migrate import migrate
 from commands.openapi import openapi
 from commands.rotate_keys import rotate_keys
@@ -35,6 +38,9 @@ def cli(ctx: click.Context) -> None:
 cli.add_command(serve)
 cli.add_command(worker)
 cli.add_command(migrate)
+cli.add_command(create_admin)
+cli.add_command(import_users)
+cli.add_command(export_users)
 cli.add_command(rotate_keys)
 cli.add_command(check_config)
 cli.add_command(openapi)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, literal, literal_column, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
@@ -112,7 +112,8 @@ _WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
     func.coalesce(_SIDS.scalar_subquery(), array([], type_=Uuid), type_=ARRAY(Uuid)).label("sids")
 )
 _ADD = insert(users).on_conflict_do_nothing().returning(users.c.id)
-_ADD_ROLE = insert(user_roles)
+_ADD_ROLE = insert(user_roles).on_conflict_do_nothing()
+_HAS_MEMBERS = select(exists().where(user_roles.c.role == bindparam("role")))
 _SET_PASSWORD = (
     update(users)
     .where(users.c.id == bindparam("user"))
@@ -194,6 +195,14 @@ class UserRepo:
             await self._connection.execute(_ADD_ROLE, {"user_id": new.id, "role": role})
             return "added"
         return "email_taken" if await self.by_email(new.email) else "login_taken"
+
+    async def give_role(self, user_id: UUID, role: str) -> None:
+        """One role more; nothing happens when the account has it."""
+        await self._connection.execute(_ADD_ROLE, {"user_id": user_id, "role": role})
+
+    async def has_members(self, role: str) -> bool:
+        """Whether any account has the role."""
+        return bool((await self._connection.execute(_HAS_MEMBERS, {"role": role})).scalar_one())
 
     async def set_password(self, user_id: UUID, password_hash: str) -> bool:
         """A new password: whatever was opened with the old one is told apart by the version. False: no such account."""
