@@ -42,6 +42,7 @@ test-system: .venv/installed ## What needs Debian's chromium (a browser), faketi
 bench: .venv/installed ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench.login_storm
 	@$(BIN)/python -m bench.protected_reads
+	@$(BIN)/python -m bench.import_users
 
 lint: .venv/installed ## Format, lint and types, as .ci/run checks them
 	@$(BIN)/ruff format --check .
