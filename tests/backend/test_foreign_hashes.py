@@ -39,6 +39,36 @@ async def test_a_hash_made_elsewhere_lets_its_owner_in_and_nobody_else(form: str
     assert passwords.is_outdated(FORMS[form])
 
 
+# Made by Django 5.2, Werkzeug 3.1 and passlib 1.7 as they come, of one password.
+MADE_THERE = [
+    "pbkdf2_sha256$1000000$Z6OMfQtpOZuspKqAskLI93$om+EKTsAkgCdditM/0kVYSs4UqY4YEHPkXPhiXv4KKc=",
+    "pbkdf2_sha1$1000000$rdbVNKwaYaJbpb492ra8x1$X4nuSOBMgSfRe4Z+/Fl72qBG2NM=",
+    "argon2$argon2id$v=19$m=102400,t=2,p=8$WlAyRXBJaVp2dEY4VlA5S1ZiTVBEVQ$KbYQlVNX+r+M5Y3vSrbIWYjhjHnepC0v4zMmxnhjXQQ",
+    "bcrypt_sha256$$2b$12$TNn3c0.zLpZJq6Vf2ZNf..2uToRrnbkbLCh9vgSyW.wmO1MAwzPs2",
+    "bcrypt$$2b$12$Vw0/c2b9FZG.84Srv3VGa.Qrp5XOv7ah7OBHn9v.2zb7Ib/g9N14m",
+    (
+        "scrypt$16384$41gYMf5QNCOOPhP6GM49qh$8$5$NyHWLrEv1BlaMRvHJbQkGWH8XwoocyR0PQnfuCWeTVY4NBNDTj"
+        "ZSDVXyVHow7q4DxadpIyX4Tc/ru/JZzEWEOQ=="
+    ),
+    (
+        "scrypt:32768:8:1$Pfdftr59q5XsGd2L$329bd1b306b589c014928a9d4b7ca293413e149b2586effbfee0eac9"
+        "ef5e3af571b27bd0010d489f1df1f676083007f98f81b90a4be9fcc0f87bc9e7b5a7674d"
+    ),
+    "pbkdf2:sha256:1000000$Usgl7pYJf5Ag01xf$ee27a1f6eac26873880dbcc5d092e927ec3267516ee24aa1e47fd25758b8e315",
+    "$pbkdf2$1000$6n0PwZjznhPi/P/fu9c6hw$.rdMxBygnE/.aqQydY56J1SL/qY",
+    "$pbkdf2-sha256$1000$BICQknKOca6V8t47JwSglA$1aYpViyQQdFgWxPJPrt1s4S4xeZdQyjG4APUFrsBPec",
+    (
+        "$pbkdf2-sha512$1000$WyvF2BsDIISQ0przHmPs3Q$C8K/8sK.1f0TrfLIW/C.F5StTDAg.3XpNymzJsUbPrY5OKr"
+        "Wm3KCM4qvUr1xtooVqlkPm8msQlLFGLu54REcKg"
+    ),
+]
+
+
+@pytest.mark.parametrize("encoded", MADE_THERE, ids=lambda encoded: encoded[:16])
+def test_what_the_systems_themselves_have_stored_is_understood(encoded: str) -> None:
+    assert read(encoded)("correct horse battery")
+
+
 @pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512", "md5", "sha3_256", "blake2b"])
 def test_werkzeug_may_have_used_any_digest(digest: str) -> None:
     assert read(generate_password_hash(PASSWORD, f"pbkdf2:{digest}:1000"))(PASSWORD)
