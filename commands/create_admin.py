@@ -14,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from backend.first_admin import Administrators, EmailTaken
 from backend.live_users import LiveUsers
+from commands.interruption import Interruption
 from commands.servers import told_when_away
 from config import load_settings
 from database.engine import open_database
@@ -77,7 +78,8 @@ def create_admin(email: str, login: str | None, **how: bool) -> None:
     """
     if how["password_stdin"] and how["generate"]:
         raise click.UsageError("--password-stdin and --generate exclude each other.")
-    with told_when_away("PostgreSQL cannot be reached at DATABASE_URL, or Valkey at REDIS_URL."):
+    # Listening, so that Ctrl-C ends the wait for a password, too: asyncio would only note it.
+    with Interruption().listening(), told_when_away("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL is away."):
         asyncio.run(_create(email, login, how))
 
 

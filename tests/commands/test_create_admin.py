@@ -72,14 +72,22 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_again_when_it_is_no_g
     terminal = Terminal(service, *create(bob))
     terminal.read_until("Password: ")
     terminal.type("short")
-    terminal.read_until("The password must have 8 to 128 characters.")
-    for answer in (PASSWORD, PASSWORD):
-        terminal.read_until(": ")
-        terminal.seen = ""
-        terminal.type(answer)
+    terminal.read_until("The password must have 8 to 128 characters.\r\nPassword: ")
+    terminal.type(PASSWORD)
+    terminal.read_until("Repeat for confirmation: ")
+    terminal.type(PASSWORD)
     assert terminal.end() == 0, terminal.seen
     assert PASSWORD not in terminal.seen
     assert roles(walk, walk.log_in(bob.with_password(PASSWORD))) == ["admin", "user"]
+
+
+def test_ctrl_c_at_the_question_makes_nobody(service: Service, walk: Walker, bob: Person) -> None:
+    terminal = Terminal(service, *create(bob))
+    terminal.read_until("Password: ")
+    terminal.type("\x03")
+    assert terminal.end() == 1
+    assert "Traceback" not in terminal.seen
+    assert walk.post("/login", login=bob.login, password=PASSWORD).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -318,6 +318,26 @@ def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
     assert count(backstage) == 2_000
 
 
+def test_a_server_that_goes_away_on_the_way_costs_no_more_than_a_batch(
+    empty: Service, backstage: Backstage, tmp_path: Path
+) -> None:
+    (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(3_000))))
+    backstage.rows("BEGIN")
+    backstage.rows("LOCK TABLE users IN EXCLUSIVE MODE")
+    with running(empty, "import-users", str(tmp_path / "users.ndjson")) as process:
+        assert process.stderr
+        waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
+        eventually(lambda: backstage.value(waiting) is not None, within=20)
+        backstage.rows("SELECT pg_terminate_backend($1)", backstage.value(waiting))
+        assert process.wait(20) == 1
+        told = process.stderr.read().decode()
+    backstage.rows("COMMIT")
+    assert "Not finished. Run it again to go on. 0 imported" in told
+    assert "PostgreSQL cannot be reached" in told
+    assert "Traceback" not in told
+    assert count(backstage) == 0
+
+
 def test_at_a_terminal_a_bar_grows_and_bad_lines_stand_above_it(empty: Service, tmp_path: Path) -> None:
     (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(3_000)), b"{"))
     terminal = Terminal(empty, "import-users", str(tmp_path / "users.ndjson"))
