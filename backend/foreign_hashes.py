@@ -65,7 +65,7 @@ def _refuse_unless(sound: bool, why: str) -> None:  # noqa: FBT001 - reads as a 
 
 
 def _base64(text: str) -> bytes:
-    """Also passlib's, which has a dot for the plus; padding may be left out."""
+    """Also passlib's, which has a dot for the plus and no padding."""
     bare = text.rstrip("=").replace(".", "+")
     try:
         raw = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -155,18 +155,19 @@ def _argon2(found: re.Match[str]) -> Check:
 
 
 _COUNT = r"(?:0|[1-9][0-9]{0,8})"
-_B64 = r"[A-Za-z0-9+/]+={0,2}"
+_B64 = r"[A-Za-z0-9+/]+"
+_PADDED = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _AB64 = r"[A-Za-z0-9./]"
 # The last letter of a salt has two bits, and that of a digest four; others are of no bcrypt.
 _BCRYPT = rf"(?P<hash>\$2[aby]\$(?P<cost>[0-9]{{2}})\${_AB64}{{21}}[.Oeu]{_AB64}{{30}}[.CGKOSWaeimquy26])"
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Check]], ...] = (
     (  # Django; with sha256 it is also what we store ourselves
-        re.compile(rf"pbkdf2_(sha1|sha256)\$({_COUNT})\$([^$]{{1,128}})\$({_B64})"),
+        re.compile(rf"pbkdf2_(sha1|sha256)\$({_COUNT})\$([^$]{{1,128}})\$({_PADDED})"),
         lambda found: _pbkdf2(found[1], found[2], found[3].encode(), _base64(found[4])),
     ),
     (  # Django
-        re.compile(rf"scrypt\$(?P<n>{_COUNT})\$(?P<salt>[^$]{{1,128}})\$(?P<r>{_COUNT})\$(?P<p>{_COUNT})\$({_B64})"),
+        re.compile(rf"scrypt\$(?P<n>{_COUNT})\$(?P<salt>[^$]{{1,128}})\$(?P<r>{_COUNT})\$(?P<p>{_COUNT})\$({_PADDED})"),
         lambda found: _scrypt(found, _base64(found[5])),
     ),
     (  # Werkzeug
