@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from config import DatabaseSettings
+from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
@@ -65,6 +66,11 @@ class Db:
     def audit(self) -> AuditRepo:
         """The audit log."""
         return AuditRepo(self.connection)
+
+    @cached_property
+    def administrators(self) -> AdministratorRepo:
+        """Who may do everything."""
+        return AdministratorRepo(self.connection)
 
 
 class Database:

@@ -107,6 +107,7 @@ _BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
 _BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
 _MEMBER_BY_ID = _MEMBER.where(users.c.id == bindparam("id"))
 _LOCKED_MEMBER_BY_ID = _MEMBER_BY_ID.with_for_update(of=users, key_share=True)
+_LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
 _WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
     func.coalesce(_SIDS.scalar_subquery(), array([], type_=Uuid), type_=ARRAY(Uuid)).label("sids")
@@ -178,6 +179,15 @@ class UserRepo:
         query = _LOCKED_MEMBER_BY_ID if lock else _MEMBER_BY_ID
         row = (await self._connection.execute(query, {"id": user_id})).one_or_none()
         return _member(row) if row else None
+
+    async def locked_member(self, user_id: UUID) -> Member | None:
+        """The account, locked as by `member`, with its roles as they are once the lock is had.
+
+        What another transaction did to the roles while this one waited for it is seen: that takes a second statement,
+        for the first sees them as they were when it began to wait.
+        """
+        await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
+        return await self.member(user_id)
 
     async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""

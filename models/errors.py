@@ -76,6 +76,15 @@ class NoSuchSession(
 ): ...
 
 
+class LastAdministrator(
+    ServiceError,
+    status=409,
+    code="last_administrator",
+    title="This is the last administrator.",
+    advice="Give somebody else the role first.",
+): ...
+
+
 class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
 
 
