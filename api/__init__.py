@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from api import account, health, login, metrics, oauth, own_sessions, recover, register, token, well_known
+from api import (
+    account,
+    admin_audit,
+    admin_mail,
+    admin_user_sessions,
+    admin_users,
+    health,
+    login,
+    metrics,
+    oauth,
+    own_sessions,
+    recover,
+    register,
+    token,
+    well_known,
+)
 
-ROOMS = (register, login, recover, token, account, own_sessions, well_known, oauth, health, metrics)
+ROOMS = (
+    register,
+    login,
+    recover,
+    token,
+    account,
+    own_sessions,
+    admin_users,
+    admin_user_sessions,
+    admin_mail,
+    admin_audit,
+    well_known,
+    oauth,
+    health,
+    metrics,
+)
 """Every module with a router, in the order of the documentation."""

@@ -8,8 +8,11 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
 
+from backend.admin_mail import AdminMailService
+from backend.admin_users import AdminUserService
 from backend.announcements import AnnouncementService
 from backend.audit import AuditClerk
+from backend.audit_log import AuditLogService
 from backend.backlog import BacklogGauge
 from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
@@ -53,6 +56,9 @@ class Services:
     recover: RecoverService
     sessions: SessionService
     introspection: IntrospectionService
+    admin_users: AdminUserService
+    admin_mail: AdminMailService
+    audit_log: AuditLogService
     service_clients: ServiceClients
     announcements: AnnouncementService
     bearers: BearerVerifier
@@ -128,6 +134,9 @@ def build_state(settings: Settings, resources: Resources) -> State:
         recover=RecoverService(database, flows, limits, devices, passwords, users, settings.mail.service),
         sessions=sessions,
         introspection=IntrospectionService(bearers, sessions),
+        admin_users=AdminUserService(database, users),
+        admin_mail=AdminMailService(database),
+        audit_log=AuditLogService(database),
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
@@ -173,6 +182,18 @@ async def _introspection(services: _Services) -> IntrospectionService:
     return services.introspection
 
 
+async def _admin_users(services: _Services) -> AdminUserService:
+    return services.admin_users
+
+
+async def _admin_mail(services: _Services) -> AdminMailService:
+    return services.admin_mail
+
+
+async def _audit_log(services: _Services) -> AuditLogService:
+    return services.audit_log
+
+
 async def _announcements(services: _Services) -> AnnouncementService:
     return services.announcements
 
@@ -207,6 +228,9 @@ Login = Annotated[LoginService, Depends(_login)]
 Recover = Annotated[RecoverService, Depends(_recover)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
 Introspections = Annotated[IntrospectionService, Depends(_introspection)]
+AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
+AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
+AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 FromBearer = Annotated[Bearer, Depends(guard)]

@@ -17,6 +17,9 @@ class Notice(StrEnum):
 
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a mail
     SESSION_ENDED = "session_ended"
+    INVITATION = "invitation"
+    ACCOUNT_BLOCKED = "account_blocked"
+    ACCOUNT_UNBLOCKED = "account_unblocked"
 
 
 async def notify(db: Db, notice: Notice, user_id: UUID) -> None:

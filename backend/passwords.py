@@ -72,6 +72,19 @@ def encode(password: str, iterations: int) -> str:
     return f"{_ALGORITHM}${iterations}${salt}${base64.b64encode(_digest(password, salt, iterations)).decode()}"
 
 
+_UNUSABLE = "!"
+
+
+def unusable_password() -> str:
+    """What is stored, as Django does, where there is no password: its owner sets one by /recover."""
+    return _UNUSABLE + secrets.token_urlsafe(30)
+
+
+def is_unusable(encoded: str) -> bool:
+    """Whether it says that there is no password."""
+    return encoded.startswith(_UNUSABLE)
+
+
 def matches(password: str, encoded: str) -> bool:
     """Whether the password has this hash. Costly; for the hash pool."""
     _, iterations, salt, digest = encoded.split("$")
@@ -115,14 +128,17 @@ class Passwords:
     async def verify(self, password: str, encoded: str | None) -> bool:
         """Whether the password is right.
 
-        Without an account a hash is computed all the same: a refusal that came 80 ms earlier would tell who has none.
+        Without an account, or without a password, a hash is computed all the same: a refusal that came 80 ms earlier
+        would tell who has none.
 
         Raises:
             Unavailable: too many wait already.
         """
-        right = await self._pool.run(matches_at_cost, password, encoded or self._nobody, self._iterations)
-        return right and encoded is not None
+        if encoded is None or is_unusable(encoded):
+            await self._pool.run(matches_at_cost, password, self._nobody, self._iterations)
+            return False
+        return await self._pool.run(matches_at_cost, password, encoded, self._iterations)
 
     def is_outdated(self, encoded: str) -> bool:
         """Whether the hash was made at a lower cost than today's."""
-        return int(encoded.split("$")[1]) < self._iterations
+        return not is_unusable(encoded) and int(encoded.split("$")[1]) < self._iterations

@@ -17,8 +17,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from config import DatabaseSettings
 from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
+from database.directory import DirectoryRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
+from database.mail_queue import MailQueueRepo
 from database.outbox import OutboxRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
@@ -71,6 +73,16 @@ class Db:
     def administrators(self) -> AdministratorRepo:
         """Who may do everything."""
         return AdministratorRepo(self.connection)
+
+    @cached_property
+    def directory(self) -> DirectoryRepo:
+        """Accounts, to be searched."""
+        return DirectoryRepo(self.connection)
+
+    @cached_property
+    def mail_queue(self) -> MailQueueRepo:
+        """Mail that waits or was given up, to be looked at."""
+        return MailQueueRepo(self.connection)
 
 
 class Database:

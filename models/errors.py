@@ -76,12 +76,28 @@ class NoSuchSession(
 ): ...
 
 
+# What administrators meet.
+class NoSuchUser(ServiceError, status=404, code="user_not_found", title="There is no such user."): ...
+
+
 class LastAdministrator(
     ServiceError,
     status=409,
     code="last_administrator",
     title="This is the last administrator.",
-    advice="Give somebody else the role first.",
+    advice="Give somebody else the role admin first.",
+): ...
+
+
+class EmailTaken(ServiceError, status=409, code="email_taken", title="This e-mail address has an account."): ...
+
+
+class NoSuchMail(
+    ServiceError,
+    status=404,
+    code="mail_not_found",
+    title="There is no such mail.",
+    advice="It has left meanwhile, or was given up a fortnight ago.",
 ): ...
 
 

@@ -14,13 +14,14 @@ from template_message.render import HERE, MailTemplates, Rendered, counted
 
 LOCALES = ("en", "ru")
 CODE_MAILS = ("register_code", "login_code", "recover_code")
-NOTICES = ("account_exists", "password_changed", "session_ended")
+HAPPENED = ("password_changed", "session_ended", "account_blocked", "account_unblocked")
+NOTICES = ("account_exists", "invitation", *HAPPENED)
 RESCUE = "MZXW6YTBOI4DAMZXW6YTBOI4DA"
 VALUES: dict[str, dict[str, Any]] = {
     **{mail: {"code": "0427", "minutes": 10, "rescue": RESCUE} for mail in CODE_MAILS},
     "account_exists": {"login": "1234567"},
-    "password_changed": {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)},
-    "session_ended": {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)},
+    "invitation": {"login": "1234567"},
+    **{mail: {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)} for mail in HAPPENED},
 }
 every_mail = pytest.mark.parametrize(("locale", "mail"), list(product(LOCALES, VALUES)))
 
