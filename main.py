@@ -20,12 +20,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
+from api.outcomes import Outcomes
 from api.request_id import RequestId, name_log_records
 from backend.advice import advise
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
 from backend.signing_keys import KeyKeeper
+from backend.tally import Tally
 from commands.cli import cli
 from commands.key_keeper import key_keeper
 from commands.worker import open_mail_worker
@@ -55,6 +57,7 @@ _TAGS = [
     {"name": "session", "description": "A log-in goes on, or ends."},
     {"name": "account", "description": "The own account, with the access token."},
     {"name": "admin: users", "description": "Accounts, for administrators."},
+    {"name": "admin: roles", "description": "Who may do what, for administrators."},
     {"name": "admin: mail", "description": "Mail that has not left, for administrators."},
     {"name": "admin: audit", "description": "What happened to accounts, for administrators."},
     {"name": "tokens", "description": "For services that verify our tokens."},
@@ -97,17 +100,19 @@ def create_app(settings: Settings) -> FastAPI:
             database = await stack.enter_async_context(open_database(settings.database))
             valkey = Valkey(await stack.enter_async_context(open_redis(settings.redis)))
             keys = Keys(settings.secrets)
-            pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000)
+            tally = Tally(valkey)
+            pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000, tally)
             stack.callback(pool.close)
             ring = await _key_ring(settings, database, keys)
             bell = Bell(heard=settings.mail.worker)
-            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell))
+            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, tally))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             app.state.token_verifier = state["services"].bearers
-            duties = (state["services"].backlog.watch(), ring.watch(), state["services"].clerk.run())
+            services = state["services"]
+            duties = (services.backlog.watch(), ring.watch(), services.clerk.run(), tally.run())
             background = [tasks.create_task(duty) for duty in duties]
             if settings.mail.worker:
-                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell))
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
                 background.append(tasks.create_task(worker.run()))
             await advise(state["services"].metrics, settings.least_digits)
             yield state
@@ -142,6 +147,7 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
         )
     app.add_middleware(BodyLimit)
+    app.add_middleware(Outcomes)
     app.add_middleware(RequestId)
     if settings.trusted_proxies:
         # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.

@@ -32,8 +32,10 @@ from backend.passwords import Passwords
 from backend.recover import RecoverService
 from backend.refresh_token import RefreshTokens
 from backend.register import RegisterService
+from backend.roles import RoleService
 from backend.sessions import SessionRules, SessionService
 from backend.signing_keys import KeyKeeper
+from backend.tally import Tally
 from backend.tokens import TokenService
 from config import SessionSettings, Settings
 from database.engine import Database
@@ -59,6 +61,7 @@ class Services:
     admin_users: AdminUserService
     admin_mail: AdminMailService
     audit_log: AuditLogService
+    roles: RoleService
     service_clients: ServiceClients
     announcements: AnnouncementService
     bearers: BearerVerifier
@@ -66,6 +69,7 @@ class Services:
     metrics: MetricsService
     backlog: BacklogGauge
     clerk: AuditClerk
+    tally: Tally
 
 
 class State(TypedDict):
@@ -84,6 +88,7 @@ class Resources:
     ring: KeyKeeper
     pool: HashPool
     bell: Bell
+    tally: Tally
 
 
 def build_state(settings: Settings, resources: Resources) -> State:
@@ -137,13 +142,15 @@ def build_state(settings: Settings, resources: Resources) -> State:
         admin_users=AdminUserService(database, users),
         admin_mail=AdminMailService(database),
         audit_log=AuditLogService(database),
+        roles=RoleService(database, users),
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
         health=HealthService(database, Pulse(valkey), ring),
-        metrics=MetricsService(valkey, its_thermostats),
+        metrics=MetricsService(database, valkey, its_thermostats),
         backlog=backlog,
         clerk=clerk,
+        tally=resources.tally,
     )
     return State(services=services)
 
@@ -194,6 +201,10 @@ async def _audit_log(services: _Services) -> AuditLogService:
     return services.audit_log
 
 
+async def _roles(services: _Services) -> RoleService:
+    return services.roles
+
+
 async def _announcements(services: _Services) -> AnnouncementService:
     return services.announcements
 
@@ -231,6 +242,7 @@ Introspections = Annotated[IntrospectionService, Depends(_introspection)]
 AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
 AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
 AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
+Roles = Annotated[RoleService, Depends(_roles)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 FromBearer = Annotated[Bearer, Depends(guard)]

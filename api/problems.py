@@ -76,15 +76,17 @@ def _body(status: int, code: str, title: str, detail: str | None, **members: Any
     return body
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
+    request.state.outcome = error.code
     if isinstance(error, Unavailable) and error.__cause__ is not None:
         log.warning("unavailable: %s", type(error.__cause__).__name__)
     return answer(error)
 
 
-async def _malformed(_: Request, error: Exception) -> Response:
+async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    request.state.outcome = Malformed.code
     # Place and message alone: pydantic's `input` and `ctx` would send a password back (security.md, row 53). A place
     # may be a field name of the caller's own making, so that only names of ours are shown.
     problems = [{"field": _place(problem), "message": _message(problem)} for problem in error.errors()[:20]]

@@ -11,6 +11,8 @@ from math import ceil
 from time import perf_counter
 from typing import TypeVar
 
+from backend.tally import Tally
+from models.counted import Counted
 from models.errors import Unavailable
 
 _NICE = 10
@@ -23,11 +25,18 @@ def _step_back() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
+def _timed(function: Callable[..., _Result], *arguments: object) -> tuple[_Result, float, float]:
+    """What a function returns, and when it began and ended."""
+    began = perf_counter()
+    return function(*arguments), began, perf_counter()
+
+
 class HashPool:
     """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
 
-    def __init__(self, threads: int, max_wait: float, first_guess: float) -> None:
+    def __init__(self, threads: int, max_wait: float, first_guess: float, tally: Tally) -> None:
         """``first_guess`` is how many seconds one call may take, until the first ones have been timed."""
+        self._tally = tally
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
         self._threads = threads
         self._max_wait = max_wait
@@ -44,6 +53,7 @@ class HashPool:
         """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
         wait = self.expected_wait
         if wait > self._max_wait:
+            self._tally.count(Counted.HASHES_REFUSED)
             raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
@@ -54,19 +64,19 @@ class HashPool:
         """
         self.refuse_when_full()
         self._waiting += 1
+        asked = perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, function, *arguments)
+            result, began, ended = await asyncio.get_running_loop().run_in_executor(
+                self._pool, _timed, function, *arguments
+            )
         finally:
             self._waiting -= 1
-
-    def _timed(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        started = perf_counter()
-        try:
-            return function(*arguments)
-        finally:
-            # A moving mean: the queue is judged by what a hash costs now, neighbours included. A lost update does
-            # no harm here, the next hash corrects it.
-            self._seconds += (perf_counter() - started - self._seconds) / 8
+        # A moving mean: the queue is judged by what a hash costs now, neighbours included.
+        self._seconds += (ended - began - self._seconds) / 8
+        self._tally.count(Counted.HASHES)
+        self._tally.count(Counted.HASH_SECONDS, by=ended - began)
+        self._tally.count(Counted.HASH_WAIT_SECONDS, by=began - asked)
+        return result
 
     def close(self) -> None:
         """Let what is running end, and drop what waits."""

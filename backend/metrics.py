@@ -1,16 +1,22 @@
-"""What an operator's Prometheus reads: how the thermostats stand; they live in Valkey, every process says the same."""
+"""What an operator's Prometheus reads: counters and thermostats live in Valkey, so that every process says the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
+from database.engine import Database
+from database.outbox import MailState
+from models.counted import Counted
+from models.errors import Unavailable
+from redis_tools import counters
 from redis_tools.exchange import Valkey
 from redis_tools.thermostat import Reading, Thermostat
 
-_FAMILIES = (
+_THERMOSTAT = (
     (GaugeMetricFamily, "auth_code_floor_digits", "Least digits of a code for unknown devices."),
     (GaugeMetricFamily, "auth_code_floor_raised", "1 while the floor is higher than as configured: an alert."),
     (CounterMetricFamily, "auth_code_floor_raises", "How often the floor was raised."),
@@ -18,6 +24,23 @@ _FAMILIES = (
     (GaugeMetricFamily, "auth_wrong_guesses_unresolved", "Wrong guesses that no success has explained, ever since."),
     (CounterMetricFamily, "auth_flows_succeeded", "Flows of unknown devices that succeeded."),
     (GaugeMetricFamily, "auth_flows_succeeded_a_day", "The same, as a daily mean of the last seven days."),
+)
+_COUNTED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    Counted.REQUESTS: (
+        "auth_requests",
+        "Requests answered; the outcome is a refusal's code, or the status.",
+        ("method", "route", "outcome"),
+    ),
+    Counted.HASHES: ("auth_hashes", "Passwords hashed.", ()),
+    Counted.HASHES_REFUSED: ("auth_hashes_refused", "Hashes refused because too many waited.", ()),
+    Counted.HASH_SECONDS: ("auth_hash_seconds", "Seconds spent hashing, on all threads.", ()),
+    Counted.HASH_WAIT_SECONDS: ("auth_hash_wait_seconds", "Seconds that hashes waited for a thread.", ()),
+    Counted.MAILS: ("auth_mails", "Attempts to hand a mail to SMTP, by what came of it.", ("kind", "outcome")),
+}
+_MAIL = (
+    ("auth_mails_waiting", "Mails in the outbox that are still to leave."),
+    ("auth_mail_oldest_seconds", "Age of the oldest of them."),
+    ("auth_mails_dead", "Mails given up, kept for the operator to see."),
 )
 
 
@@ -33,26 +56,49 @@ def _values(lowest: int, reading: Reading) -> tuple[float, ...]:
     )
 
 
+def _thermostat_families(values: Mapping[str, tuple[float, ...]]) -> Iterator[Metric]:
+    for place, (kind, name, description) in enumerate(_THERMOSTAT):
+        family = kind(name, description, labels=["purpose"])
+        for purpose, of_purpose in values.items():
+            family.add_metric([purpose], of_purpose[place])
+        yield family
+
+
+def _counted_families(counts: Mapping[str, float]) -> Iterator[Metric]:
+    for what, (name, description, labels) in _COUNTED.items():
+        family = CounterMetricFamily(name, description, labels=labels)
+        for field, number in counts.items():
+            counted, *told = field.split("|")
+            if counted == what and len(told) == len(labels):
+                family.add_metric(told, number)
+        yield family
+
+
+def _mail_families(states: Sequence[MailState]) -> Iterator[Metric]:
+    for place, (name, description) in enumerate(_MAIL):
+        family = GaugeMetricFamily(name, description, labels=["kind"])
+        for state in states:
+            family.add_metric([state.kind], (state.waiting, state.oldest.total_seconds(), state.dead)[place])
+        yield family
+
+
+@dataclass(frozen=True, slots=True)
 class _Collected:
-    """The readings in the shape that the library writes out."""
+    """Families in the shape that the library writes out."""
 
-    def __init__(self, values: Mapping[str, tuple[float, ...]]) -> None:
-        self._values = values
+    families: Iterable[Metric]
 
-    def collect(self) -> Iterator[Metric]:
-        for place, (kind, name, description) in enumerate(_FAMILIES):
-            family = kind(name, description, labels=["purpose"])
-            for purpose, values in self._values.items():
-                family.add_metric([purpose], values[place])
-            yield family
+    def collect(self) -> Iterable[Metric]:
+        return self.families
 
 
+@dataclass(frozen=True, slots=True)
 class MetricsService:
-    """Reads the thermostats and writes them down."""
+    """Reads counters, thermostats and the outbox, and writes them down."""
 
-    def __init__(self, valkey: Valkey, thermostats: Mapping[str, Thermostat]) -> None:
-        self._valkey = valkey
-        self._thermostats = thermostats
+    database: Database
+    valkey: Valkey
+    thermostats: Mapping[str, Thermostat]
 
     async def readings(self) -> dict[str, Reading]:
         """How the thermostat of each purpose stands.
@@ -60,15 +106,26 @@ class MetricsService:
         Raises:
             Unavailable: Valkey is away.
         """
-        answers = await self._valkey.ask_all(*(thermostat.read() for thermostat in self._thermostats.values()))
-        return dict(zip(self._thermostats, answers, strict=True))
+        answers = await self.valkey.ask_all(*(thermostat.read() for thermostat in self.thermostats.values()))
+        return dict(zip(self.thermostats, answers, strict=True))
 
     async def exposition(self) -> bytes:
-        """Everything in Prometheus' text format.
+        """Everything in Prometheus' text format; without PostgreSQL all but the mail.
 
         Raises:
             Unavailable: Valkey is away.
         """
         readings = await self.readings()
-        values = {purpose: _values(self._thermostats[purpose].lowest, reading) for purpose, reading in readings.items()}
-        return generate_latest(_Collected(values))
+        counts = await self.valkey.ask(counters.read())
+        values = {purpose: _values(self.thermostats[purpose].lowest, reading) for purpose, reading in readings.items()}
+        up = GaugeMetricFamily("auth_postgresql_up", "Whether PostgreSQL answers.")
+        mail: Sequence[MailState] = ()
+        try:
+            async with self.database.statement() as db:
+                mail = await db.outbox.states()
+            up.add_metric([], 1)
+        except Unavailable:
+            up.add_metric([], 0)
+        return generate_latest(
+            _Collected((*_thermostat_families(values), *_counted_families(counts), *_mail_families(mail), up))
+        )

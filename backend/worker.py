@@ -12,9 +12,11 @@ from typing import Any
 
 from backend.bell import LEASE, Bell, Hands
 from backend.smtp import MailDelayed, MailRefused, RecipientDelayed
+from backend.tally import Tally
 from database.engine import Database
 from database.outbox import RECIPIENT_PUT_OFF, Job
 from database.outbox_listener import listen
+from models.counted import Counted
 from models.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,8 @@ class Work:
     """What there is to do: a mailer for each kind of job, and chores beside them."""
 
     mailers: Mapping[str, Mailer]
-    chores: Sequence[Chore] = ()
+    chores: Sequence[Chore]
+    tally: Tally
 
 
 class MailWorker:
@@ -91,6 +94,7 @@ class MailWorker:
         self._mailers = work.mailers
         self._hands = hands
         self._chores = work.chores
+        self._tally = work.tally
         self._held: dict[int, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = False
@@ -165,7 +169,9 @@ class MailWorker:
     async def _handle(self, job: Job) -> None:
         """One attempt, and what follows from it."""
         try:
-            await self._settle(job, await self._attempt(job))
+            outcome = await self._attempt(job)
+            self._tally.count(Counted.MAILS, job.kind, type(outcome).__name__.lower())
+            await self._settle(job, outcome)
         finally:
             del self._held[job.id]
             if self._more:

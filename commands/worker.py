@@ -20,6 +20,7 @@ from backend.ladder import Ladder
 from backend.mail_bucket import MailBuckets
 from backend.notices import Notice
 from backend.postman import Postman
+from backend.tally import Tally
 from backend.worker import Chore, Mailer, MailWorker, Work
 from commands import logs
 from config import Settings, load_settings
@@ -38,7 +39,7 @@ _TIDY_EVERY = 3600.0
 
 @asynccontextmanager
 async def open_mail_worker(
-    settings: Settings, database: Database, valkey: Valkey, bell: Bell
+    settings: Settings, database: Database, valkey: Valkey, bell: Bell, tally: Tally
 ) -> AsyncIterator[MailWorker]:
     """A worker with its SMTP connections; somebody has to `run` it."""
     servers = [server.get_secret_value() for server in settings.smtp.url]
@@ -74,7 +75,7 @@ async def open_mail_worker(
 
     chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))
     try:
-        yield MailWorker(database, url, bell, Work(mailers, chores), hands=settings.smtp.connections)
+        yield MailWorker(database, url, bell, Work(mailers, chores, tally), hands=settings.smtp.connections)
     finally:
         await postman.close()
 
@@ -83,14 +84,19 @@ async def _work(settings: Settings) -> None:
     async with (
         open_database(settings.database) as database,
         open_redis(settings.redis) as redis,
-        open_mail_worker(settings, database, Valkey(redis), Bell(heard=True)) as mail_worker,
     ):
-        task = asyncio.create_task(mail_worker.run())
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
+        valkey = Valkey(redis)
+        tally = Tally(valkey)
+        async with open_mail_worker(settings, database, valkey, Bell(heard=True), tally) as mail_worker:
+            task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(tally.run())
+            for name in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+            await asyncio.wait([task])
+            # What the last mails counted for is added before the end.
+            counting.cancel()
+            await asyncio.wait([counting])
+            if not task.cancelled():
+                task.result()
 
 
 @click.command()

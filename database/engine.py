@@ -22,6 +22,7 @@ from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
 from database.mail_queue import MailQueueRepo
 from database.outbox import OutboxRepo
+from database.roles import RoleRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
 from database.used_flows import UsedFlowRepo
@@ -38,6 +39,11 @@ class Db:
     def users(self) -> UserRepo:
         """Accounts."""
         return UserRepo(self.connection)
+
+    @cached_property
+    def roles(self) -> RoleRepo:
+        """Roles and permissions."""
+        return RoleRepo(self.connection)
 
     @cached_property
     def used_flows(self) -> UsedFlowRepo:

@@ -40,6 +40,17 @@ class Backlog:
     oldest: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class MailState:
+    """How the mail of one kind stands."""
+
+    kind: str
+    waiting: int
+    dead: int
+    oldest: timedelta
+    """Age of the oldest that waits."""
+
+
 def _interval(name: str) -> BindParameter[timedelta]:
     return bindparam(name, type_=Interval)
 
@@ -95,6 +106,13 @@ _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.cr
     # Anybody can name an address whose server puts everything off; were such mail counted, he could stop all starts.
     func.coalesce(outbox.c.last_error, "").notlike(f"{RECIPIENT_PUT_OFF}%"),
 )
+_WAITS = outbox.c.failed_at.is_(None)
+_STATES = select(
+    outbox.c.kind,
+    func.count().filter(_WAITS).label("waiting"),
+    func.count().filter(~_WAITS).label("dead"),
+    func.coalesce(func.now() - func.min(outbox.c.created_at).filter(_WAITS), text("interval '0'")).label("oldest"),
+).group_by(outbox.c.kind)
 _FORGET_OLD = delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
 
 
@@ -146,6 +164,10 @@ class OutboxRepo:
         """How much mail of a kind waits, and for how long the oldest has."""
         row = (await self._connection.execute(_BACKLOG, {"kind": kind})).one()
         return Backlog(row.jobs, row.oldest or timedelta())
+
+    async def states(self) -> list[MailState]:
+        """How the mail of each kind stands, of those kinds that there is any of."""
+        return [MailState(*row) for row in await self._connection.execute(_STATES)]
 
     async def forget_old(self) -> None:
         """Drop dead letters after a fortnight."""

@@ -101,6 +101,54 @@ class NoSuchMail(
 ): ...
 
 
+class NoSuchRole(
+    ServiceError,
+    status=404,
+    code="role_not_found",
+    title="There is no such role.",
+    advice="GET /admin/roles lists those that there are.",
+): ...
+
+
+class NoSuchPermission(
+    ServiceError,
+    status=404,
+    code="permission_not_found",
+    title="There is no such permission.",
+    advice="GET /admin/permissions lists those that there are.",
+): ...
+
+
+class UnknownPermission(
+    ServiceError,
+    status=422,
+    code="unknown_permission",
+    title="One of the permissions does not exist.",
+    advice="Make it first, at POST /admin/permissions.",
+): ...
+
+
+class RoleExists(ServiceError, status=409, code="role_exists", title="There is a role of this name already."): ...
+
+
+class PermissionExists(
+    ServiceError, status=409, code="permission_exists", title="There is a permission of this name already."
+): ...
+
+
+class Shipped(ServiceError, status=409, code="shipped", title="The service brings this along, and needs it."): ...
+
+
+class TooManyPermissions(
+    ServiceError, status=409, code="too_many_permissions", title="There are as many permissions as a token can hold."
+): ...
+
+
+class TooManyRoles(
+    ServiceError, status=409, code="too_many_roles", title="The user has as many roles as a token can hold."
+): ...
+
+
 class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What the service itself asks for. Other services add permissions of their own as data."""
+    """What the service itself asks for; docs/roles.md tells what each allows. Other services add theirs as data."""
 
     ACCOUNT_READ = "account:read"
     ACCOUNT_WRITE = "account:write"

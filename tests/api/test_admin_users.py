@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.support.administrators import Member, Staff, staff_of
+from tests.support.administrators import Official, Officials, officials_of
 from tests.support.burst import burst_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.people import Walker, somebody
@@ -26,17 +25,17 @@ NOBODYS = uuid.UUID(int=7)
 
 
 @pytest.fixture(scope="module")
-def staff(service: Service) -> Iterator[Staff]:
-    with staff_of(service) as planting:
-        yield planting
+def staff(service: Service) -> Iterator[Officials]:
+    with officials_of(service) as appointing:
+        yield appointing
 
 
 @pytest.fixture
-def admin(staff: Staff) -> Member:
+def admin(staff: Officials) -> Official:
     return staff.administrator()
 
 
-def found(admin: Member, **query: object) -> list[dict[str, Any]]:
+def found(admin: Official, **query: object) -> list[dict[str, Any]]:
     """Everybody who fits, page by page."""
     people: list[dict[str, Any]] = []
     while True:
@@ -54,23 +53,23 @@ def logins(people: list[dict[str, Any]]) -> set[str]:
     return {user["login"] for user in people}
 
 
-def shown(admin: Member, user_id: str) -> dict[str, Any]:
+def shown(admin: Official, user_id: object) -> dict[str, Any]:
     answer = admin.get(f"/admin/users/{user_id}")
     assert answer.status_code == 200, answer.text
     user: dict[str, Any] = answer.json()
     return user
 
 
-def events(staff: Staff, user_id: str) -> list[tuple[str, str | None]]:
+def events(staff: Officials, user_id: uuid.UUID) -> list[tuple[str, uuid.UUID | None]]:
     """What the audit log says of a user: events, and who did it."""
-    rows = staff.backstage.rows("SELECT event, actor FROM audit_log WHERE subject = $1 ORDER BY id", uuid.UUID(user_id))
-    return [(row["event"], str(row["actor"]) if row["actor"] else None) for row in rows]
+    rows = staff.backstage.rows("SELECT event, actor FROM audit_log WHERE subject = $1 ORDER BY id", user_id)
+    return [(row["event"], row["actor"]) for row in rows]
 
 
 # Found.
 
 
-def test_users_are_found_by_how_login_or_address_begins(staff: Staff, admin: Member) -> None:
+def test_users_are_found_by_how_login_or_address_begins(staff: Officials, admin: Official) -> None:
     people = residents(staff.backstage, 3, "searched")
     everybody = {person.login for person in people}
     for typed in ("searched-", "SEARCHED-", "Searched"):
@@ -82,7 +81,7 @@ def test_users_are_found_by_how_login_or_address_begins(staff: Staff, admin: Mem
     assert found(admin, q="earched-") == found(admin, q="nobody at all") == []
 
 
-def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Staff, admin: Member) -> None:
+def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Officials, admin: Official) -> None:
     residents(staff.backstage, 2, "per_cent")
     residents(staff.backstage, 1, "perxcent")
     assert len(found(admin, q="per_cent")) == 2
@@ -90,21 +89,21 @@ def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Staff, admin: 
         assert found(admin, q=pattern) == []
 
 
-def test_an_international_address_is_found_as_it_is_typed(admin: Member) -> None:
+def test_an_international_address_is_found_as_it_is_typed(admin: Official) -> None:
     address = f"{somebody('intl').login}@bücher.example.com"
     assert admin.post("/admin/users", email=address, login=somebody("intl").login).status_code == 201
     assert [user["email"] for user in found(admin, q=address.upper())] == [address.replace("bücher", "xn--bcher-kva")]
 
 
-def test_a_user_is_found_by_the_whole_id(staff: Staff, admin: Member) -> None:
-    member = staff.member()
-    for typed in (member.id, member.id.upper(), member.id.replace("-", "")):
+def test_a_user_is_found_by_the_whole_id(staff: Officials, admin: Official) -> None:
+    member = staff.appoint()
+    for typed in (str(member.id), str(member.id).upper(), member.id.hex):
         assert logins(found(admin, q=typed)) == {member.person.login}
-    assert found(admin, q=member.id[:-1]) == []
+    assert found(admin, q=str(member.id)[:-1]) == []
 
 
-def test_users_are_found_by_role_and_by_block(staff: Staff, admin: Member) -> None:
-    clerk, plain = staff.clerk("user:read"), staff.member(name="clerk")
+def test_users_are_found_by_role_and_by_block(staff: Officials, admin: Official) -> None:
+    clerk, plain = staff.clerk("user:read"), staff.appoint(name="clerk")
     [role] = [role for role in shown(admin, clerk.id)["roles"] if role != "user"]
     assert logins(found(admin, role=role)) == {clerk.person.login}
     assert found(admin, role="no-such-role") == []
@@ -115,7 +114,7 @@ def test_users_are_found_by_role_and_by_block(staff: Staff, admin: Member) -> No
     assert clerk.person.login in logins(found(admin, q="clerk-", blocked="false", role=role))
 
 
-def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Staff, admin: Member) -> None:
+def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Officials, admin: Official) -> None:
     people = residents(staff.backstage, 11, "paged")
     first = admin.get("/admin/users", q="paged-", limit=4).json()
     assert len(first["items"]) == 4
@@ -128,7 +127,7 @@ def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Staff, a
     assert logins([*first["items"], *rest]) <= {person.login for person in [*people, *late]}
 
 
-def test_a_page_that_is_just_full_is_the_last_one(staff: Staff, admin: Member) -> None:
+def test_a_page_that_is_just_full_is_the_last_one(staff: Officials, admin: Official) -> None:
     residents(staff.backstage, 4, "full")
     assert admin.get("/admin/users", q="full-", limit=4).json()["next"] is None
     assert admin.get("/admin/users", q="full-", limit=3).json()["next"] is not None
@@ -160,7 +159,7 @@ def test_a_page_that_is_just_full_is_the_last_one(staff: Staff, admin: Member) -
     ],
     ids=str,
 )
-def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: Member) -> None:
+def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: Official) -> None:
     answer = admin.get("/admin/users", **query)
     assert outcome(answer) == MALFORMED
     assert "canary" not in answer.text
@@ -168,15 +167,15 @@ def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, o
     assert problem["field"] in (f"query.{next(iter(query))}", "(unknown field)")
 
 
-def test_a_cursor_that_somebody_made_up_is_only_a_place(admin: Member) -> None:
+def test_a_cursor_that_somebody_made_up_is_only_a_place(admin: Official) -> None:
     assert admin.get("/admin/users", cursor="A" * 22).json() == {"items": [], "next": None}
 
 
-def test_a_user_is_shown_without_what_nobody_may_see(staff: Staff, admin: Member) -> None:
-    member = staff.member()
+def test_a_user_is_shown_without_what_nobody_may_see(staff: Officials, admin: Official) -> None:
+    member = staff.appoint()
     user = shown(admin, member.id)
     assert user == {
-        "id": member.id,
+        "id": str(member.id),
         "email": member.person.email,
         "login": member.person.login,
         "locale": "en",
@@ -201,7 +200,7 @@ def test_a_user_is_shown_without_what_nobody_may_see(staff: Staff, admin: Member
         ("DELETE", f"/admin/users/{{}}/sessions/{NOBODYS}"),
     ],
 )
-def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, path: str, admin: Member) -> None:
+def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, path: str, admin: Official) -> None:
     assert outcome(admin.call(method, path.format(NOBODYS))) == NO_USER
     odd = admin.call(method, path.format("canary"))
     assert outcome(odd) == MALFORMED
@@ -213,7 +212,7 @@ def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, 
 
 @pytest.mark.parametrize(("locale", "subject"), [("en", "You have an account"), ("ru", "Для вас создана")])
 def test_who_is_invited_chooses_a_password_by_recovering_it(
-    locale: str, subject: str, staff: Staff, admin: Member, walk: Walker
+    locale: str, subject: str, staff: Officials, admin: Official, walk: Walker
 ) -> None:
     guest = somebody("guest")
     answer = admin.post("/admin/users", email=guest.email, login=guest.login, locale=locale)
@@ -233,21 +232,21 @@ def test_who_is_invited_chooses_a_password_by_recovering_it(
     guest = walk.recover(guest, "an owl in the barn")
     assert walk.me(walk.log_in(guest)).json()["id"] == user["id"]
     assert shown(admin, user["id"])["has_password"]
-    assert events(staff, user["id"])[0] == ("user.invited", admin.id)
+    assert events(staff, uuid.UUID(user["id"]))[0] == ("user.invited", admin.id)
     line = staff.backstage.value("SELECT details::text FROM audit_log WHERE event = 'user.invited' ORDER BY id DESC")
     assert guest.login not in line
     assert guest.email not in line
 
 
-def test_the_language_of_an_invitation_is_the_header_s_when_the_body_names_none(admin: Member) -> None:
+def test_the_language_of_an_invitation_is_the_header_s_when_the_body_names_none(admin: Official) -> None:
     guest = somebody("guest")
     body = {"email": guest.email, "login": guest.login}
     answer = admin.client.post("/admin/users", json=body, headers=admin.bearer | {"Accept-Language": "ru"})
     assert answer.json()["locale"] == "ru"
 
 
-def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: Member) -> None:
-    member, other = staff.member(), somebody("other")
+def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Officials, admin: Official) -> None:
+    member, other = staff.appoint(), somebody("other")
     same_email = admin.post("/admin/users", email=member.person.email.upper(), login=other.login)
     assert outcome(same_email) == (409, "email_taken")
     same_login = admin.post("/admin/users", email=other.email, login=member.person.login.upper())
@@ -256,7 +255,7 @@ def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: Mem
 
 
 @pytest.mark.parametrize("extra", [{"role": "admin"}, {"roles": ["admin"]}, {"password": "canary canary"}, {"id": 1}])
-def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin: Member) -> None:
+def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin: Official) -> None:
     guest = somebody("guest")
     answer = admin.post("/admin/users", email=guest.email, login=guest.login, **extra)
     assert outcome(answer) == MALFORMED
@@ -266,7 +265,9 @@ def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin
 # Blocked.
 
 
-def test_a_block_ends_everything_and_lifting_it_revives_nothing(staff: Staff, admin: Member, walk: Walker) -> None:
+def test_a_block_ends_everything_and_lifting_it_revives_nothing(
+    staff: Officials, admin: Official, walk: Walker
+) -> None:
     walk.register(person := somebody("blocked"))
     tokens, running = walk.open_session(person), walk.open_login(person)
     user_id = walk.me(tokens.access).json()["id"]
@@ -284,8 +285,8 @@ def test_a_block_ends_everything_and_lifting_it_revives_nothing(staff: Staff, ad
     assert walk.me(walk.log_in(person)).status_code == 200
 
 
-def test_who_is_blocked_twice_is_told_once(staff: Staff, admin: Member, walk: Walker) -> None:
-    member = staff.member()
+def test_who_is_blocked_twice_is_told_once(staff: Officials, admin: Official, walk: Walker) -> None:
+    member = staff.appoint()
     for call in ("block", "unblock"):
         for _ in range(2):
             assert admin.post(f"/admin/users/{member.id}/{call}").status_code == 204
@@ -301,39 +302,43 @@ def test_who_is_blocked_twice_is_told_once(staff: Staff, admin: Member, walk: Wa
 # Deleted.
 
 
-def test_who_is_deleted_is_forgotten_and_the_names_are_free_again(staff: Staff, admin: Member, walk: Walker) -> None:
-    member = staff.member(name="gone")
-    user_id = uuid.UUID(member.id)
+def test_who_is_deleted_is_forgotten_and_the_names_are_free_again(
+    staff: Officials, admin: Official, walk: Walker
+) -> None:
+    member = staff.appoint(name="gone")
     staff.backstage.rows(
         "INSERT INTO guess_budgets (subject, purpose, device, digits, guesses) VALUES ($1, 'login', '', 4, 1)",
-        user_id.bytes,
+        member.id.bytes,
     )
     staff.backstage.rows(
-        "INSERT INTO guess_reservations VALUES ('\\x00', $1, 'login', '', 4, 3, now() + interval '1 h')", user_id.bytes
+        "INSERT INTO guess_reservations VALUES ('\\x00', $1, 'login', '', 4, 3, now() + interval '1 h')",
+        member.id.bytes,
     )
     job = staff.backstage.value(
         "INSERT INTO outbox (kind, payload, due_at, give_up_at) VALUES ('password_changed', "
         "jsonb_build_object('user_id', $1::text), now() + interval '1 h', now() + interval '1 h') RETURNING id",
-        member.id,
+        str(member.id),
     )
     assert admin.delete(f"/admin/users/{member.id}").status_code == 204
     assert outcome(walk.me(member.tokens.access)) == INVALID
     assert outcome(admin.delete(f"/admin/users/{member.id}")) == NO_USER
     for table in ("guess_budgets", "guess_reservations"):
-        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE subject = $1", user_id.bytes) == 0
+        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE subject = $1", member.id.bytes) == 0
     for table in ("sessions", "user_roles"):
-        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE user_id = $1", user_id) == 0
+        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE user_id = $1", member.id) == 0
     assert staff.backstage.value("SELECT count(*) FROM outbox WHERE id = $1", job) == 0
     assert events(staff, member.id) == [("account.deleted", admin.id)]
-    assert walk.register(member.person)["id"] != member.id
+    assert walk.register(member.person)["id"] != str(member.id)
 
 
 # Signed out.
 
 
-def test_the_sessions_of_a_user_are_seen_and_ended_one_by_one_or_all(staff: Staff, admin: Member, walk: Walker) -> None:
-    member = staff.member()
-    others = [staff.session(member) for _ in range(3)]
+def test_the_sessions_of_a_user_are_seen_and_ended_one_by_one_or_all(
+    staff: Officials, admin: Official, walk: Walker
+) -> None:
+    member = staff.appoint()
+    others = [staff.session_of(member) for _ in range(3)]
     listed = admin.get(f"/admin/users/{member.id}/sessions").json()
     assert len(listed) == 4
     assert {frozenset(entry) for entry in listed} == {
@@ -351,8 +356,8 @@ def test_the_sessions_of_a_user_are_seen_and_ended_one_by_one_or_all(staff: Staf
     assert events(staff, member.id) == [("session.ended", admin.id), ("sessions.ended", admin.id)]
 
 
-def test_a_session_is_ended_under_the_name_of_its_owner_alone(staff: Staff, admin: Member) -> None:
-    member, other = staff.member(), staff.member()
+def test_a_session_is_ended_under_the_name_of_its_owner_alone(staff: Officials, admin: Official) -> None:
+    member, other = staff.appoint(), staff.appoint()
     [entry] = other.get("/me/sessions").json()
     assert outcome(admin.delete(f"/admin/users/{member.id}/sessions/{entry['id']}")) == NO_SESSION
     assert outcome(admin.delete(f"/admin/users/{member.id}/sessions/canary")) == MALFORMED
@@ -372,7 +377,7 @@ CLERK = ("user:read", "user:write", "session:write")
 
 
 @pytest.mark.parametrize(("method", "path"), ACTS)
-def test_nobody_acts_on_somebody_who_may_do_more(method: str, path: str, staff: Staff, admin: Member) -> None:
+def test_nobody_acts_on_somebody_who_may_do_more(method: str, path: str, staff: Officials, admin: Official) -> None:
     clerk = staff.clerk(*CLERK)
     for mightier in (admin, staff.clerk(*CLERK, "mail:read"), staff.clerk("role:read")):
         answer = clerk.call(method, path.format(mightier.id))
@@ -380,12 +385,12 @@ def test_nobody_acts_on_somebody_who_may_do_more(method: str, path: str, staff: 
         assert "may do what you may not" in answer.json()["detail"]
         assert mightier.get("/me").status_code == 200
         assert events(staff, mightier.id) == []
-    for equal in (staff.clerk(*CLERK), staff.clerk(CLERK[0]), staff.member(), clerk):
+    for equal in (staff.clerk(*CLERK), staff.clerk(CLERK[0]), staff.appoint(), clerk):
         answer = clerk.call(method, path.format(equal.id))
         assert answer.status_code == 204 or outcome(answer) == NO_SESSION
 
 
-def test_who_is_refused_costs_the_user_no_place_in_the_cache(staff: Staff, admin: Member) -> None:
+def test_who_is_refused_costs_the_user_no_place_in_the_cache(staff: Officials, admin: Official) -> None:
     clerk, name = staff.clerk(*CLERK), f"user:{{{admin.id}}}"
     assert admin.get("/me").status_code == 200
     assert outcome(clerk.post(f"/admin/users/{admin.id}/block")) == FORBIDDEN
@@ -394,7 +399,7 @@ def test_who_is_refused_costs_the_user_no_place_in_the_cache(staff: Staff, admin
     assert admin.person.email in str(staff.backstage.valkey.get(name))
 
 
-def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Staff) -> None:
+def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Officials) -> None:
     staff.dismiss_administrators()
     one, other = staff.administrator(), staff.administrator()
     assert one.post(f"/admin/users/{one.id}/block").status_code == 204
@@ -411,7 +416,7 @@ def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Staff) -> 
 
 def test_of_two_administrators_who_turn_on_each_other_one_remains(
     service: Service,
-    staff: Staff,
+    staff: Officials,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     acts = [("POST", "/admin/users/{}/block"), ("DELETE", "/admin/users/{}")]
@@ -437,9 +442,7 @@ def test_of_two_administrators_who_turn_on_each_other_one_remains(
     assert both_came_in > 2
 
 
-def test_a_request_of_somebody_who_is_no_administrator_any_more_is_refused(
-    staff: Staff, admin: Member, client: httpx.Client
-) -> None:
+def test_a_request_of_somebody_who_is_no_administrator_any_more_is_refused(staff: Officials, admin: Official) -> None:
     clerk = staff.clerk("user:read")
     assert clerk.get("/admin/users").status_code == 200
     assert admin.post(f"/admin/users/{clerk.id}/block").status_code == 204

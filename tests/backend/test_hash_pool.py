@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from redis.asyncio import Redis
 
 from backend.hash_pool import HashPool
+from backend.tally import Tally
 from models.errors import Unavailable
+from redis_tools.exchange import Valkey
 
 
 @pytest.fixture
 def pool() -> Iterator[HashPool]:
-    pool = HashPool(threads=2, max_wait=2.0, first_guess=1.0)
+    pool = HashPool(threads=2, max_wait=2.0, first_guess=1.0, tally=Tally(Valkey(Redis())))
     yield pool
     pool.close()
 

@@ -1,4 +1,4 @@
-"""Administrators who are simply there: with a session each, and the role admin or a few permissions."""
+"""People with roles that nobody gave them: written into PostgreSQL, as the first administrator's is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -21,20 +21,22 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """Somebody who is signed in, and calls."""
+class Official:
+    """Somebody who is signed in."""
 
     person: Person
-    id: str
+    id: UUID
     tokens: Tokens
     client: httpx.Client
 
     @property
     def bearer(self) -> dict[str, str]:
+        """The header that carries the access token."""
         return {"Authorization": f"Bearer {self.tokens.access}"}
 
-    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.client.request(method, path, headers=self.bearer, **options)
+    def call(self, method: str, path: str, **options: object) -> httpx.Response:
+        """Send a request with the access token; ``json=`` is its body."""
+        return self.client.request(method, path, headers=self.bearer, **options)  # type: ignore[arg-type]
 
     def get(self, path: str, **query: object) -> httpx.Response:
         return self.call("GET", path, params=query)
@@ -47,46 +49,48 @@ class Member:
 
     def request(self, method: str, path: str) -> bytes:
         """The bytes of a request without a body, for a burst."""
-        return post(path, b"", f"Authorization: Bearer {self.tokens.access}").replace(b"POST", method.encode(), 1)
+        headers = [f"{name}: {value}" for name, value in self.bearer.items()]
+        return post(path, b"", *headers).replace(b"POST", method.encode(), 1)
 
 
-class Staff:
-    """Plants people with accounts, sessions and more permissions than most."""
+class Officials:
+    """Appoints them."""
 
     def __init__(self, service: Service, backstage: Backstage, client: httpx.Client) -> None:
         self.backstage = backstage
         self._planter = Planter(service, backstage)
         self._client = client
 
-    def member(self, *roles: str, name: str = "member") -> Member:
-        """Somebody with the role user, and with these."""
-        [person] = residents(self.backstage, 1, name)
+    def appoint(self, *roles: str, name: str = "official") -> Official:
+        """A new account with the role `user` and these, and a session."""
+        person = residents(self.backstage, 1, name)[0]
         user_id = self.backstage.value("SELECT id FROM users WHERE email = $1", person.email)
-        self.backstage.rows("INSERT INTO user_roles SELECT $1, unnest($2::text[])", user_id, list(roles))
-        return Member(person, str(user_id), self._planter.session(person), self._client)
+        for role in roles:
+            self.backstage.rows("INSERT INTO user_roles (user_id, role) VALUES ($1, $2)", user_id, role)
+        return Official(person, user_id, self._planter.session(person), self._client)
 
-    def administrator(self) -> Member:
+    def administrator(self) -> Official:
         """May do everything."""
-        return self.member("admin", name="chief")
+        return self.appoint("admin", name="chief")
 
-    def clerk(self, *permissions: str) -> Member:
+    def clerk(self, *permissions: str) -> Official:
         """May do these things beside what every user may, by a role that nobody else has."""
         role = f"clerk-{next(_numbers)}"
         self.backstage.rows("INSERT INTO roles VALUES ($1, '')", role)
         self.backstage.rows("INSERT INTO role_permissions SELECT $1, unnest($2::text[])", role, list(permissions))
-        return self.member(role, name="clerk")
+        return self.appoint(role, name="clerk")
 
-    def session(self, member: Member) -> Tokens:
+    def session_of(self, official: Official) -> Tokens:
         """One session more."""
-        return self._planter.session(member.person)
+        return self._planter.session(official.person)
 
     def dismiss_administrators(self) -> None:
-        """Leave nobody with the role; whoever is planted next is the first."""
+        """Leave nobody with the role; whoever is appointed next is the first."""
         self.backstage.rows("DELETE FROM user_roles WHERE role = 'admin'")
 
 
 @contextmanager
-def staff_of(service: Service) -> Iterator[Staff]:
-    """Plant people for a while."""
+def officials_of(service: Service) -> Iterator[Officials]:
+    """Appoint people for a while."""
     with backstage_of(service) as backstage, service.client() as client:
-        yield Staff(service, backstage, client)
+        yield Officials(service, backstage, client)

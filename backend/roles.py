@@ -1,0 +1,270 @@
+"""Roles: named sets of permissions, which are data; who may change them, and who may give them to whom.
+
+Two rules keep anybody from rising: nobody gives, changes or takes away what allows more than he may do himself, and
+the role of administrators always allows everything, so that no permission is out of reach for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from backend.administrators import keep_one, refuse_above
+from backend.audit import audit
+from backend.live_users import LiveUsers
+from database.engine import Database, Db
+from database.roles import PermissionRow, Role
+from models.audit import Actor, Event
+from models.errors import (
+    InsufficientScope,
+    NoSuchPermission,
+    NoSuchRole,
+    NoSuchUser,
+    PermissionExists,
+    RoleExists,
+    Shipped,
+    TooManyPermissions,
+    TooManyRoles,
+    UnknownPermission,
+)
+from models.permission import ADMIN_ROLE, USER_ROLE, Permission
+from models.role import MOST_PERMISSIONS, MOST_ROLES, PermissionShown, RoleShown
+
+_SHIPPED_ROLES = (ADMIN_ROLE, USER_ROLE)
+_SHIPPED_PERMISSIONS = frozenset(Permission)
+
+
+def refuse_more_than_own(actor: Actor, permissions: Collection[str]) -> None:
+    """Nobody hands out, or takes from others, what he may not do himself.
+
+    Raises:
+        InsufficientScope: one of the permissions is not the actor's.
+    """
+    if not actor.permissions.issuperset(permissions):
+        raise InsufficientScope("This role allows more than you may do yourself.")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleService:
+    """Lists, makes, changes and deletes roles and permissions."""
+
+    database: Database
+    users: LiveUsers
+
+    async def all(self) -> list[RoleShown]:
+        """Every role, by name.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            return [_shown(role) for role in await db.roles.all()]
+
+    async def one(self, name: str) -> RoleShown:
+        """One role.
+
+        Raises:
+            NoSuchRole: there is none of that name.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            role = await db.roles.one(name)
+        if role is None:
+            raise NoSuchRole
+        return _shown(role)
+
+    async def create(self, actor: Actor, name: str, description: str, permissions: Sequence[str]) -> RoleShown:
+        """A new role; nobody has it yet.
+
+        Raises:
+            RoleExists: there is one of that name.
+            UnknownPermission: one of the permissions does not exist.
+            InsufficientScope: it would allow more than the actor may do.
+            Unavailable: PostgreSQL is away.
+        """
+        allowed = sorted(set(permissions))
+        async with self.database.transaction() as db:
+            if not await db.roles.add(name, description):
+                raise RoleExists
+            await _allow(db, actor, name, allowed)
+            await audit(db, Event.ROLE_CREATED, actor, role=name, permissions=allowed)
+        return _shown(Role(name, description, tuple(allowed)))
+
+    async def change(
+        self, actor: Actor, name: str, description: str | None, permissions: Sequence[str] | None
+    ) -> RoleShown:
+        """Another description, other permissions, or both; whoever has the role may do so from his next request on.
+
+        Raises:
+            NoSuchRole: there is none of that name.
+            Shipped: it is the role of administrators, which allows everything.
+            UnknownPermission: one of the permissions does not exist.
+            InsufficientScope: it allows, or would allow, more than the actor may do.
+            Unavailable: a server is away.
+        """
+        async with self.users.changing_roles(), self.database.transaction() as db:
+            role = await _locked(db, actor, name)
+            if name == ADMIN_ROLE:
+                raise Shipped("Administrators may do everything, and always will.")
+            after = Role(
+                name,
+                role.description if description is None else description,
+                role.permissions if permissions is None else tuple(sorted(set(permissions))),
+            )
+            await db.roles.describe(name, after.description)
+            await _allow(db, actor, name, after.permissions)
+            given, taken = set(after.permissions), set(role.permissions)
+            await audit(
+                db,
+                Event.ROLE_CHANGED,
+                actor,
+                role=name,
+                given=sorted(given - taken),
+                taken=sorted(taken - given),
+            )
+        return _shown(after)
+
+    async def delete(self, actor: Actor, name: str) -> None:
+        """The role is gone, from everybody who had it.
+
+        Raises:
+            NoSuchRole: there is none of that name.
+            Shipped: the service brings it along.
+            InsufficientScope: it allows more than the actor may do.
+            Unavailable: a server is away.
+        """
+        if name in _SHIPPED_ROLES:
+            raise Shipped
+        async with self.users.changing_roles(), self.database.transaction() as db:
+            await _locked(db, actor, name)
+            await db.roles.delete(name)
+            await audit(db, Event.ROLE_DELETED, actor, role=name)
+
+    async def permissions(self) -> list[PermissionShown]:
+        """Every permission, by name.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            return [_permission_shown(permission) for permission in await db.roles.permissions()]
+
+    async def create_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
+        """A permission for a service of one's own to ask for; administrators have it at once.
+
+        Raises:
+            PermissionExists: there is one of that name.
+            TooManyPermissions: there are so many that an administrator's token would grow too long.
+            Unavailable: a server is away.
+        """
+        async with self.users.changing_roles(), self.database.transaction() as db:
+            await db.roles.locked(ADMIN_ROLE)
+            if await db.roles.are_known([name]):
+                raise PermissionExists
+            if not await db.roles.add_permission(name, description, most=MOST_PERMISSIONS):
+                raise TooManyPermissions
+            await audit(db, Event.PERMISSION_CREATED, actor, permission=name)
+        return _permission_shown(PermissionRow(name, description))
+
+    async def describe_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
+        """Another description.
+
+        Raises:
+            NoSuchPermission: there is none of that name.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.transaction() as db:
+            if not await db.roles.describe_permission(name, description):
+                raise NoSuchPermission
+            await audit(db, Event.PERMISSION_CHANGED, actor, permission=name)
+        return _permission_shown(PermissionRow(name, description))
+
+    async def delete_permission(self, actor: Actor, name: str) -> None:
+        """The permission is gone, from every role that allowed it.
+
+        Raises:
+            NoSuchPermission: there is none of that name.
+            Shipped: the service itself asks for it.
+            InsufficientScope: the actor has it not.
+            Unavailable: a server is away.
+        """
+        if name in _SHIPPED_PERMISSIONS:
+            raise Shipped
+        async with self.users.changing_roles(), self.database.transaction() as db:
+            if not await db.roles.are_known([name]):
+                raise NoSuchPermission
+            refuse_more_than_own(actor, [name])
+            await db.roles.delete_permission(name)
+            await audit(db, Event.PERMISSION_DELETED, actor, permission=name)
+
+    async def give(self, actor: Actor, user_id: UUID, name: str) -> None:
+        """The user has the role from the next request on; nothing happens when he has it.
+
+        Raises:
+            NoSuchUser, NoSuchRole: one of the two is not there.
+            TooManyRoles: the user's token would grow too long.
+            InsufficientScope: the role allows more than the actor may do.
+            Unavailable: a server is away.
+        """
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            member = await db.users.locked_member(user_id)
+            if member is None:
+                raise NoSuchUser
+            await _locked(db, actor, name)
+            if name not in member.roles and len(member.roles) >= MOST_ROLES:
+                raise TooManyRoles
+            if await db.roles.give(user_id, name):
+                await audit(db, Event.ROLE_GIVEN, actor, user_id, role=name)
+
+    async def take(self, actor: Actor, user_id: UUID, name: str) -> None:
+        """The user has the role no longer, from the next request on; nothing happens when he has it not.
+
+        Raises:
+            NoSuchUser, NoSuchRole: one of the two is not there.
+            LastAdministrator: nobody would be left to manage the others.
+            InsufficientScope: the role or the user may do more than the actor.
+            Unavailable: a server is away.
+        """
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            member = await db.users.locked_member(user_id)
+            if member is None:
+                raise NoSuchUser
+            await _locked(db, actor, name)
+            refuse_above(actor, member)
+            if not await db.roles.take(user_id, name):
+                return
+            if name == ADMIN_ROLE:
+                await keep_one(db)
+            await audit(db, Event.ROLE_TAKEN, actor, user_id, role=name)
+
+
+async def _locked(db: Db, actor: Actor, name: str) -> Role:
+    role = await db.roles.locked(name)
+    if role is None:
+        raise NoSuchRole
+    refuse_more_than_own(actor, role.permissions)
+    return role
+
+
+async def _allow(db: Db, actor: Actor, name: str, permissions: Sequence[str]) -> None:
+    # Looked at first: an administrator has every permission but one that does not exist, and is to read why.
+    if not await db.roles.are_known(permissions):
+        raise UnknownPermission
+    refuse_more_than_own(actor, permissions)
+    await db.roles.allow(name, permissions)
+
+
+def _shown(role: Role) -> RoleShown:
+    return RoleShown(
+        name=role.name,
+        description=role.description,
+        permissions=list(role.permissions),
+        shipped=role.name in _SHIPPED_ROLES,
+    )
+
+
+def _permission_shown(permission: PermissionRow) -> PermissionShown:
+    return PermissionShown(
+        name=permission.name, description=permission.description, shipped=permission.name in _SHIPPED_PERMISSIONS
+    )
