@@ -28,6 +28,7 @@ from models.errors import (
     TooMany,
     Unavailable,
 )
+from models.permission import Permission
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +183,11 @@ ALWAYS: tuple[ServiceError, ...] = (
 
 LIMITED = (*ALWAYS, TooMany())
 """What every step of a flow may be refused with."""
+
+
+def guarded(permission: Permission) -> tuple[ServiceError, ...]:
+    """What every call of a guarded room may be refused with."""
+    return InvalidAccessToken(SEND_TOKEN), InsufficientScope(f"This needs {permission}."), Unavailable()
 
 
 def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:

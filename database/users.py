@@ -7,13 +7,27 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
-from database.tables import role_permissions, sessions, user_roles, users
+from database.tables import role_permissions, roles, sessions, user_roles, users
 from models.locale import Locale
+from models.permission import ADMIN_ROLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,22 @@ _UPGRADE_HASH = (
     .where(users.c.id == bindparam("user"), users.c.password_hash == bindparam("old"))
     .values(password_hash=bindparam("new"))
 )
+_SET_EMAIL = (
+    update(users).where(users.c.id == bindparam("user")).values(email=bindparam("new"), version=users.c.version + 1)
+)
+_SET_LOGIN = (
+    update(users)
+    .where(users.c.id == bindparam("user"))
+    .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
+)
+_SET_LOCALE = update(users).where(users.c.id == bindparam("user")).values(locale=bindparam("new"))
+_DELETE = delete(users).where(users.c.id == bindparam("user"))
+_LOCK_ADMINISTRATORS = select(roles.c.name).where(roles.c.name == ADMIN_ROLE).with_for_update()
+_OTHER_ADMINISTRATORS = (
+    select(func.count())
+    .select_from(user_roles.join(users))
+    .where(user_roles.c.role == ADMIN_ROLE, users.c.blocked_at.is_(None), users.c.id != bindparam("user"))
+)
 
 
 def _user(row: Row[Any]) -> User:
@@ -199,6 +229,40 @@ class UserRepo:
         """A new password: whatever was opened with the old one is told apart by the version. False: no such account."""
         changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
         return changed.one_or_none() is not None
+
+    async def set_email(self, user_id: UUID, email: str) -> bool:
+        """Another address; what was opened with the old one is told apart by the version. False: it is taken."""
+        return await self._unless_taken(_SET_EMAIL, {"user": user_id, "new": email})
+
+    async def set_login(self, user_id: UUID, login: str, canonical: str) -> bool:
+        """Another login; False when it is taken."""
+        return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
+
+    async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
+        """Make the change, or leave the transaction as it was: the unique index decides, no look-up before."""
+        try:
+            async with self._connection.begin_nested():
+                await self._connection.execute(change, values)
+        except IntegrityError:
+            return False
+        return True
+
+    async def set_locale(self, user_id: UUID, locale: Locale) -> None:
+        """Another language of mails."""
+        await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+
+    async def delete(self, user_id: UUID) -> None:
+        """The account goes, and with it its sessions and its roles."""
+        await self._connection.execute(_DELETE, {"user": user_id})
+
+    async def is_only_administrator(self, user_id: UUID) -> bool:
+        """Whether nobody else who is not blocked is an administrator.
+
+        Of several that ask at once each waits for the others' transactions, and sees what they have done.
+        """
+        await self._connection.execute(_LOCK_ADMINISTRATORS)
+        others = await self._connection.execute(_OTHER_ADMINISTRATORS, {"user": user_id})
+        return others.scalar_one() == 0
 
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""

@@ -44,6 +44,9 @@ class FlowGone(ServiceError, status=410, code="flow_gone", title="This session k
 class BadCredentials(ServiceError, status=401, code="bad_credentials", title="The login or the password is wrong."): ...
 
 
+class WrongPassword(ServiceError, status=403, code="wrong_password", title="The current password is wrong."): ...
+
+
 class AccountBlocked(ServiceError, status=403, code="account_blocked", title="This account is blocked."): ...
 
 
@@ -73,6 +76,15 @@ class NoSuchSession(
     code="session_not_found",
     title="There is no such session.",
     advice="GET /me/sessions lists those that there are.",
+): ...
+
+
+class LastAdministrator(
+    ServiceError,
+    status=409,
+    code="last_administrator",
+    title="The last administrator has to stay.",
+    advice="Make somebody else an administrator first.",
 ): ...
 
 
