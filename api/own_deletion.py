@@ -11,13 +11,13 @@ from api.json_body import StrictJsonRoute
 from api.problems import LIMITED, documented, guarded
 from jwt_tools.decorators import guard, requires
 from models.answers import FlowOpened
-from models.errors import FlowGone, LastAdministrator, TooMany, TooSoon, WrongCode
+from models.errors import FlowGone, LastAdministrator, TooSoon, WrongCode
 from models.forms import CodeConfirmation, ResendRequest
 from models.permission import Permission
 
 router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_GUARDED = guarded(Permission.ACCOUNT_WRITE)
+_REFUSALS = (*guarded(Permission.ACCOUNT_WRITE), *LIMITED)
 
 
 @router.post(
@@ -25,7 +25,7 @@ _GUARDED = guarded(Permission.ACCOUNT_WRITE)
     status_code=202,
     summary="Delete the own account: a code is mailed",
     response_description="A flow is open; a code is on its way to the account's address.",
-    responses=documented(*_GUARDED, TooMany()) | opened("/me/delete/confirm"),
+    responses=documented(*_REFUSALS) | opened("/me/delete/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def open_deletion(deletions: Deletions, owner: FromOwnerOnDevice) -> FlowOpened:
@@ -39,7 +39,7 @@ async def open_deletion(deletions: Deletions, owner: FromOwnerOnDevice) -> FlowO
     response_class=Response,
     summary="Give the code: the account is deleted",
     response_description="The account is gone.",
-    responses=documented(*_GUARDED, *LIMITED, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
+    responses=documented(*_REFUSALS, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: FromOwner) -> None:
@@ -55,7 +55,7 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*_GUARDED, *LIMITED, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
+    responses=documented(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: FromOwner) -> FlowOpened:

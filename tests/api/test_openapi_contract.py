@@ -56,12 +56,16 @@ def test_every_call_of_the_contract_is_described(schema: BaseSchema) -> None:
     steps["recover"] = ("confirm", "password", "resend")
     assert described >= {f"POST /{flow}" for flow in steps}
     assert described >= {f"POST /{flow}/{step}" for flow, names in steps.items() for step in names}
+    assert described >= {f"PUT /me/{what}" for what in ("password", "login", "locale")} | {"GET /me/export"}
+    assert described >= {
+        f"POST /me/{flow}{step}" for flow in ("email", "delete") for step in ("", "/confirm", "/resend")
+    }
     assert described >= {"GET /me", "GET /.well-known/jwks.json", "GET /health/live", "GET /health/ready"}
 
 
 def test_every_call_with_a_body_documents_what_may_be_refused(schema: BaseSchema) -> None:
     for operation in operations_of(schema):
-        if operation.method.upper() == "POST":
+        if operation.method.upper() in ("POST", "PUT"):
             responses = operation.definition.raw["responses"]
             if operation.path in OAUTH:
                 assert {"400", "401", "413", "503"} <= {*responses}, operation.path
