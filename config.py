@@ -534,6 +534,8 @@ class Settings(BaseSettings):
             "register": self.code.digits,
             "login": self.code.digits,
             "recover": self.recover.code_digits or self.code.digits,
+            "email": self.code.digits,
+            "delete": self.code.digits,
         }
 
     def rungs(self, *, device: bool) -> dict[str, tuple[Rung, ...]]:

@@ -11,6 +11,8 @@ from uuid_utils.compat import uuid7
 
 from backend.administrators import keep_one, refuse_above
 from backend.audit import audit
+from backend.deletion import delete_account
+from backend.keys import Keys
 from backend.live_users import LiveUsers
 from backend.notices import Notice, notify
 from backend.passwords import is_unusable, unusable_password
@@ -35,6 +37,7 @@ class AdminUserService:
     """Accounts, in the hands of an administrator."""
 
     database: Database
+    keys: Keys
     users: LiveUsers
 
     async def find(self, query: UserQuery) -> UserPage:
@@ -102,7 +105,8 @@ class AdminUserService:
         """
         async with self._acting_on(actor, user_id) as (db, member):
             if await db.users.block(user_id):
-                await _keep_one_beside(db, member)
+                if ADMIN_ROLE in member.roles:
+                    await keep_one(db)
                 await db.sessions.end_all(user_id)
                 await notify(db, Notice.ACCOUNT_BLOCKED, user_id)
                 await audit(db, Event.USER_BLOCKED, actor, user_id)
@@ -130,8 +134,7 @@ class AdminUserService:
             Unavailable: a server is away.
         """
         async with self._acting_on(actor, user_id) as (db, member):
-            await db.users.delete(user_id)
-            await _keep_one_beside(db, member)
+            await delete_account(db, self.keys, member)
             await audit(db, Event.ACCOUNT_DELETED, actor, user_id)
 
     async def sessions(self, user_id: UUID) -> list[UserSession]:
@@ -190,12 +193,6 @@ class AdminUserService:
                 raise NoSuchUser
             refuse_above(actor, member)
             yield db, member
-
-
-async def _keep_one_beside(db: Db, member: Member) -> None:
-    """What has been done to an administrator must leave another one."""
-    if ADMIN_ROLE in member.roles:
-        await keep_one(db)
 
 
 def _canonical_beginning(typed: str) -> str:

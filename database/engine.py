@@ -97,6 +97,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, timeout: float) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._still = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
 
     @asynccontextmanager
@@ -108,6 +109,17 @@ class Database:
         """
         with unavailable_when_away():
             async with asyncio.timeout(self._timeout), self._engine.begin() as connection:
+                yield Db(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Db]:
+        """A transaction whose reads agree with each other: all of them see PostgreSQL as it was at the first one.
+
+        Raises:
+            Unavailable: see `transaction`.
+        """
+        with unavailable_when_away():
+            async with asyncio.timeout(self._timeout), self._still.begin() as connection:
                 yield Db(connection)
 
     @asynccontextmanager

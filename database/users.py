@@ -7,12 +7,25 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
-from database.tables import guess_budgets, guess_reservations, outbox, role_permissions, sessions, user_roles, users
+from database.tables import role_permissions, sessions, user_roles, users
 from models.locale import Locale
 
 
@@ -142,12 +155,16 @@ _UNBLOCK = (
     .values(blocked_at=None)
     .returning(users.c.id)
 )
-_DELETE = delete(users).where(users.c.id == bindparam("user")).returning(users.c.id)
-# What belongs to a user and is no row that goes with the account by itself.
-_DELETE_MAIL = delete(outbox).where(outbox.c.payload["user_id"].astext == bindparam("user"))
-_DELETE_GUESSES = tuple(
-    delete(table).where(table.c.subject == bindparam("subject")) for table in (guess_budgets, guess_reservations)
+_SET_EMAIL = (
+    update(users).where(users.c.id == bindparam("user")).values(email=bindparam("new"), version=users.c.version + 1)
 )
+_SET_LOGIN = (
+    update(users)
+    .where(users.c.id == bindparam("user"))
+    .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
+)
+_SET_LOCALE = update(users).where(users.c.id == bindparam("user")).values(locale=bindparam("new"))
+_DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
 def _user(row: Row[Any]) -> User:
@@ -234,6 +251,31 @@ class UserRepo:
         changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
         return changed.one_or_none() is not None
 
+    async def set_email(self, user_id: UUID, email: str) -> bool:
+        """Another address; what was opened with the old one is told apart by the version. False: it is taken."""
+        return await self._unless_taken(_SET_EMAIL, {"user": user_id, "new": email})
+
+    async def set_login(self, user_id: UUID, login: str, canonical: str) -> bool:
+        """Another login; False when it is taken."""
+        return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
+
+    async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
+        """Make the change, or leave the transaction as it was: the unique index decides, no look-up before."""
+        try:
+            async with self._connection.begin_nested():
+                await self._connection.execute(change, values)
+        except IntegrityError:
+            return False
+        return True
+
+    async def set_locale(self, user_id: UUID, locale: Locale) -> None:
+        """Another language of mails."""
+        await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+
+    async def delete(self, user_id: UUID) -> None:
+        """The account goes, and with it its sessions and its roles."""
+        await self._connection.execute(_DELETE, {"user": user_id})
+
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""
         await self._connection.execute(_UPGRADE_HASH, {"user": user_id, "old": old, "new": new})
@@ -248,14 +290,3 @@ class UserRepo:
     async def unblock(self, user_id: UUID) -> bool:
         """Let the owner in again; False when nothing kept him out, or there is no such account."""
         return (await self._connection.execute(_UNBLOCK, {"user": user_id})).one_or_none() is not None
-
-    async def delete(self, user_id: UUID) -> bool:
-        """Forget the account with its roles, sessions, guesses and waiting mail; False when there is no such account.
-
-        Mail that is to leave all the same, such as a farewell, is put after this.
-        """
-        gone = (await self._connection.execute(_DELETE, {"user": user_id})).one_or_none() is not None
-        await self._connection.execute(_DELETE_MAIL, {"user": str(user_id)})
-        for statement in _DELETE_GUESSES:
-            await self._connection.execute(statement, {"subject": user_id.bytes})
-        return gone

@@ -44,6 +44,9 @@ class FlowGone(ServiceError, status=410, code="flow_gone", title="This session k
 class BadCredentials(ServiceError, status=401, code="bad_credentials", title="The login or the password is wrong."): ...
 
 
+class WrongPassword(ServiceError, status=403, code="wrong_password", title="The current password is wrong."): ...
+
+
 class AccountBlocked(ServiceError, status=403, code="account_blocked", title="This account is blocked."): ...
 
 

@@ -61,6 +61,10 @@ def test_every_call_of_the_contract_is_described(schema: BaseSchema) -> None:
     assert described >= {f"GET /admin/{what}" for what in ("users", "roles", "permissions", "mail", "audit")}
     assert described >= {f"POST /admin/users/{{user_id}}/{act}" for act in ("block", "unblock")}
     assert described >= {"POST /admin/users", "DELETE /admin/users/{user_id}", "POST /admin/mail/{mail_id}/send-again"}
+    assert described >= {f"PUT /me/{what}" for what in ("password", "login", "locale")} | {"GET /me/export"}
+    assert described >= {
+        f"POST /me/{flow}{step}" for flow in ("email", "delete") for step in ("", "/confirm", "/resend")
+    }
     assert described >= {"GET /me", "GET /.well-known/jwks.json", "GET /health/live", "GET /health/ready"}
 
 

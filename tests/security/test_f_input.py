@@ -18,13 +18,15 @@ import httpx
 import pytest
 
 from tests.conftest import Serving
+from tests.support.backstage import backstage_of
 from tests.support.burst import post, send
-from tests.support.contract import forms_of
+from tests.support.contract import methods_of
 from tests.support.costs import Memory, cpu_seconds, processes_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.hostile import CANARY, FIELDS, JSON, Hostile, corpus
 from tests.support.one_caller import send_from
 from tests.support.people import Person, Walker, somebody
+from tests.support.planted import Planter
 from tests.support.service import Service, an_address_of_ones_own
 
 LARGEST_ANSWER = 1_000
@@ -45,11 +47,22 @@ FORMS: dict[str, tuple[str, ...]] = {
     "/recover/resend": ("session_key",),
     "/token/refresh": ("refresh_token",),
     "/logout": ("refresh_token",),
+    "/me/password": ("current_password", "password"),
+    "/me/login": ("password", "login"),
+    "/me/locale": ("locale",),
+    "/me/email": ("password", "email"),
+    "/me/email/confirm": ("session_key", "code"),
+    "/me/email/resend": ("session_key",),
+    "/me/delete/confirm": ("session_key", "code"),
+    "/me/delete/resend": ("session_key",),
 }
+PUT = ("/me/password", "/me/login", "/me/locale")
 GOOD = {
     "email": f"{CANARY}@example.com",
     "login": CANARY,
     "password": f"{CANARY} and more",
+    "current_password": f"{CANARY} and less",
+    "locale": "en",
     "session_key": (CANARY * 6)[:64],
     "code": "0427",
     "refresh_token": (CANARY * 8)[:86],
@@ -63,10 +76,36 @@ def target(serving: Serving) -> Iterator[Service]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def bearer(target: Service) -> Iterator[str]:
+    """What opens `/me`: without it no body is looked at there."""
+    person = somebody("sender")
+    with target.client() as client, backstage_of(target) as backstage:
+        Walker(client, target.stack.mailbox).register(person)
+        yield f"Bearer {Planter(target, backstage).session(person).access}"
+
+
 @pytest.fixture
-def caller(target: Service) -> Iterator[httpx.Client]:
-    with target.client() as client:
+def caller(target: Service, bearer: str) -> Iterator[httpx.Client]:
+    """Posts what is put, and is signed in where that is asked for."""
+
+    def prepare(request: httpx.Request) -> None:
+        if request.url.path.startswith("/me/"):
+            request.headers["Authorization"] = bearer
+        if request.method == "POST":
+            request.method = method_of(request.url.path)
+
+    with target.client(event_hooks={"request": [prepare]}) as client:
         yield client
+
+
+def method_of(path: str) -> str:
+    return "PUT" if path in PUT else "POST"
+
+
+def sending(path: str, body: bytes, *headers: str) -> bytes:
+    """The bytes of such a request."""
+    return post(path, body, *headers).replace(b"POST", method_of(path).encode(), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +120,7 @@ def unharmed(target: Service) -> Iterator[None]:
 
 
 def test_the_forms_of_these_tests_are_all_there_are(target: Service) -> None:
-    assert set(forms_of(target)) == set(FORMS)
+    assert methods_of(target) == {path: method_of(path) for path in FORMS}
     assert {field for form in FORMS.values() for field in form} == set(FIELDS)
 
 
@@ -153,11 +192,12 @@ def test_row_53_what_lacks_a_field_is_refused_without_telling_the_others(
 
 
 @pytest.mark.parametrize("size", [15_000, TOO_LARGE])
-def test_row_53_a_huge_field_has_a_small_answer(size: int, target: Service) -> None:
+def test_row_53_a_huge_field_has_a_small_answer(size: int, target: Service, bearer: str) -> None:
     for path, fields in FORMS.items():
+        signed_in = [f"Authorization: {bearer}"] if path.startswith("/me/") else []
         for field in fields:
             body = json.dumps({**{other: GOOD[other] for other in fields}, field: CANARY * (size // len(CANARY))})
-            answer = send(target, post(path, body.encode()))
+            answer = send(target, sending(path, body.encode(), *signed_in))
             assert answer.status == (413 if size == TOO_LARGE else 422), (path, field)
             assert len(answer.body) < LARGEST_ANSWER
             assert CANARY not in answer.body.decode().lower()
@@ -167,7 +207,7 @@ def test_row_53_a_huge_field_has_a_small_answer(size: int, target: Service) -> N
 
 def _unfinished(path: str, *headers: str, sent: bytes = b"") -> bytes:
     """A request of 10 MB of which only the beginning is sent; who answers it has not waited for the rest."""
-    return post(path, b"", *headers).replace(b"Content-Length: 0", b"Content-Length: %d" % TOO_LARGE) + sent
+    return sending(path, b"", *headers).replace(b"Content-Length: 0", b"Content-Length: %d" % TOO_LARGE) + sent
 
 
 @pytest.mark.parametrize("path", FORMS)
@@ -215,9 +255,10 @@ def test_row_54_twenty_times_ten_megabytes_at_once_fill_no_memory(target: Servic
     ["[" * 100_000, "[" * 16_000, "[" * 8_000 + "]" * 8_000, '{"a":' * 3_000, '{"email":' * 900 + "1" + "}" * 900],
     ids=["beyond the limit", "open", "closed", "objects", "named objects"],
 )
-def test_row_54_deep_json_is_refused_and_no_worker_falls_into_it(body: str, target: Service) -> None:
+def test_row_54_deep_json_is_refused_and_no_worker_falls_into_it(body: str, target: Service, bearer: str) -> None:
+    signed_in = f"Authorization: {bearer}"
     with ThreadPoolExecutor(20) as callers:
-        answers = list(callers.map(lambda path: send(target, post(path, body.encode())), [*FORMS] * 2))
+        answers = list(callers.map(lambda path: send(target, sending(path, body.encode(), signed_in)), [*FORMS] * 2))
     assert all(answer.status in ((413,) if len(body) > 16_384 else (400, 422)) for answer in answers)
     assert max(len(answer.body) for answer in answers) < LARGEST_ANSWER
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 CANARY = "canary7f3a9c"
 JSON = "application/json"
 
-FIELDS = ("email", "login", "password", "session_key", "code", "refresh_token")
+FIELDS = ("email", "login", "password", "current_password", "locale", "session_key", "code", "refresh_token")
 _GOOD = {
     "email": f"{CANARY}@example.com",
     "login": CANARY,
     "password": f"{CANARY} {CANARY}",
+    "current_password": f"{CANARY} {CANARY} {CANARY}",
+    "locale": CANARY,
     "session_key": (CANARY * 6)[:64],
     "code": "1234",
     "refresh_token": (CANARY * 8)[:86],
