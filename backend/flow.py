@@ -194,7 +194,7 @@ class FlowEngine:
     def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: Caller) -> None:
         user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
         whose = UUID(user_id) if user_id else None
-        self.clerk.note(Event.CODE_REFUSED, somebody(caller), whose, purpose=spec.name, email=email)
+        self.clerk.note(Event.CODE_REFUSED, somebody(caller, spec.holder), whose, purpose=spec.name, email=email)
 
     async def _void(self, guess: Guess) -> None:
         calls = guess.void()

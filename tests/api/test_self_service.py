@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.devices import Devices
+from backend.keys import Keys
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes
@@ -80,6 +83,7 @@ def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_
 ) -> None:
     elsewhere = planter.session(owner.person)
     pending = walk.open_login(owner.person)
+    moving = owner.open_email_change(f"new-{owner.person.email}")
     answer = owner.call("PUT", "/me/password", current_password=owner.person.password, password=ANOTHER)
     assert (answer.status_code, answer.content) == (204, b"")
     assert owner.call("GET", "/me").status_code == 200
@@ -87,6 +91,7 @@ def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_
     assert outcome(walk.me(elsewhere.access)) == INVALID
     assert outcome(walk.refresh(elsewhere.refresh)) == (400, "invalid_grant")
     assert outcome(walk.confirm("login", *pending)) == GONE
+    assert outcome(owner.confirm("email", *moving)) == GONE
     assert not may_log_in(walk, owner.person.login, owner.person.password)
     assert may_log_in(walk, owner.person.login, ANOTHER)
     assert is_told(walk, owner.person.email, "password at Auth was changed")
@@ -219,7 +224,7 @@ def test_mails_come_in_the_language_of_choice(owner: SignedIn, walk: Walker) -> 
 
 
 def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
-    owner: SignedIn, walk: Walker, backstage: Backstage
+    owner: SignedIn, service: Service, walk: Walker, backstage: Backstage
 ) -> None:
     person, new = owner.person, f"new-{owner.person.email}"
     pending = {"login": walk.open_login(person), "recover": walk.open_recovery(person)}
@@ -231,7 +236,10 @@ def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
     answer = owner.call("POST", "/me/email/confirm", session_key=key, code=code)
     assert answer.status_code == 200, answer.text
     assert answer.json()["email"] == owner.call("GET", "/me").json()["email"] == new
-    assert "__Host-device" in answer.headers["Set-Cookie"]
+    [cards] = re.findall(r"__Host-device=([^;]+)", answer.headers["Set-Cookie"])
+    devices = Devices(Keys([service.environment["SECRET_KEYS"]]), ttl=60)
+    assert devices.recognise(cards, new) == devices.recognise(cards, person.login) != ""
+    assert devices.recognise(cards, person.email) == ""
     assert not may_log_in(walk, person.email, person.password)
     assert may_log_in(walk, new, person.password)
     # What was begun with the old address is dead.
@@ -342,3 +350,24 @@ def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, w
         # A change of address ends what was begun before it, a deletion everything.
         assert owner.confirm("email", *keys["email"]).status_code == 200
         assert outcome(owner.confirm("delete", *keys["delete"])) == GONE
+
+
+def test_the_old_address_waits_sealed_until_its_mail_server_takes_the_notice(
+    owner: SignedIn, walk: Walker, backstage: Backstage
+) -> None:
+    person = owner.person
+    backstage.wait_until_all_mail_has_left()
+    walk.mailbox.reply = lambda to: "450 4.2.0 later" if to == person.email else None
+    try:
+        assert owner.confirm("email", *owner.open_email_change("moved@example.com")).status_code == 200
+        waiting = "SELECT payload::text AS payload, last_error FROM outbox WHERE kind = 'email_changed'"
+        eventually(lambda: backstage.rows(waiting)[0]["last_error"] is not None, within=10)
+        [job] = backstage.rows(waiting)
+        assert person.email not in str(job)
+        assert person.login not in str(job)
+    finally:
+        walk.mailbox.reply = lambda _: None
+    assert not backstage.rows("SELECT 1 FROM users WHERE email = $1", person.email)
+    backstage.rows("UPDATE outbox SET due_at = now()")
+    assert is_told(walk, person.email, "address at Auth was changed")
+    assert person.login in walk.mailbox.mails(person.email)[-1].text
