@@ -21,8 +21,8 @@ from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
 from api.outcomes import Outcomes
-from api.request_id import RequestId, name_log_records
-from backend.advice import advise
+from api.request_id import RequestId
+from backend.advice import advise_length, warn_of_caught_mail
 from backend.bell import Bell
 from backend.hash_pool import HashPool
 from backend.keys import Keys
@@ -92,7 +92,6 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKe
 
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings."""
-    name_log_records()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -114,7 +113,8 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
                 background.append(tasks.create_task(worker.run()))
-            await advise(state["services"].metrics, settings.least_digits)
+            warn_of_caught_mail(settings.domain, [server.get_secret_value() for server in settings.smtp.url])
+            await advise_length(services.metrics, settings.least_digits)
             yield state
             for task in background:
                 task.cancel()

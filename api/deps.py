@@ -17,6 +17,7 @@ from backend.audit_log import AuditLogService
 from backend.backlog import BacklogGauge
 from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
+from backend.crowd import Crowd
 from backend.deletion import DeletionService
 from backend.devices import Devices
 from backend.email_change import EmailChangeService
@@ -80,6 +81,7 @@ class Services:
     backlog: BacklogGauge
     clerk: AuditClerk
     tally: Tally
+    crowd: Crowd
 
 
 class State(TypedDict):
@@ -169,6 +171,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         backlog=backlog,
         clerk=clerk,
         tally=resources.tally,
+        crowd=Crowd(),
     )
     return State(services=services)
 

@@ -32,4 +32,7 @@ class Outcomes:
             state, route = scope["state"], scope.get("route")
             outcome = state.get("outcome", str(status))
             name = route.path if route else "none"
-            state["services"].tally.count(Counted.REQUESTS, scope["method"] if route else "any", name, outcome)
+            services = state["services"]
+            services.tally.count(Counted.REQUESTS, scope["method"] if route else "any", name, outcome)
+            if client := scope.get("client"):
+                services.crowd.note(client[0])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from contextvars import ContextVar
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import unforeseen
-
-_current: ContextVar[str | None] = ContextVar("request_id", default=None)
+from models.request_id import request_id
 
 _DEFAULTS = {
     # security.md, section 4: an API's answers are stored, framed, sniffed and leaked nowhere.
@@ -20,18 +17,6 @@ _DEFAULTS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-def name_log_records() -> None:
-    """Have every log record carry the request id of the task that wrote it."""
-    make = logging.getLogRecordFactory()
-
-    def named(*arguments: object, **keywords: object) -> logging.LogRecord:
-        record = make(*arguments, **keywords)
-        record.request_id = _current.get()
-        return record
-
-    logging.setLogRecordFactory(named)
 
 
 class RequestId:
@@ -45,8 +30,8 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid4().hex
-        _current.set(request_id)
+        name = uuid4().hex
+        request_id.set(name)
         started = False
 
         async def send_named(message: Message) -> None:
@@ -54,9 +39,9 @@ class RequestId:
             started = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in _DEFAULTS.items():
-                    headers.setdefault(name, value)
+                headers["X-Request-Id"] = name
+                for header, value in _DEFAULTS.items():
+                    headers.setdefault(header, value)
             await send(message)
 
         try:

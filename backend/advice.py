@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from backend.metrics import MetricsService
 from models.errors import Unavailable
@@ -15,8 +16,17 @@ _MANY_RECOVERIES = 1_000
 
 _LONG_ENOUGH = 6
 
+_CATCHER = "mailpit"
+"""The host that docker-compose.yaml sends mail to until there is an SMTP server."""
 
-async def advise(metrics: MetricsService, least_digits: Mapping[str, int]) -> None:
+
+def warn_of_caught_mail(domain: str | None, servers: Sequence[str]) -> None:
+    """A public service whose mail goes to the catcher of docker-compose.yaml registers nobody."""
+    if domain and any(urlsplit(server).hostname == _CATCHER for server in servers):
+        log.warning("DOMAIN is set, and mail still goes to %s, which sends nothing on: set SMTP_URL", _CATCHER)
+
+
+async def advise_length(metrics: MetricsService, least_digits: Mapping[str, int]) -> None:
     """Advise longer codes at /recover where there are many recoveries; without Valkey there is nothing to go by."""
     try:
         readings = await metrics.readings()

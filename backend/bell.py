@@ -10,6 +10,7 @@ from typing import Any
 
 from database.engine import Database
 from database.outbox import Job
+from models.request_id import request_id
 
 LEASE = timedelta(seconds=6)
 """How long a worker holds a mail without a sign of life; with one poll, 7 s of the 10 in which it has to leave."""
@@ -45,6 +46,8 @@ class Bell:
         Raises:
             Unavailable: PostgreSQL is away; the mail may be in the outbox, and then leaves.
         """
+        # The worker, wherever it lives, writes the request's name into its log lines.
+        payload = {**payload, "request": request_id.get()}
         hands = self.hands if self.hands and self.hands.free() > self.promised else None
         if hands is None:
             async with database.statement() as db:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from database.engine import Db
 from database.outbox import SEALED
+from models.request_id import request_id
 
 _LIFE = timedelta(hours=48)
 """How long a notice is tried (design.md, section 8)."""
@@ -32,5 +33,5 @@ async def notify(db: Db, notice: Notice, user_id: UUID, sealed: str = "") -> Non
     It goes to the address that the account has when it leaves; ``sealed`` is in its place an address that the account
     has no more, see `backend/envelopes.py`.
     """
-    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat()}
+    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat(), "request": request_id.get()}
     await db.outbox.put(notice, job | ({SEALED: sealed} if sealed else {}), give_up_after=_LIFE)

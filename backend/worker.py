@@ -18,6 +18,7 @@ from database.outbox import RECIPIENT_PUT_OFF, Job
 from database.outbox_listener import listen
 from models.counted import Counted
 from models.errors import Unavailable
+from models.request_id import request_id
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,7 @@ class MailWorker:
 
     async def _handle(self, job: Job) -> None:
         """One attempt, and what follows from it."""
+        request_id.set(job.payload.get("request"))
         try:
             outcome = await self._attempt(job)
             self._tally.count(Counted.MAILS, job.kind, type(outcome).__name__.lower())

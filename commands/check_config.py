@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import click
 
+from commands.configuration import page
 from config import load_settings
 
 
 @click.command("check-config")
-def check_config() -> None:
+@click.option("--page", "as_page", is_flag=True, help="Write docs/configuration.md to standard output instead.")
+def check_config(*, as_page: bool) -> None:
     """Read the settings as a start would, and tell every problem by name; nothing is connected to."""
+    if as_page:
+        click.echo(page(), nl=False)
+        return
     settings = load_settings()
     click.echo(f"The configuration can be used. Tokens are issued by {settings.issuer}.")

@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from models.request_id import request_id
+
 
 class JsonLines(logging.Formatter):
     """One JSON object a record; line ends in a message are escaped, so that nobody forges a line (row 60)."""
@@ -19,8 +21,9 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if request_id := getattr(record, "request_id", None):
-            line["request_id"] = request_id
+        # A handler runs where the record is written: this is the request that wrote it, or whose mail is in hand.
+        if name := request_id.get():
+            line["request_id"] = name
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -29,6 +29,9 @@ class Budget:
     burst: int
     per_year: int
 
+    def __str__(self) -> str:
+        return f"{self.burst}/{self.per_year}"
+
     @classmethod
     def parse(cls, text: str) -> Budget:
         """Read ``6/2``: 6 at once, 2 more a year.

@@ -27,6 +27,9 @@ class Rate:
             raise ValueError("must be written as count/seconds, such as 20/60")
         return cls(int(found[1]), int(found[2]))
 
+    def __str__(self) -> str:
+        return f"{self.count}/{self.seconds}"
+
     def times(self, factor: int) -> Rate:
         """The rate for a network that many share."""
         return Rate(self.count * factor, self.seconds)

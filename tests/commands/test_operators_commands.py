@@ -11,6 +11,7 @@ import httpx
 import jwt
 import pytest
 
+from commands.configuration import page
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.flows import outcome
@@ -129,3 +130,10 @@ def test_the_description_on_the_command_line_is_the_one_that_is_served(service: 
     done = run(service, "openapi", DOCS="false")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == httpx.get(f"{service.url}/openapi.json").json()
+
+
+def test_the_page_of_settings_is_the_one_that_the_settings_make() -> None:
+    """Else run: python main.py check-config --page > docs/configuration.md."""
+    assert page() == (ROOT / "docs" / "configuration.md").read_text()
+    for name in ("DATABASE_URL", "MAIL_FROM", "LADDER_4", "LIMIT_REGISTRATIONS", "AUDIT_KEEP", "SECRET_KEYS"):
+        assert f"| `{name}` |" in page()

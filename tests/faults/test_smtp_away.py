@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -103,7 +104,7 @@ def _wait_until_delayed(backstage: Backstage, attempts: int, mails: int) -> None
 
 
 def test_a_refused_recipient_is_a_dead_letter_and_no_storm(
-    walk: Walker, trio: Trio, backstage: Backstage, mailbox: Mailbox
+    walk: Walker, trio: Trio, backstage: Backstage, mailbox: Mailbox, calm_service: Service
 ) -> None:
     asked: Counter[str] = Counter()
 
@@ -122,6 +123,9 @@ def test_a_refused_recipient_is_a_dead_letter_and_no_storm(
     (letter,) = backstage.rows("SELECT attempts, last_error, payload FROM outbox")
     assert (letter["attempts"], "550" in letter["last_error"]) == (1, True)
     assert trio.nora.email not in str(letter), "an address is stored with a job"
+    # The log names the request that the mail was for, although the worker wrote it.
+    name = json.loads(letter["payload"])["request"]
+    assert [line for line in calm_service.log().splitlines() if "refused" in line and f'"request_id": "{name}"' in line]
     for flow in flows:
         if flow.person != trio.nora:
             (code,) = flow.codes(mailbox)
