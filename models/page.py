@@ -22,7 +22,9 @@ class Page(Answer, Generic[_Item]):
     """A piece of a list. What is added or taken away while it is read moves no other entry to another page."""
 
     items: list[_Item]
-    next: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+    next: str | None = Field(
+        description="Send it as `cursor` for the next page; null on the last one.", examples=["AZqqPhxTen2aLl1PDBsqOQ"]
+    )
 
 
 class PageQuery(BaseModel):

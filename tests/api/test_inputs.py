@@ -9,14 +9,13 @@ import httpx
 import pytest
 
 from devstack.mailbox import Mailbox
-from devstack.stack import Stack
+from tests.support.administrators import officials_of
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import post, send
 from tests.support.contract import methods_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.hostile import CANARY, Hostile, corpus
 from tests.support.people import Person, Walker, somebody
-from tests.support.planted import Planter
 from tests.support.service import Service
 
 LARGEST_ANSWER = 2_000
@@ -36,12 +35,10 @@ def backstage(service: Service) -> Iterator[Backstage]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(service: Service, backstage: Backstage, stack: Stack) -> dict[str, str]:
-    """The header of somebody who may call `/me`; without it nothing there would be looked at."""
-    person = somebody("sender")
-    with service.client() as client:
-        Walker(client, stack.mailbox).register(person)
-    return {"Authorization": f"Bearer {Planter(service, backstage).session(person).access}"}
+def signed_in(service: Service) -> dict[str, str]:
+    """The header of somebody who may call `/me` and `/admin`; without it nothing there would be looked at."""
+    with officials_of(service) as officials:
+        return officials.administrator().bearer
 
 
 def assert_is_a_small_problem_without_an_echo(status: int, head: str, body: bytes) -> None:
@@ -62,6 +59,7 @@ def test_the_corpus_is_large_and_every_step_is_there(routes: dict[str, str]) -> 
         *routes
     }
     assert {"/me/delete/confirm", "/me/delete/resend"} <= {*routes}
+    assert {f"/admin/{what}" for what in ("users", "roles", "roles/{role}", "permissions")} <= {*routes}
     assert {"/login/resend", "/recover", "/recover/confirm", "/recover/password", "/recover/resend"} <= {*routes}
 
 
@@ -71,7 +69,7 @@ def test_a_hostile_body_is_refused_by_every_route_without_an_echo(
 ) -> None:
     headers = {} if hostile.content_type is None else {"Content-Type": hostile.content_type}
     for path, method in routes.items():
-        allowed = signed_in if path.startswith("/me") else {}
+        allowed = signed_in if path.startswith(("/me/", "/admin/")) else {}
         answer = client.request(method, path, content=hostile.body, headers=headers | allowed)
         assert answer.status_code != 401 or not allowed, path
         head = "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
