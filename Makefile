@@ -4,11 +4,13 @@ PYTHON ?= python3
 PORT   ?= 8000
 DATA   ?= .data
 BIN     = .venv/bin
-# Tests that measure time have the machine to themselves; the others run three files at a time.
+# Several processes run the tests: what one has compiled, the next one need not.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests that measure time have the machine to themselves; the others run three files at a time, the longest ones first.
 ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_is_quick.py limits_fail_closed.py) \
-          tests/security/test_timing.py tests/devstack/test_stack.py
+          tests/security/test_timing.py
 PYTEST  = $(BIN)/python -m pytest -m "not system"
-CODE    = config.py main.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
+CODE    = config.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long test-system bench lint format install
@@ -29,11 +31,11 @@ run: .venv/installed ## Serve on PORT with real servers in DATA, and show every 
 	@exec $(BIN)/python -m devstack run --port $(PORT) --data $(DATA)
 
 test: .venv/installed ## Every promise once, on real servers, in a few minutes
-	@$(PYTEST) -n 3 --dist loadfile $(ALONE:%=--ignore=%)
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	@$(PYTEST) $(ALONE)
 
 test-long: .venv/installed ## The same with the full counts
-	@TEST_COUNTS=full $(PYTEST) -n 3 --dist loadfile $(ALONE:%=--ignore=%)
+	@TEST_COUNTS=full $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
 test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock) and node (jose)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import click
-from fastapi import FastAPI
+from uvicorn.importer import import_from_string
 
-from config import Settings, load_settings
+from config import load_settings
 
 
 @click.command()
-@click.pass_obj
-def openapi(create_app: Callable[[Settings], FastAPI]) -> None:
+def openapi() -> None:
     """Write the OpenAPI description to standard output, whether or not DOCS is on."""
-    click.echo(json.dumps(create_app(load_settings()).openapi(), indent=2, ensure_ascii=False))
+    settings = load_settings()
+    create_app = import_from_string("main:create_app")
+    click.echo(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -10,11 +11,14 @@ import socket
 import sys
 import threading
 import time
-from multiprocessing.context import SpawnProcess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 import click
 import uvicorn
+from uvicorn.importer import import_from_string
 
 from commands import logs
 from config import load_settings
@@ -31,6 +35,15 @@ _BACKLOG = 2048
 
 _TRIAL = 15.0
 """Seconds within which workers that all end were never well."""
+
+_FORKS = sys.platform == "linux"
+"""Whether a worker is a copy of the supervisor: it shares the memory of all code, and is there at once.
+
+The supervisor has loaded the service by then, and nothing else: no thread, no connection, no event loop, no random
+number is there twice. Elsewhere a worker loads the service anew, for the libraries of macOS bear no fork.
+"""
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -60,13 +73,22 @@ def _refuse_taken(host: str, port: int) -> None:
             ) from error
 
 
+def _load_service() -> None:
+    """Load all code at once; the garbage collector passes it over, now and for as long as the process lives."""
+    gc.disable()
+    import_from_string("main:create_app")
+    gc.freeze()
+    gc.enable()
+
+
 def _serve_here(host: str, port: int) -> None:
     logs.set_up()
+    _load_service()
     settings = uvicorn.Config(
         "main:app",
         log_config=None,
         access_log=False,
-        # Whose word about the client address is taken is TRUSTED_PROXIES' matter, see main.py.
+        # Whose word about the client address is taken is TRUSTED_PROXIES' matter, see application.py.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
@@ -74,24 +96,38 @@ def _serve_here(host: str, port: int) -> None:
         backlog=_BACKLOG,
         lifespan="on",
     )
-    for name in (signal.SIGINT, signal.SIGTERM):
-        # The server stops by itself and then raises the signal once more: a stop that was asked for is no failure.
-        signal.signal(name, lambda *_: sys.exit(0))
+    _leave_when_told()
     uvicorn.Server(settings).run(sockets=[_listen(host, port)])
 
 
-def _serve_as_child(host: str, port: int) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise RuntimeError("a worker process needs a parent")
+def _leave_when_told() -> None:
+    # The server stops by itself and then raises the signal once more: a stop that was asked for is no failure.
+    for name in _STOPS:
+        signal.signal(name, lambda *_: sys.exit(0))
 
-    def follow_parent() -> None:
+
+def _serve_as_child(host: str, port: int, supervisor: int) -> None:
+    def follow_supervisor() -> None:
         # A supervisor that is killed cannot stop its workers; they stop themselves.
-        parent.join()
+        while os.getppid() == supervisor:
+            time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=follow_parent, daemon=True).start()
+    # Until here a stop waits, or it would be told to the supervisor's handler, which a forked worker has a copy of.
+    _leave_when_told()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    threading.Thread(target=follow_supervisor, daemon=True).start()
     _serve_here(host, port)
+
+
+@contextmanager
+def _stops_put_off() -> Iterator[None]:
+    """Keep a stop waiting, for us and for the process that is started meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 class _Supervisor:
@@ -99,22 +135,23 @@ class _Supervisor:
 
     def __init__(self, host: str, port: int, workers: int) -> None:
         self._host, self._port = host, port
-        self._spawn = multiprocessing.get_context("spawn")
+        self._processes = multiprocessing.get_context("fork") if _FORKS else multiprocessing.get_context("spawn")
         self._stopping = False
         self._deaths = 0
         self._began = time.monotonic()
         self._workers = [self._start() for _ in range(workers)]
 
-    def _start(self) -> SpawnProcess:
-        process = self._spawn.Process(target=_serve_as_child, args=(self._host, self._port))
-        process.start()
+    def _start(self) -> BaseProcess:
+        process = self._processes.Process(target=_serve_as_child, args=(self._host, self._port, os.getpid()))
+        with _stops_put_off():
+            process.start()
         return process
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def run(self) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in _STOPS:
             signal.signal(name, self._stop)
         while not self._stopping:
             time.sleep(0.2)
@@ -153,4 +190,6 @@ def serve(host: str | None, port: int | None, workers: int) -> None:
         _serve_here(host, port)
         return
     logs.set_up()
+    if _FORKS:
+        _load_service()
     _Supervisor(host, port, workers).run()

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from devstack.mailbox import Mailbox
@@ -19,9 +20,41 @@ from tests.support.people import Person, Walker, somebody
 from tests.support.service import ROOT, Service
 
 _TEMPLATE = "migrated"
+
+_LONGEST = (
+    "api/test_keys_rotate",
+    "security/test_round_trips",
+    "faults/test_smtp_away",
+    "faults/test_killed_app",
+    "security/test_a_steps",
+    "api/test_illegal_steps",
+    "devstack/test_stack",
+    "security/test_a_codes",
+    "security/test_b_addresses",
+    "security/test_a_year_of_guessing",
+    "security/test_f_privacy",
+    "commands/test_start",
+    "jwt_tools/test_fetch",
+    "faults/test_killed_at_random",
+    "faults/test_killed_with_mail",
+    "security/test_f_saturation",
+    "api/test_openapi_contract",
+    "security/test_d_identity",
+)
+"""Files that take more than ten seconds; begun last, each would keep the machine waiting for a single row of tests."""
+
 _numbers = itertools.count(1)
 
+# How quickly Hypothesis draws says how busy the machine is, and nothing of what is tested.
+hypothesis.settings.register_profile("beside others", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("beside others")
+
 Serving = Callable[..., AbstractContextManager[Service]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"{ROOT / 'tests' / name}.py": place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
 
 
 @pytest.fixture(scope="session")

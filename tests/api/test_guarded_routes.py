@@ -27,7 +27,7 @@ def backstage(service: Service) -> Iterator[Backstage]:
 @pytest.fixture(scope="module")
 def routes(service: Service) -> list[tuple[str, str]]:
     """Every guarded route as a request may name it, as the service itself tells."""
-    described = httpx.get(f"{service.url}/openapi.json").json()["paths"]
+    described = service.get("/openapi.json").json()["paths"]
     return [
         (method.upper(), re.sub(r"\{[^}]*\}", ID, path))
         for path, operations in described.items()

@@ -84,7 +84,7 @@ def at_work(crowd: Crowd, people: list[Person]) -> Iterator[None]:
 
 
 def kids(service: Service) -> list[str]:
-    return [key["kid"] for key in httpx.get(f"{service.url}/.well-known/jwks.json").json()["keys"]]
+    return [key["kid"] for key in service.get("/.well-known/jwks.json").json()["keys"]]
 
 
 def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_beside_them(
@@ -169,7 +169,7 @@ def test_the_list_is_announced_with_its_age_and_need_not_be_sent_twice(service: 
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["ETag"] == etag
     assert httpx.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
-    told = httpx.get(f"{service.url}/.well-known/oauth-authorization-server").json()
+    told = service.get("/.well-known/oauth-authorization-server").json()
     assert told["issuer"] == service.environment["ISSUER"]
     assert httpx.get(told["jwks_uri"]).json() == first.json()
 

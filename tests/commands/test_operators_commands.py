@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
 import jwt
 import pytest
 
@@ -42,7 +41,7 @@ def watchful(serving: Serving) -> Iterator[Service]:
 
 
 def kids(service: Service) -> list[str]:
-    return [key["kid"] for key in httpx.get(f"{service.url}/.well-known/jwks.json").json()["keys"]]
+    return [key["kid"] for key in service.get("/.well-known/jwks.json").json()["keys"]]
 
 
 def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service, mailbox: Mailbox) -> None:
@@ -129,7 +128,7 @@ def test_bad_settings_are_told_by_name_without_their_values(name: str, value: st
 def test_the_description_on_the_command_line_is_the_one_that_is_served(service: Service) -> None:
     done = run(service, "openapi", DOCS="false")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == httpx.get(f"{service.url}/openapi.json").json()
+    assert json.loads(done.stdout) == service.get("/openapi.json").json()
 
 
 def test_the_page_of_settings_is_the_one_that_the_settings_make() -> None:

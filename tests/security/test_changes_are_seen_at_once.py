@@ -22,7 +22,7 @@ from tests.support.flows import outcome
 from tests.support.people import Tokens, Walker, somebody
 from tests.support.planted import Planter
 from tests.support.proxy import Proxy
-from tests.support.service import SERVICE_CLIENT, Service
+from tests.support.service import NO_TLS, SERVICE_CLIENT, Service
 
 INVALID = (401, "invalid_token")
 READERS = 4
@@ -121,7 +121,7 @@ def test_a_logout_is_seen_by_every_request_after_its_answer(
     apart_walk.register(person := somebody("racer"))
     other = planter.session(person)
     with asyncio.Runner() as loop:
-        client = httpx.AsyncClient(base_url=apart.url, timeout=15)
+        client = httpx.AsyncClient(base_url=apart.url, timeout=15, verify=NO_TLS)
         for _ in range(rounds):
             tokens = planter.session(person)
             change = partial(_log_out_while_valkey_forgets, backstage=backstage) if forgets else _log_out
@@ -152,7 +152,7 @@ def test_a_new_password_is_seen_by_every_request_after_its_answer(
 
 
 async def _renew(apart: Service, tokens: Tokens, other: Tokens, key: str) -> None:
-    async with httpx.AsyncClient(base_url=apart.url, timeout=15) as client:
+    async with httpx.AsyncClient(base_url=apart.url, timeout=15, verify=NO_TLS) as client:
 
         async def choose() -> httpx.Response:
             return await client.post("/recover/password", json={"session_key": key, "password": "an owl in the barn"})

@@ -195,7 +195,7 @@ NOBODYS = {
 @pytest.fixture(scope="module")
 def routes(service: Service) -> Routes:
     """Every call below /admin, and the permission that its description names."""
-    told = httpx.get(f"{service.url}/openapi.json").json()
+    told = service.get("/openapi.json").json()
     found = {}
     for path, operations in told["paths"].items():
         for method, operation in operations.items():

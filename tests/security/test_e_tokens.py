@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -265,4 +264,4 @@ def test_row_51_a_token_in_the_address_is_ignored(place: str, walk: Walker, alic
 
 def test_row_51_nothing_of_it_was_our_mistake(service: Service) -> None:
     assert "unforeseen" not in service.log()
-    assert httpx.get(f"{service.url}/health/ready").status_code == 200
+    assert service.get("/health/ready").status_code == 200

@@ -129,7 +129,7 @@ def unharmed(target: Service) -> Iterator[None]:
     assert processes_of(target) == before
     assert CANARY not in target.log().lower()
     assert "unforeseen" not in target.log()
-    assert httpx.get(f"{target.url}/health/ready").status_code == 200
+    assert target.get("/health/ready").status_code == 200
 
 
 def test_the_forms_of_these_tests_are_all_there_are(target: Service) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
 from tests.support.service import Service
 
 METHODS = ("post", "put", "patch")
 
 
 def _calls_of(service: Service) -> dict[str, tuple[str, set[str]]]:
-    told: dict[str, Any] = httpx.get(f"{service.url}/openapi.json").json()
+    told: dict[str, Any] = service.get("/openapi.json").json()
     calls = {}
     for path, operations in told["paths"].items():
         for method in METHODS:

@@ -14,7 +14,7 @@ import httpx
 
 from devstack.ports import free_port
 from devstack.processes import spawn, stop
-from tests.support.service import ROOT
+from tests.support.service import NO_TLS, ROOT
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def running_example(issuer: str, folder: Path) -> Iterator[httpx.Client]:
             environment={"PATH": os.environ["PATH"], "ISSUER": issuer},
         )
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15, verify=NO_TLS) as client:
                 wait_until_it_answers(client, log)
                 yield client
         finally:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import httpx
-
 from devstack.mailbox import Mailbox
 from tests.support.burst import Call, in_bursts
 from tests.support.people import Person, somebody
@@ -57,6 +55,6 @@ def recoveries(service: Service, mailbox: Mailbox, people: Sequence[Person]) -> 
 
 def metric(service: Service, name: str, purpose: str) -> float:
     """What ``/metrics`` says of a purpose's thermostat."""
-    told = httpx.get(f"{service.url}/metrics").text.splitlines()
+    told = service.get("/metrics").text.splitlines()
     [value] = [line.rpartition(" ")[2] for line in told if line.startswith(f'{name}{{purpose="{purpose}"}}')]
     return float(value)

@@ -1,0 +1,161 @@
+"""The service: opens the connections, and puts the rooms together.
+
+Importing this module needs no environment: ``app`` is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from cryptography.fernet import InvalidToken
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api import ROOMS, docs, problems
+from api.body_limit import BodyLimit
+from api.deps import Resources, State, build_state
+from api.outcomes import Outcomes
+from api.request_id import RequestId
+from backend.advice import advise_length, warn_of_caught_mail
+from backend.bell import Bell
+from backend.hash_pool import HashPool
+from backend.keys import Keys
+from backend.signing_keys import KeyKeeper
+from backend.tally import Tally
+from commands.key_keeper import key_keeper
+from commands.worker import open_mail_worker
+from config import Settings, load_settings
+from database.engine import Database, open_database
+from database.faults import SchemaMissing
+from models.errors import Unavailable
+from redis_tools.connection import open_redis
+from redis_tools.exchange import Valkey
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 8.0
+"""Seconds that a start waits for PostgreSQL."""
+
+_SUMMARY = """\
+Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
+
+Each answer names the `next` call, and its `session_key` opens it. Success at `/login/confirm` gives an access token:
+put it into **Authorize** to call `/me`. The refresh token beside it is for `/token/refresh`, ten minutes later.
+"""
+
+_TAGS = [
+    {"name": "register", "description": "1. `/register` 2. the code from the mail to `/register/confirm`"},
+    {"name": "login", "description": "1. `/login` 2. the code from the mail to `/login/confirm`: tokens"},
+    {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
+    {"name": "session", "description": "A log-in goes on, or ends."},
+    {"name": "account", "description": "The own account, with the access token."},
+    {"name": "admin: users", "description": "Accounts, for administrators."},
+    {"name": "admin: roles", "description": "Who may do what, for administrators."},
+    {"name": "admin: mail", "description": "Mail that has not left, for administrators."},
+    {"name": "admin: audit", "description": "What happened to accounts, for administrators."},
+    {"name": "tokens", "description": "For services that verify our tokens."},
+    {"name": "health", "description": "For the operator."},
+]
+
+
+async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKeeper:
+    """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
+
+    Not for long: the server hears no signal before it has started, and whoever started us can start us again.
+    """
+    ring = key_keeper(settings, database, keys)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            await ring.read()
+        except InvalidToken:
+            log.critical("SECRET_KEYS: none of them opens the signing keys that are stored in PostgreSQL")
+            raise
+        except SchemaMissing as error:
+            log.critical("%s", error)
+            raise
+        except Unavailable:
+            log.warning("waiting for PostgreSQL")
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return ring
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service with these settings."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(open_database(settings.database))
+            valkey = Valkey(await stack.enter_async_context(open_redis(settings.redis)))
+            keys = Keys(settings.secrets)
+            tally = Tally(valkey)
+            pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000, tally)
+            stack.callback(pool.close)
+            ring = await _key_ring(settings, database, keys)
+            bell = Bell(heard=settings.mail.worker)
+            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, tally))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            app.state.token_verifier = state["services"].bearers
+            services = state["services"]
+            duties = (services.backlog.watch(), ring.watch(), services.clerk.run(), tally.run())
+            background = [tasks.create_task(duty) for duty in duties]
+            if settings.mail.worker:
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
+                background.append(tasks.create_task(worker.run()))
+            warn_of_caught_mail(settings.domain, [server.get_secret_value() for server in settings.smtp.url])
+            await advise_length(services.metrics, settings.least_digits)
+            yield state
+            for task in background:
+                task.cancel()
+
+    app = FastAPI(
+        title=settings.mail.service,
+        description=_SUMMARY,
+        openapi_tags=_TAGS,
+        # The name of a generated client's method: open_registration, not open_registration_register_post.
+        generate_unique_id_function=lambda route: route.name,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    for room in ROOMS:
+        app.include_router(room.router)
+    problems.install(app)
+    if settings.docs:
+        docs.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            # A page of one of these origins that sends its cookies along is known as the device it runs on.
+            allow_credentials="*" not in settings.cors_origins,
+            expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
+        )
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Outcomes)
+    app.add_middleware(RequestId)
+    if settings.trusted_proxies:
+        # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    if name == "app":
+        created = create_app(load_settings())
+        globals()["app"] = created  # one app a process, however often it is asked for
+        return created
+    raise AttributeError(name)
