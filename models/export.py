@@ -39,14 +39,16 @@ class UnsentMail(Answer):
     created_at: datetime = Field(examples=["2026-11-22T18:04:05.123456Z"])
     next_try_at: datetime = Field(examples=["2026-11-22T18:04:20.123456Z"])
     given_up_at: datetime = Field(description="When it is tried no more.", examples=["2026-11-24T18:04:05.123456Z"])
-    failed_at: datetime | None = Field(description="When it could not be sent for good.", examples=[None])
+    failed_at: datetime | None = Field(
+        description="When it could not be sent for good.", examples=["2026-11-22T18:04:06.123456Z"]
+    )
 
 
 class GuessBudget(Answer):
     """Wrong codes that a purpose may still cost, as of a moment; or what a mailed code has taken, until then."""
 
     purpose: str = Field(examples=["login"])
-    device: str = Field(description="A known device's random id, or nothing.", examples=[""])
+    device: str = Field(description="A known device's random id, or nothing.", examples=["5f2b8c0de4a94e0f"])
     digits: int = Field(examples=[4])
     guesses: float = Field(examples=[3])
     at: datetime = Field(examples=["2026-11-22T18:04:05.123456Z"])
