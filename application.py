@@ -54,7 +54,10 @@ _TAGS = [
     {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
     {"name": "session", "description": "A log-in goes on, or ends."},
     {"name": "account", "description": "The own account, with the access token."},
+    {"name": "admin: users", "description": "Accounts, for administrators."},
     {"name": "admin: roles", "description": "Who may do what, for administrators."},
+    {"name": "admin: mail", "description": "Mail that has not left, for administrators."},
+    {"name": "admin: audit", "description": "What happened to accounts, for administrators."},
     {"name": "tokens", "description": "For services that verify our tokens."},
     {"name": "health", "description": "For the operator."},
 ]

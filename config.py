@@ -252,7 +252,8 @@ class LimitSettings(_Group):
         (Rate(30, 3600), Rate(200, 86_400)), description="Registrations begun by one client address."
     )
     recoveries: Rates = Field(
-        (Rate(30, 3600), Rate(200, 86_400)), description="Recoveries begun by one client address."
+        (Rate(30, 3600), Rate(200, 86_400)),
+        description="Recoveries, changes of address and deletions begun by one client address, each.",
     )
     logins: Rates = Field((Rate(20, 60),), description="Log-ins begun by one client address.")
     steps: Rates = Field((Rate(60, 60),), description="Further steps of any flow, codes among them, by one address.")
@@ -260,7 +261,9 @@ class LimitSettings(_Group):
     passwords: Rates = Field(
         (Rate(10, 900),), description="Wrong passwords for one login or e-mail address, from unknown devices."
     )
-    device_passwords: Rates = Field((Rate(10, 900),), description="The same from each known device.")
+    device_passwords: Rates = Field(
+        (Rate(10, 900),), description="The same from each known device, and by one signed in."
+    )
     refreshes: Rates = Field((Rate(60, 60),), description="Refresh tokens tried by one client address.")
     mails: OneRate = Field(Rate(5, 18_000), description="Mails to one address for one purpose: 5, then one an hour.")
     device_mails: OneRate = Field(Rate(5, 3000), description="The same for each known device.")
@@ -534,6 +537,8 @@ class Settings(BaseSettings):
             "register": self.code.digits,
             "login": self.code.digits,
             "recover": self.recover.code_digits or self.code.digits,
+            "email": self.code.digits,
+            "delete": self.code.digits,
         }
 
     def rungs(self, *, device: bool) -> dict[str, tuple[Rung, ...]]:

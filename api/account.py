@@ -1,26 +1,87 @@
-"""GET /me: the own account."""
+"""/me: the own account."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from api.deps import FromBearer
-from api.problems import SEND_TOKEN, documented
+from api.caller import FromOwner
+from api.deps import Account, Exports, FromBearer
+from api.examples import COMMON_PASSWORD
+from api.guarded import refusals
+from api.json_body import StrictJsonRoute
+from api.problems import LIMITED, documented, malformed
 from jwt_tools.decorators import guard, requires
+from models.account_forms import LocaleChange, LoginChange, PasswordChange
 from models.answers import UserProfile
-from models.errors import InsufficientScope, InvalidAccessToken, Unavailable
+from models.errors import LoginTaken, TooMany, WeakPassword, WrongPassword
+from models.export import Export
 from models.permission import Permission
 
-router = APIRouter(prefix="/me", tags=["account"], dependencies=[Depends(guard)])
+router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
+
+_CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
 
 
 @router.get(
     "",
     summary="Read the own account",
     response_description="The account as it is now.",
-    responses=documented(InvalidAccessToken(SEND_TOKEN), InsufficientScope("This needs account:read."), Unavailable()),
+    responses=documented(*refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
 async def show_own_account(bearer: FromBearer) -> UserProfile:
     """The account that the access token belongs to, as it is now, with roles and permissions."""
     return bearer.user
+
+
+@router.put(
+    "/password",
+    status_code=204,
+    response_class=Response,
+    summary="Change the own password",
+    response_description="The password is changed; every other session has ended.",
+    responses=documented(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_password(form: PasswordChange, account: Account, owner: FromOwner) -> None:
+    """Set another password. The session that asks stays, all others end; the owner is told by mail."""
+    current, password = form.current_password.get_secret_value(), form.password.get_secret_value()
+    await account.change_password(owner, current, password)
+
+
+@router.put(
+    "/login",
+    summary="Change the own login",
+    response_description="The account with its new login.",
+    responses=documented(*_CHANGE, WrongPassword(), LoginTaken()),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_login(form: LoginChange, account: Account, owner: FromOwner) -> UserProfile:
+    """Set another login; the owner is told by mail."""
+    return await account.change_login(owner, form.password.get_secret_value(), form.login)
+
+
+@router.put(
+    "/locale",
+    summary="Change the language of mails",
+    response_description="The account with its new language.",
+    responses=documented(*_CHANGE, malformed("locale", "Input should be 'en' or 'ru'")),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_locale(form: LocaleChange, account: Account, owner: FromOwner) -> UserProfile:
+    """Set another language of mails."""
+    return await account.change_locale(owner, form.locale)
+
+
+@router.get(
+    "/export",
+    summary="Take along all that is known of the own account",
+    response_description="Everything, as of now.",
+    responses=documented(*refusals(Permission.ACCOUNT_READ), TooMany())
+    | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file to keep."}}}},
+)
+@requires(Permission.ACCOUNT_READ)
+async def export_own_account(exports: Exports, owner: FromOwner, response: Response) -> Export:
+    """Everything that the service knows of the account: itself, its sessions, its lines of the audit log, its mail."""
+    response.headers["Content-Disposition"] = 'attachment; filename="account.json"'
+    return await exports.export(owner)

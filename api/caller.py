@@ -12,6 +12,7 @@ from models.answers import Answer
 from models.audit import Actor
 from models.caller import Caller, Finished, networks_of
 from models.masked import masked_network
+from models.owner import Owner
 
 COOKIE = "__Host-device"
 HEADER = "X-Device"
@@ -74,6 +75,20 @@ def known(status: int) -> dict[int | str, dict[str, Any]]:
 
 
 FromCaller = Annotated[Caller, Depends(_caller)]
+
+
+async def _owner(bearer: FromBearer, actor: FromActor, caller: FromAddress) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, caller)
+
+
+async def _owner_on_device(bearer: FromBearer, actor: FromActor, caller: FromCaller) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, caller)
+
+
+FromOwner = Annotated[Owner, Depends(_owner)]
+"""Whoever is signed in, as one who acts on the own account."""
+FromOwnerOnDevice = Annotated[Owner, Depends(_owner_on_device)]
+"""The same with what the device is known by."""
 
 
 def remember(response: Response, caller: Caller, finished: Finished[_AnswerType]) -> _AnswerType:

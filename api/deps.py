@@ -8,15 +8,23 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
 
+from backend.account import AccountService
+from backend.admin_mail import AdminMailService
+from backend.admin_users import AdminUserService
 from backend.announcements import AnnouncementService
 from backend.audit import AuditClerk
+from backend.audit_log import AuditLogService
 from backend.backlog import BacklogGauge
 from backend.bearers import Bearer, BearerVerifier
 from backend.bell import Bell
 from backend.crowd import Crowd
+from backend.deletion import DeletionService
 from backend.devices import Devices
+from backend.email_change import EmailChangeService
+from backend.envelopes import Envelopes
+from backend.export import ExportService
 from backend.flow import FlowEngine, FlowRules, PostRoom
-from backend.flow_spec import CODE_MAIL, LOGIN, RECOVER, REGISTER
+from backend.flow_spec import CODE_MAIL, DELETE, EMAIL, LOGIN, RECOVER, REGISTER
 from backend.hash_pool import HashPool
 from backend.health import HealthService
 from backend.introspection import IntrospectionService, ServiceClients
@@ -26,6 +34,7 @@ from backend.live_users import LiveUsers
 from backend.login import LoginService
 from backend.mail_bucket import MailBuckets
 from backend.metrics import MetricsService
+from backend.own_password import OwnPassword
 from backend.passwords import Passwords
 from backend.recover import RecoverService
 from backend.refresh_token import RefreshTokens
@@ -55,7 +64,14 @@ class Services:
     login: LoginService
     recover: RecoverService
     sessions: SessionService
+    account: AccountService
+    email_changes: EmailChangeService
+    exports: ExportService
+    deletions: DeletionService
     introspection: IntrospectionService
+    admin_users: AdminUserService
+    admin_mail: AdminMailService
+    audit_log: AuditLogService
     roles: RoleService
     service_clients: ServiceClients
     announcements: AnnouncementService
@@ -103,6 +119,9 @@ def build_state(settings: Settings, resources: Resources) -> State:
                 REGISTER.name: limit.registrations,
                 LOGIN.name: limit.logins,
                 RECOVER.name: limit.recoveries,
+                # An account rarely needs either, and both send mail, as recoveries do.
+                EMAIL.name: limit.recoveries,
+                DELETE.name: limit.recoveries,
             },
             steps=limit.steps,
             wrong_passwords=limit.wrong_passwords,
@@ -128,13 +147,21 @@ def build_state(settings: Settings, resources: Resources) -> State:
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
     users = LiveUsers(database, valkey)
     sessions = SessionService(database, limits, users, RefreshTokens(keys), tokens, _session_rules(settings.session))
+    own_password, envelopes = OwnPassword(database, limits, passwords, clerk), Envelopes(keys)
     bearers = BearerVerifier(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
     services = Services(
         register=RegisterService(flows, limits, devices, passwords, settings.mail.service),
         login=LoginService(database, flows, limits, devices, keys, passwords, sessions, tokens),
         recover=RecoverService(database, flows, limits, devices, passwords, users, settings.mail.service),
         sessions=sessions,
+        account=AccountService(database, users, limits, passwords, own_password, settings.mail.service),
+        email_changes=EmailChangeService(flows, limits, devices, users, own_password, envelopes),
+        exports=ExportService(database, limits, keys, settings.flow.ttl),
+        deletions=DeletionService(database, flows, limits, devices, keys, users, envelopes),
         introspection=IntrospectionService(bearers, sessions),
+        admin_users=AdminUserService(database, keys, users),
+        admin_mail=AdminMailService(database),
+        audit_log=AuditLogService(database),
         roles=RoleService(database, users),
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
@@ -179,8 +206,36 @@ async def _sessions(services: _Services) -> SessionService:
     return services.sessions
 
 
+async def _account(services: _Services) -> AccountService:
+    return services.account
+
+
+async def _email_changes(services: _Services) -> EmailChangeService:
+    return services.email_changes
+
+
+async def _exports(services: _Services) -> ExportService:
+    return services.exports
+
+
+async def _deletions(services: _Services) -> DeletionService:
+    return services.deletions
+
+
 async def _introspection(services: _Services) -> IntrospectionService:
     return services.introspection
+
+
+async def _admin_users(services: _Services) -> AdminUserService:
+    return services.admin_users
+
+
+async def _admin_mail(services: _Services) -> AdminMailService:
+    return services.admin_mail
+
+
+async def _audit_log(services: _Services) -> AuditLogService:
+    return services.audit_log
 
 
 async def _roles(services: _Services) -> RoleService:
@@ -220,7 +275,14 @@ Register = Annotated[RegisterService, Depends(_register)]
 Login = Annotated[LoginService, Depends(_login)]
 Recover = Annotated[RecoverService, Depends(_recover)]
 Sessions = Annotated[SessionService, Depends(_sessions)]
+Account = Annotated[AccountService, Depends(_account)]
+EmailChanges = Annotated[EmailChangeService, Depends(_email_changes)]
+Exports = Annotated[ExportService, Depends(_exports)]
+Deletions = Annotated[DeletionService, Depends(_deletions)]
 Introspections = Annotated[IntrospectionService, Depends(_introspection)]
+AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
+AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
+AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
 Roles = Annotated[RoleService, Depends(_roles)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]

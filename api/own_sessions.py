@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Response
 
 from api.caller import FromActor
 from api.deps import FromBearer, Sessions
-from api.problems import SEND_TOKEN, documented, malformed
+from api.guarded import refusals
+from api.problems import documented, malformed
 from jwt_tools.decorators import guard, requires
 from models.answers import OwnSession
-from models.errors import InsufficientScope, InvalidAccessToken, NoSuchSession, ServiceError, Unavailable
+from models.errors import NoSuchSession
 from models.permission import Permission
 
 router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depends(guard)])
@@ -19,15 +20,11 @@ router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depend
 _NO_ID = malformed("path.session_id", "must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39")
 
 
-def _refusals(permission: Permission) -> tuple[ServiceError, ...]:
-    return InvalidAccessToken(SEND_TOKEN), InsufficientScope(f"This needs {permission}."), Unavailable()
-
-
 @router.get(
     "",
     summary="List the own sessions",
     response_description="The sessions that live, newest first.",
-    responses=documented(*_refusals(Permission.ACCOUNT_READ)),
+    responses=documented(*refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
 async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnSession]:
@@ -41,7 +38,7 @@ async def list_own_sessions(bearer: FromBearer, sessions: Sessions) -> list[OwnS
     response_class=Response,
     summary="End one of the own sessions",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*_refusals(Permission.ACCOUNT_WRITE), NoSuchSession(), _NO_ID),
+    responses=documented(*refusals(Permission.ACCOUNT_WRITE), NoSuchSession(), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_own_session(session_id: UUID, bearer: FromBearer, actor: FromActor, sessions: Sessions) -> None:
@@ -55,7 +52,7 @@ async def end_own_session(session_id: UUID, bearer: FromBearer, actor: FromActor
     response_class=Response,
     summary="End all other sessions",
     response_description="Every session but the one that asks has ended.",
-    responses=documented(*_refusals(Permission.ACCOUNT_WRITE)),
+    responses=documented(*refusals(Permission.ACCOUNT_WRITE)),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_other_sessions(bearer: FromBearer, actor: FromActor, sessions: Sessions) -> None:

@@ -100,11 +100,16 @@ def _place(problem: dict[str, Any]) -> str:
     return ".".join(place) or "body"
 
 
+_A_MOMENT = "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"
 _MESSAGES = {
     "json_invalid": "must be one JSON object in UTF-8, without NaN and without doubled names",
     "missing": "is required",
     "extra_forbidden": "is not part of this request",
     # Pydantic's own words quote what was sent.
+    "datetime_parsing": _A_MOMENT,
+    "datetime_from_date_parsing": _A_MOMENT,
+    "datetime_object_invalid": _A_MOMENT,
+    "timezone_aware": _A_MOMENT,
     "uuid_parsing": "must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39",
 }
 

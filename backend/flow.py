@@ -1,4 +1,4 @@
-"""The flow engine: session key, order of steps, expiry, guesses, single use and resend, once for all three flows."""
+"""The flow engine: session key, order of steps, expiry, guesses, single use and resend, once for all flows."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FlowEngine:
             Unavailable: Valkey or PostgreSQL is away.
         """
         flow_id = new_flow_id(from_device=bool(admission.device))
-        session_key, digest = new_session_key(flow_id)
+        session_key, digest = new_session_key(flow_id, spec.holder)
         step = spec.steps[0]
         opening = Opening(step, self.keys.subject(email), admission.device, admission.epoch, data)
         key = FlowKey(flow_id, spec.name, digest)
@@ -108,7 +108,7 @@ class FlowEngine:
         """
         self.refuse_when_mail_is_stuck()
         await self.limits.step(caller)
-        key = read_session_key(session_key, spec.name)
+        key = read_session_key(session_key, spec.name, spec.holder)
         resent = await self.store.resend(key, Step.CODE, resends=self.rules.resends, resend=self.rules.resend_after)
         try:
             await self._enqueue(key.flow_id, serial=resent.serial)
@@ -146,10 +146,10 @@ class FlowEngine:
             raise TypeError("the code step, and no other, takes a code")
         if code is None:
             await self.limits.step(caller)
-            key, guess, rescue = read_session_key(session_key, spec.name), Guess(), None
+            key, guess, rescue = read_session_key(session_key, spec.name, spec.holder), Guess(), None
             claim = await self.store.claim(key, step, tries=TRIES[step], epoch=0, proof=Proof(()))
         else:
-            key = read_session_key(session_key, spec.name)
+            key = read_session_key(session_key, spec.name, spec.holder)
             rescue = sha256(code.encode()).digest() if len(code) == RESCUE_LENGTH else None
             guess = await self.limits.guess(
                 spec.name,
@@ -194,7 +194,7 @@ class FlowEngine:
     def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: Caller) -> None:
         user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
         whose = UUID(user_id) if user_id else None
-        self.clerk.note(Event.CODE_REFUSED, somebody(caller), whose, purpose=spec.name, email=email)
+        self.clerk.note(Event.CODE_REFUSED, somebody(caller, spec.holder), whose, purpose=spec.name, email=email)
 
     async def _void(self, guess: Guess) -> None:
         calls = guess.void()
@@ -213,7 +213,7 @@ class FlowEngine:
                 log.warning("a finished flow could not be closed")
             return
         step, new_key = passage.next
-        session_key, digest = new_session_key(claim.flow_id) if new_key else ("", b"")
+        session_key, digest = new_session_key(claim.flow_id, spec.holder) if new_key else ("", b"")
         expires_in, *_ = await self.valkey.ask_all(self.store.advance(claim, step, digest), *back)
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(step))
 

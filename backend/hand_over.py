@@ -9,14 +9,19 @@ from typing import Any
 from uuid import UUID
 
 from backend.code_mail import CodeMail, Letter
-from backend.flow_spec import LOGIN, RECOVER, REGISTER, SPECS, Step
+from backend.envelopes import Addressee, Envelopes
+from backend.flow_spec import DELETE, EMAIL, LOGIN, RECOVER, REGISTER, SPECS, Step
 from backend.notices import Notice
 from backend.postman import Postman
 from database.engine import Database
+from database.outbox import SEALED
 from database.users import User
 from models.locale import Locale
 from redis_tools.flow_store import FlowStore, Waiting
 from template_message.render import MailTemplates
+
+_IF_TAKEN = {REGISTER: "account_exists", EMAIL: "email_taken"}
+"""What the owner of an address is mailed in place of a code, when somebody would have it for an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class HandOver:
     templates: MailTemplates
     postman: Postman
     codes: CodeMail
+    envelopes: Envelopes
 
     async def code(self, payload: Mapping[str, Any]) -> None:
         """Mail the code of a flow, if it still waits for one and its address is one that gets it.
@@ -40,14 +46,15 @@ class HandOver:
         if waiting is None or waiting.minted > payload["serial"]:
             return
         spec, data = SPECS[waiting.purpose], waiting.data
-        user = None if spec is LOGIN else await self._owner(data["email"])
-        if spec is REGISTER and user is not None:
-            await self._account_exists(waiting, user)
+        of_account = spec in (LOGIN, DELETE)
+        user = None if of_account else await self._owner(data["email"])
+        if spec in _IF_TAKEN and user is not None:
+            await self._address_is_taken(waiting, _IF_TAKEN[spec], user)
         elif spec is RECOVER and user is None:
             return
         else:
-            # A log-in and a registration bring address and language along, a recovery finds them in the account.
-            owner = UUID(data["user_id"]) if spec is LOGIN else user.id if user else None
+            # A recovery finds address and language in the account; whatever else is begun brings them along.
+            owner = UUID(data["user_id"]) if of_account else user.id if user else None
             letter = Letter(
                 flow_id=flow_id,
                 serial=payload["serial"],
@@ -63,18 +70,23 @@ class HandOver:
         async with self.database.statement() as db:
             return await db.users.by_email(email)
 
-    async def _account_exists(self, waiting: Waiting, user: User) -> None:
+    async def _address_is_taken(self, waiting: Waiting, mail: str, user: User) -> None:
         """Tell the owner of a taken address; from the same bucket as codes, for this is a mail, too."""
         async with self.codes.stamped(waiting) as stamp:
             if stamp is not None:
-                await self._send("account_exists", user, login=user.login)
+                await self._send(mail, user, login=user.login)
 
     async def notice(self, notice: Notice, payload: Mapping[str, Any]) -> None:
-        """Tell a user what has happened to the account; nobody is told once it is gone."""
-        async with self.database.statement() as db:
-            user = await db.users.by_id(UUID(payload["user_id"]))
+        """Tell a user what has happened to the account; once it is gone, nobody but whom the notice itself names."""
+        user = await self._addressee(payload)
         if user is not None:
             await self._send(notice, user, login=user.login, when=datetime.fromisoformat(payload["at"]))
 
-    async def _send(self, mail: str, user: User, **values: object) -> None:
+    async def _addressee(self, payload: Mapping[str, Any]) -> User | Addressee | None:
+        if SEALED in payload:
+            return self.envelopes.open(payload[SEALED])
+        async with self.database.statement() as db:
+            return await db.users.by_id(UUID(payload["user_id"]))
+
+    async def _send(self, mail: str, user: User | Addressee, **values: object) -> None:
         await self.postman.send(user.email, self.templates.render(mail, user.locale, **values))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from backend.keys import Keys
 from database.engine import Database
 from database.ladder import BudgetOf, Terms
+from database.users import User
 from models.ladder import GUESSES_PER_FLOW, TOP, Rung
 from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
 
@@ -21,6 +23,11 @@ def _terms(rung: Rung) -> Terms | None:
     if rung.budget is None:
         return None
     return Terms(rung.digits, rung.budget.burst, rung.budget.per_year, GUESSES_PER_FLOW)
+
+
+def names_of(user: User, keys: Keys) -> list[bytes]:
+    """What the ladder knows a user by: the id and, where an address is to be confirmed, the address's keyed hash."""
+    return [user.id.bytes, bytes.fromhex(keys.subject(user.email))]
 
 
 class Ladder:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from backend.audit import AuditClerk
 from models.audit import Event, somebody
@@ -119,8 +120,24 @@ class Limits:
         failures += [Bucket(f"password:{whose}", rate) for rate in rates]
         return await self._admit(purpose, caller, device, failures)
 
+    async def own_password(self, caller: Caller, user_id: UUID) -> Admission:
+        """Let somebody who is signed in give his password once more; what was debited comes back when it was right.
+
+        The account has a bucket of its own for it: whoever guesses at /login cannot keep the owner from a change.
+
+        Raises:
+            TooMany: too many steps or wrong passwords from this address, or too many wrong ones for this account.
+            Unavailable: Valkey is away.
+        """
+        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
+        failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rules.device_passwords]
+        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *failures))
+        if refusal:
+            raise self._noted(refusal, "own-password", caller)
+        return Admission("", 0, tuple(bucket.give_back() for bucket in failures))
+
     async def take_back(self, admission: Admission) -> None:
-        """The password was never compared, for want of a server or of room: nothing is charged."""
+        """The password was right, or was never compared for want of a server or of room: nothing is charged."""
         # Valkey may be what is away; then the bucket fills by itself.
         with suppress(Unavailable):
             await self._valkey.ask_all(*admission.refunds)

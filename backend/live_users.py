@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from backend.profile import profile
 from database.engine import Database
 from models.answers import UserProfile
-from models.errors import Unavailable
+from models.errors import ServiceError, Unavailable
 from redis_tools import session_cache
 from redis_tools.exchange import Call, Valkey
 from redis_tools.session_cache import new_change
@@ -112,11 +112,22 @@ class LiveUsers:
         change = new_change()
         await self.valkey.ask(session_cache.announce_change(place, change))
         # After a failure the announcement stays: whether the commit stood is then unknown, and may be for a while.
-        yield
+        try:
+            yield
+        except Unavailable:
+            raise
+        except ServiceError:
+            # A refusal: certainly nothing was changed, and whoever is refused again and again must not cost the user
+            # his place.
+            await self._call_done(place, change)
+            raise
+        await self._call_done(place, change)
+
+    async def _call_done(self, place: str, change: str) -> None:
         try:
             await self.valkey.ask(session_cache.forget(place, change))
         except Unavailable:
-            # The change stands. The announcement ends by itself, and until then PostgreSQL is read.
+            # What was done stands. The announcement ends by itself, and until then PostgreSQL is read.
             log.warning("a change at %s could not be called done", place)
 
     async def announce(self, user_id: UUID, change: str) -> None:

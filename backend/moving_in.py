@@ -130,7 +130,7 @@ async def importing(
             roles = await db.moving_users.roles()
         yield Import(database, None, roles, so_far, refuse)
         return
-    async with database.snapshot() as db:
+    async with database.long_snapshot() as db:
         roles = await db.moving_users.roles()
         await db.moving_users.prepare_trial()
         yield Import(database, db, roles, so_far, refuse)

@@ -93,6 +93,14 @@ def is_unusable(encoded: str) -> bool:
     return encoded.startswith(_UNUSABLE)
 
 
+def described(encoded: str) -> tuple[str, int | None]:
+    """Algorithm and iterations of a hash, as far as they are ours to tell; never the hash."""
+    algorithm, _, rest = encoded.partition("$")
+    if algorithm == _ALGORITHM:
+        return algorithm, int(rest.partition("$")[0])
+    return "none" if is_unusable(encoded) else "of another system, until the next log-in", None
+
+
 def _spellings(password: str) -> tuple[str, ...]:
     """What may have been hashed: we hash NFKC, Django what was typed; of ASCII the two are one."""
     normal = normalise(password)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import secrets
 from hashlib import sha256
+from uuid import UUID
 
 from models.errors import FlowGone
 from redis_tools.flow_store import FlowKey
@@ -31,14 +32,22 @@ def is_from_device(flow_id: bytes) -> bool:
     return bool(flow_id[0] & _FROM_DEVICE)
 
 
-def new_session_key(flow_id: bytes) -> tuple[str, bytes]:
-    """A session key for the flow, and the digest of its secret half: all that is ever stored of it."""
+def new_session_key(flow_id: bytes, holder: UUID | None) -> tuple[str, bytes]:
+    """A session key for the flow, and the digest of its secret half: all that is ever stored of it.
+
+    With a holder it is good in the hand of that user alone: in anybody else's it has another digest, and is refused
+    before a guess is counted.
+    """
     secret = secrets.token_bytes(_SECRET_BYTES)
-    return base64.urlsafe_b64encode(flow_id + secret).decode(), sha256(secret).digest()
+    return base64.urlsafe_b64encode(flow_id + secret).decode(), _digest(secret, holder)
 
 
-def read_session_key(session_key: str, purpose: str) -> FlowKey:
-    """What a session key opens.
+def _digest(secret: bytes, holder: UUID | None) -> bytes:
+    return sha256(secret + (holder.bytes if holder else b"")).digest()
+
+
+def read_session_key(session_key: str, purpose: str, holder: UUID | None) -> FlowKey:
+    """What a session key opens, in the hand of its holder if it has one.
 
     Raises:
         FlowGone: it was never ours, and is refused like one that is not in use any more.
@@ -49,4 +58,4 @@ def read_session_key(session_key: str, purpose: str) -> FlowKey:
         raise FlowGone from error
     if len(raw) != _ID_BYTES + _SECRET_BYTES:
         raise FlowGone
-    return FlowKey(raw[:_ID_BYTES], purpose, sha256(raw[_ID_BYTES:]).digest())
+    return FlowKey(raw[:_ID_BYTES], purpose, _digest(raw[_ID_BYTES:], holder))

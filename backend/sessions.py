@@ -130,17 +130,7 @@ class SessionService:
         """
         async with self.database.statement() as db:
             found = await db.sessions.of_user(user_id)
-        return [
-            OwnSession(
-                id=session.id,
-                user_agent=session.user_agent,
-                created_at=session.created_at,
-                last_used_at=session.rotated_at,
-                expires_at=session.ends_at,
-                current=session.id == current,
-            )
-            for session in found
-        ]
+        return [shown(session, current) for session in found]
 
     async def end(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
         """End one session; from now on its tokens are refused.
@@ -194,3 +184,15 @@ class SessionService:
             await self.end(somebody(caller, user_id), user_id, presented.session_id)
         except NoSuchSession as error:
             raise InvalidAccessToken(_NOTHING_LEFT) from error
+
+
+def shown(session: Session, current: UUID) -> OwnSession:
+    """A session as its owner may see it, who asks by the ``current`` one."""
+    return OwnSession(
+        id=session.id,
+        user_agent=session.user_agent,
+        created_at=session.created_at,
+        last_used_at=session.rotated_at,
+        expires_at=session.ends_at,
+        current=session.id == current,
+    )

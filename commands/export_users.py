@@ -54,7 +54,7 @@ class _Export:
             await self._write_all(file, database)
 
     async def _write_all(self, file: IO[bytes], database: Database) -> None:
-        async with database.snapshot() as db:
+        async with database.long_snapshot() as db:
             with Progress("Exporting", await db.moving_users.count()) as progress:
                 async for user in db.moving_users.all():
                     self._write(file, line_of(user))

@@ -13,6 +13,7 @@ import click
 
 from backend.bell import Bell
 from backend.code_mail import CodeMail
+from backend.envelopes import Envelopes
 from backend.flow_spec import CODE_MAIL
 from backend.hand_over import HandOver
 from backend.keys import Keys
@@ -48,10 +49,11 @@ async def open_mail_worker(
     ladder = Ladder(
         database, store, settings.rungs(device=False), settings.rungs(device=True), flow_ttl=settings.flow.ttl
     )
+    keys = Keys(settings.secrets)
     codes = CodeMail(
         valkey=valkey,
         store=store,
-        keys=Keys(settings.secrets),
+        keys=keys,
         ladder=ladder,
         thermostats=thermostats(settings),
         buckets=MailBuckets(settings.limit.mails, settings.limit.device_mails),
@@ -59,7 +61,7 @@ async def open_mail_worker(
         postman=postman,
         ttl=settings.code.ttl,
     )
-    hand_over = HandOver(database, store, templates, postman, codes)
+    hand_over = HandOver(database, store, templates, postman, codes, Envelopes(keys))
     notices = {notice.value: partial(hand_over.notice, notice) for notice in Notice}
     mailers: dict[str, Mailer] = {CODE_MAIL: hand_over.code, **notices}
     url = settings.database.url.get_secret_value()

@@ -17,8 +17,10 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from config import DatabaseSettings
 from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
+from database.directory import DirectoryRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
+from database.mail_queue import MailQueueRepo
 from database.moving_users import MovingUserRepo
 from database.outbox import OutboxRepo
 from database.roles import RoleRepo
@@ -84,6 +86,16 @@ class Db:
         """Who may do everything."""
         return AdministratorRepo(self.connection)
 
+    @cached_property
+    def directory(self) -> DirectoryRepo:
+        """Accounts, to be searched."""
+        return DirectoryRepo(self.connection)
+
+    @cached_property
+    def mail_queue(self) -> MailQueueRepo:
+        """Mail that waits or was given up, to be looked at."""
+        return MailQueueRepo(self.connection)
+
 
 class Database:
     """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
@@ -106,6 +118,17 @@ class Database:
                 yield Db(connection)
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Db]:
+        """A transaction whose reads agree with each other: all of them see PostgreSQL as it was at the first one.
+
+        Raises:
+            Unavailable: see `transaction`.
+        """
+        with unavailable_when_away():
+            async with asyncio.timeout(self._timeout), self._frozen.begin() as connection:
+                yield Db(connection)
+
+    @asynccontextmanager
     async def statement(self) -> AsyncIterator[Db]:
         """For one statement, or for reads that need not agree: each commits by itself, with no BEGIN and COMMIT.
 
@@ -117,7 +140,7 @@ class Database:
                 yield Db(connection)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Db]:
+    async def long_snapshot(self) -> AsyncIterator[Db]:
         """For reading much: all inside see the database as it was at the first statement, and nothing is committed.
 
         Each statement has its deadline, and the whole has none.

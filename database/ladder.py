@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     Boolean,
@@ -35,6 +35,17 @@ class BudgetOf:
     subject: bytes
     purpose: str
     device: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """What is left of a budget, as of a moment; or what a mailed code has taken of it, until then."""
+
+    purpose: str
+    device: str
+    digits: int
+    guesses: float
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,19 @@ _FORGET_FULL = delete(guess_budgets).where(
     (guess_budgets.c.device != literal_column("''")) == cast(bindparam("on_devices"), Boolean),
     _REFILLED >= _BURST,
 )
+_SUBJECTS = bindparam("subjects", type_=ARRAY(LargeBinary))
+_BUDGETS = (
+    select(*(guess_budgets.c[name] for name in ("purpose", "device", "digits", "guesses", "refilled_at")))
+    .where(guess_budgets.c.subject == func.any(_SUBJECTS))
+    .order_by(guess_budgets.c.purpose, guess_budgets.c.device, guess_budgets.c.digits)
+)
+_RESERVATIONS = (
+    select(*(guess_reservations.c[name] for name in ("purpose", "device", "digits", "guesses", "settle_at")))
+    .where(guess_reservations.c.subject == func.any(_SUBJECTS))
+    .order_by(guess_reservations.c.settle_at)
+)
+_FORGET_BUDGETS = delete(guess_budgets).where(guess_budgets.c.subject == func.any(_SUBJECTS))
+_FORGET_RESERVATIONS = delete(guess_reservations).where(guess_reservations.c.subject == func.any(_SUBJECTS))
 
 
 class LadderRepo:
@@ -177,3 +201,14 @@ class LadderRepo:
         """Drop the rows of budgets that have filled up again."""
         values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
         await self._connection.execute(_FORGET_FULL, values)
+
+    async def of(self, subjects: Sequence[bytes]) -> tuple[list[BudgetLeft], list[BudgetLeft]]:
+        """Budgets of somebody who goes by several names, and what codes under way have taken of them."""
+        budgets = await self._connection.execute(_BUDGETS, {"subjects": list(subjects)})
+        taken = await self._connection.execute(_RESERVATIONS, {"subjects": list(subjects)})
+        return [BudgetLeft(*row) for row in budgets], [BudgetLeft(*row) for row in taken]
+
+    async def forget(self, subjects: Sequence[bytes]) -> None:
+        """Drop all that is kept about somebody who is gone."""
+        await self._connection.execute(_FORGET_RESERVATIONS, {"subjects": list(subjects)})
+        await self._connection.execute(_FORGET_BUDGETS, {"subjects": list(subjects)})

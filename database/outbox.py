@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BindParameter, Integer, Interval, bindparam, delete, func, select, text, update
+from sqlalchemy import BindParameter, Integer, Interval, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +21,9 @@ CHANNEL = "outbox"
 RECIPIENT_PUT_OFF = "recipient: "
 """How the last error of a job begins whose recipient alone is to blame."""
 
+SEALED = "sealed"
+"""What of a payload is encrypted: the address of somebody who has it no more in an account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -30,6 +34,17 @@ class Job:
     payload: Mapping[str, Any]
     attempts: int
     given_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingMail:
+    """A mail about a user that has not left."""
+
+    kind: str
+    created_at: datetime
+    due_at: datetime
+    give_up_at: datetime
+    failed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +128,20 @@ _STATES = select(
     func.count().filter(~_WAITS).label("dead"),
     func.coalesce(func.now() - func.min(outbox.c.created_at).filter(_WAITS), text("interval '0'")).label("oldest"),
 ).group_by(outbox.c.kind)
-_FORGET_OLD = delete(outbox).where(outbox.c.failed_at < func.now() - text("interval '14 days'"))
+_FORGET_OLD = delete(outbox).where(
+    or_(
+        outbox.c.failed_at < func.now() - text("interval '14 days'"),
+        # An address that its owner has withdrawn is kept no longer than the mail to it is tried.
+        and_(outbox.c.payload.has_key(SEALED), outbox.c.failed_at < func.now() - text("interval '48 hours'")),
+    )
+)
+_ABOUT = outbox.c.payload["user_id"].astext == bindparam("user")
+_OF_USER = (
+    select(outbox.c.kind, outbox.c.created_at, outbox.c.due_at, outbox.c.give_up_at, outbox.c.failed_at)
+    .where(_ABOUT)
+    .order_by(outbox.c.id)
+)
+_FORGET_USER = delete(outbox).where(_ABOUT, ~outbox.c.payload.has_key(SEALED))
 
 
 class OutboxRepo:
@@ -170,8 +198,20 @@ class OutboxRepo:
         return [MailState(*row) for row in await self._connection.execute(_STATES)]
 
     async def forget_old(self) -> None:
-        """Drop dead letters after a fortnight."""
+        """Drop dead letters after a fortnight, those with an address after two days."""
         await self._connection.execute(_FORGET_OLD)
+
+    async def of_user(self, user_id: UUID) -> list[WaitingMail]:
+        """Mail about a user that waits, oldest first; mail with a code names a flow alone, and is not among it."""
+        rows = await self._connection.execute(_OF_USER, {"user": str(user_id)})
+        return [WaitingMail(*row) for row in rows]
+
+    async def forget_user(self, user_id: UUID) -> None:
+        """Drop mail about a user, but what has an address of its own.
+
+        Whoever has taken an account over, and deletes it, must not take back that its owner is told.
+        """
+        await self._connection.execute(_FORGET_USER, {"user": str(user_id)})
 
 
 def _lease_of(job: Job) -> dict[str, int]:

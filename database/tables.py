@@ -143,7 +143,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("kind", Text, nullable=False),
-    Column("payload", JSONB, nullable=False),  # ids alone: neither address nor code is stored with a job
+    Column("payload", JSONB, nullable=False),  # ids: no code is stored with a job, and an address only sealed
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", _Moment, nullable=False, server_default=func.now()),  # also the end of a worker's lease
     Column("give_up_at", _Moment, nullable=False),

@@ -7,8 +7,21 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
@@ -26,8 +39,13 @@ class User:
     password_hash: str
     locale: Locale
     version: int
-    blocked: bool
+    blocked_at: datetime | None
     created_at: datetime
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nobody gets in any more."""
+        return self.blocked_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +88,7 @@ _PERMISSIONS = (
     .where(user_roles.c.user_id == users.c.id)
 )
 _NONE = array([], type_=Text)
-_MEMBER = select(
+MEMBER = select(
     users,
     func.coalesce(_ROLES.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("roles"),
     func.coalesce(_PERMISSIONS.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("permissions"),
@@ -105,7 +123,7 @@ def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
 
 _BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
 _BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
-_MEMBER_BY_ID = _MEMBER.where(users.c.id == bindparam("id"))
+_MEMBER_BY_ID = MEMBER.where(users.c.id == bindparam("id"))
 _LOCKED_MEMBER_BY_ID = _MEMBER_BY_ID.with_for_update(of=users, key_share=True)
 _LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
@@ -125,6 +143,28 @@ _UPGRADE_HASH = (
     .where(users.c.id == bindparam("user"), users.c.password_hash == bindparam("old"))
     .values(password_hash=bindparam("new"))
 )
+_BLOCK = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.blocked_at.is_(None))
+    .values(blocked_at=func.now(), version=users.c.version + 1)
+    .returning(users.c.id)
+)
+_UNBLOCK = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.blocked_at.is_not(None))
+    .values(blocked_at=None)
+    .returning(users.c.id)
+)
+_SET_EMAIL = (
+    update(users).where(users.c.id == bindparam("user")).values(email=bindparam("new"), version=users.c.version + 1)
+)
+_SET_LOGIN = (
+    update(users)
+    .where(users.c.id == bindparam("user"))
+    .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
+)
+_SET_LOCALE = update(users).where(users.c.id == bindparam("user")).values(locale=bindparam("new"))
+_DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
 def _user(row: Row[Any]) -> User:
@@ -135,12 +175,13 @@ def _user(row: Row[Any]) -> User:
         password_hash=row.password_hash,
         locale=Locale(row.locale),
         version=row.version,
-        blocked=row.blocked_at is not None,
+        blocked_at=row.blocked_at,
         created_at=row.created_at,
     )
 
 
-def _member(row: Row[Any]) -> Member:
+def member_of(row: Row[Any]) -> Member:
+    """A row of `MEMBER`."""
     return Member(_user(row), tuple(row.roles), tuple(row.permissions))
 
 
@@ -178,7 +219,7 @@ class UserRepo:
         """
         query = _LOCKED_MEMBER_BY_ID if lock else _MEMBER_BY_ID
         row = (await self._connection.execute(query, {"id": user_id})).one_or_none()
-        return _member(row) if row else None
+        return member_of(row) if row else None
 
     async def locked_member(self, user_id: UUID) -> Member | None:
         """The account, locked as by `member`, with its roles as they are once the lock is had.
@@ -192,7 +233,7 @@ class UserRepo:
     async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""
         row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).one_or_none()
-        return MemberWithSessions(_member(row), tuple(row.sids)) if row else None
+        return MemberWithSessions(member_of(row), tuple(row.sids)) if row else None
 
     async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.
@@ -210,6 +251,42 @@ class UserRepo:
         changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
         return changed.one_or_none() is not None
 
+    async def set_email(self, user_id: UUID, email: str) -> bool:
+        """Another address; what was opened with the old one is told apart by the version. False: it is taken."""
+        return await self._unless_taken(_SET_EMAIL, {"user": user_id, "new": email})
+
+    async def set_login(self, user_id: UUID, login: str, canonical: str) -> bool:
+        """Another login; False when it is taken."""
+        return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
+
+    async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
+        """Make the change, or leave the transaction as it was: the unique index decides, no look-up before."""
+        try:
+            async with self._connection.begin_nested():
+                await self._connection.execute(change, values)
+        except IntegrityError:
+            return False
+        return True
+
+    async def set_locale(self, user_id: UUID, locale: Locale) -> None:
+        """Another language of mails."""
+        await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+
+    async def delete(self, user_id: UUID) -> None:
+        """The account goes, and with it its sessions and its roles."""
+        await self._connection.execute(_DELETE, {"user": user_id})
+
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
         """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""
         await self._connection.execute(_UPGRADE_HASH, {"user": user_id, "old": old, "new": new})
+
+    async def block(self, user_id: UUID) -> bool:
+        """Keep the account's owner out; False when it is so already, or there is no such account.
+
+        Whatever was begun before is told apart by the version, so that it does not go on once the block is lifted.
+        """
+        return (await self._connection.execute(_BLOCK, {"user": user_id})).one_or_none() is not None
+
+    async def unblock(self, user_id: UUID) -> bool:
+        """Let the owner in again; False when nothing kept him out, or there is no such account."""
+        return (await self._connection.execute(_UNBLOCK, {"user": user_id})).one_or_none() is not None

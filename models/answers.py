@@ -65,8 +65,8 @@ class Tokens(Answer):
     )
 
 
-class OwnSession(Answer):
-    """A session of the user who asks."""
+class UserSession(Answer):
+    """A session: one log-in, and what followed from it."""
 
     id: UUID = Field(description="The `sid` of its access tokens.", examples=["019aaa3e-2f60-7c1e-8d4b-6a7b8c9d0e1f"])
     user_agent: str = Field(
@@ -79,6 +79,11 @@ class OwnSession(Answer):
     expires_at: datetime = Field(
         description="When it ends, unless it is refreshed.", examples=["2026-12-06T19:10:00.123456Z"]
     )
+
+
+class OwnSession(UserSession):
+    """A session of the user who asks."""
+
     current: bool = Field(description="Whether it is the one that asks.", examples=[True])
 
 

@@ -44,6 +44,9 @@ class FlowGone(ServiceError, status=410, code="flow_gone", title="This session k
 class BadCredentials(ServiceError, status=401, code="bad_credentials", title="The login or the password is wrong."): ...
 
 
+class WrongPassword(ServiceError, status=403, code="wrong_password", title="The current password is wrong."): ...
+
+
 class AccountBlocked(ServiceError, status=403, code="account_blocked", title="This account is blocked."): ...
 
 
@@ -86,6 +89,18 @@ class LastAdministrator(
     code="last_administrator",
     title="This is the last administrator.",
     advice="Give somebody else the role admin first.",
+): ...
+
+
+class EmailTaken(ServiceError, status=409, code="email_taken", title="This e-mail address has an account."): ...
+
+
+class NoSuchMail(
+    ServiceError,
+    status=404,
+    code="mail_not_found",
+    title="There is no such mail.",
+    advice="It has left meanwhile, or was given up a fortnight ago.",
 ): ...
 
 

@@ -18,7 +18,8 @@ MOST_ROLES = 20
 """Of one user, for the same reason."""
 
 _ROLE = "[a-z][a-z0-9_-]{1,31}"
-_PERMISSION = "(?=.{3,40}$)[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*"
+_PERMISSION = "[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*"
+_SHORT_PERMISSION = f"(?=.{{3,40}}$){_PERMISSION}"
 
 RoleName = Annotated[
     StrictStr,
@@ -27,8 +28,10 @@ RoleName = Annotated[
 ]
 PermissionName = Annotated[
     StrictStr,
-    AfterValidator(fitting(_PERMISSION, "must be resource:action, such as reports:read, of at most 40 letters")),
-    Field(examples=["reports:read"], json_schema_extra={"pattern": f"^{_PERMISSION}$"}),
+    AfterValidator(fitting(_SHORT_PERMISSION, "must be resource:action, such as reports:read, of at most 40 letters")),
+    Field(
+        examples=["reports:read"], json_schema_extra={"pattern": f"^{_PERMISSION}$", "minLength": 3, "maxLength": 40}
+    ),
 ]
 Description = Annotated[
     StrictStr, Printable, Field(min_length=1, max_length=200, description="For whoever reads the list.")

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from devstack.mailbox import Mailbox
+from tests.support.administrators import officials_of
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import post, send
-from tests.support.contract import forms_of
+from tests.support.contract import methods_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.hostile import CANARY, Hostile, corpus
 from tests.support.people import Person, Walker, somebody
@@ -22,15 +23,22 @@ CORPUS = corpus()
 
 
 @pytest.fixture(scope="module")
-def routes(service: Service) -> list[str]:
-    """Every route that takes JSON, as the service itself tells."""
-    return list(forms_of(service))
+def routes(service: Service) -> dict[str, str]:
+    """Every route that takes JSON and its method, as the service itself tells."""
+    return methods_of(service)
 
 
 @pytest.fixture(scope="module")
 def backstage(service: Service) -> Iterator[Backstage]:
     with backstage_of(service) as looking:
         yield looking
+
+
+@pytest.fixture(scope="module")
+def signed_in(service: Service) -> dict[str, str]:
+    """The header of somebody who may call `/me` and `/admin`; without it nothing there would be looked at."""
+    with officials_of(service) as officials:
+        return officials.administrator().bearer
 
 
 def assert_is_a_small_problem_without_an_echo(status: int, head: str, body: bytes) -> None:
@@ -41,34 +49,41 @@ def assert_is_a_small_problem_without_an_echo(status: int, head: str, body: byte
     assert b'"code":"' in body
 
 
-def test_the_corpus_is_large_and_every_step_is_there(routes: list[str]) -> None:
+def test_the_corpus_is_large_and_every_step_is_there(routes: dict[str, str]) -> None:
     assert len({hostile.body + str(hostile.content_type).encode() for hostile in CORPUS}) == len(CORPUS) >= 60
     assert {"/register", "/register/confirm", "/register/login", "/register/resend", "/login", "/login/confirm"} <= {
         *routes
     }
     assert {"/token/refresh", "/logout"} <= {*routes}
+    assert {"/me/password", "/me/login", "/me/locale", "/me/email", "/me/email/confirm", "/me/email/resend"} <= {
+        *routes
+    }
+    assert {"/me/delete/confirm", "/me/delete/resend"} <= {*routes}
+    assert {f"/admin/{what}" for what in ("users", "roles", "roles/{role}", "permissions")} <= {*routes}
     assert {"/login/resend", "/recover", "/recover/confirm", "/recover/password", "/recover/resend"} <= {*routes}
 
 
 @pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: hostile.name.replace(" ", "-"))
 def test_a_hostile_body_is_refused_by_every_route_without_an_echo(
-    hostile: Hostile, client: httpx.Client, routes: list[str]
+    hostile: Hostile, client: httpx.Client, routes: dict[str, str], signed_in: dict[str, str]
 ) -> None:
     headers = {} if hostile.content_type is None else {"Content-Type": hostile.content_type}
-    for path in routes:
-        answer = client.post(path, content=hostile.body, headers=headers)
+    for path, method in routes.items():
+        allowed = signed_in if path.startswith(("/me/", "/admin/")) else {}
+        answer = client.request(method, path, content=hostile.body, headers=headers | allowed)
+        assert answer.status_code != 401 or not allowed, path
         head = "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
         assert_is_a_small_problem_without_an_echo(answer.status_code, head, answer.content)
         if hostile.name.startswith("declared as"):
             assert outcome(answer) == (415, "unsupported_media_type"), path
 
 
-def test_ten_megabytes_are_refused_with_and_without_a_length(service: Service, routes: list[str]) -> None:
+def test_ten_megabytes_are_refused_with_and_without_a_length(service: Service, routes: dict[str, str]) -> None:
     field = b'{"password": "' + CANARY.encode() * (10_000_000 // len(CANARY)) + b'"}'
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in _parts(field, 50_000)) + b"0\r\n\r\n"
-    for path in routes:
+    for path, method in routes.items():
         for request in (post(path, field), post(path, chunks, "Transfer-Encoding: chunked")):
-            answer = send(service, request)
+            answer = send(service, request.replace(b"POST", method.encode(), 1))
             assert answer.outcome == (413, "body_too_large"), path
             assert_is_a_small_problem_without_an_echo(answer.status, answer.head, answer.body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.people import Person, Walker
+from tests.support.administrators import officials_of
+from tests.support.people import Walker
 from tests.support.service import SERVICE_CLIENT, Service, basic
 
 OAUTH = ("/introspect", "/revoke")
@@ -56,12 +58,19 @@ def test_every_call_of_the_contract_is_described(schema: BaseSchema) -> None:
     steps["recover"] = ("confirm", "password", "resend")
     assert described >= {f"POST /{flow}" for flow in steps}
     assert described >= {f"POST /{flow}/{step}" for flow, names in steps.items() for step in names}
+    assert described >= {f"GET /admin/{what}" for what in ("users", "roles", "permissions", "mail", "audit")}
+    assert described >= {f"POST /admin/users/{{user_id}}/{act}" for act in ("block", "unblock")}
+    assert described >= {"POST /admin/users", "DELETE /admin/users/{user_id}", "POST /admin/mail/{mail_id}/send-again"}
+    assert described >= {f"PUT /me/{what}" for what in ("password", "login", "locale")} | {"GET /me/export"}
+    assert described >= {
+        f"POST /me/{flow}{step}" for flow in ("email", "delete") for step in ("", "/confirm", "/resend")
+    }
     assert described >= {"GET /me", "GET /.well-known/jwks.json", "GET /health/live", "GET /health/ready"}
 
 
 def test_every_call_with_a_body_documents_what_may_be_refused(schema: BaseSchema) -> None:
     for operation in operations_of(schema):
-        if operation.method.upper() == "POST":
+        if list(operation.body):
             responses = operation.definition.raw["responses"]
             if operation.path in OAUTH:
                 assert {"400", "401", "413", "503"} <= {*responses}, operation.path
@@ -77,23 +86,29 @@ def test_no_schema_of_fastapis_own_refusals_is_left(schema: BaseSchema) -> None:
     assert {"HTTPValidationError", "ValidationError"}.isdisjoint(schema.raw_schema["components"]["schemas"])
 
 
+@pytest.fixture(scope="module")
+def bearers(service: Service) -> Mapping[str, dict[str, str]]:
+    """What opens the doors that are not open to everybody, by how their paths begin."""
+    with officials_of(service) as officials:
+        owner, administrator = officials.appoint(), officials.administrator()
+    doors = {"/me": owner.bearer, "/admin": administrator.bearer}
+    return doors | {path: {"Authorization": basic(*SERVICE_CLIENT)} for path in OAUTH}
+
+
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_answer_is_one_that_is_documented(
     mode: GenerationMode,
     schema: BaseSchema,
-    walk: Walker,
-    alice: Person,
+    bearers: Mapping[str, dict[str, str]],
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
-    session = {"Authorization": f"Bearer {walk.log_in(alice)}"}
-    service = {"Authorization": basic(*SERVICE_CLIENT)}
     found: list[str] = []
     for operation in operations_of(schema):
         takes_a_body = bool(list(operation.body))
-        if mode is GenerationMode.NEGATIVE and not takes_a_body:
-            continue  # There is nothing to get wrong in a call without a body.
+        if mode is GenerationMode.NEGATIVE and not (takes_a_body or [*operation.query, *operation.path_parameters]):
+            continue  # There is nothing to get wrong in a call that takes nothing.
 
-        # One that takes nothing has few cases; asking for more would only repeat them.
+        # One without a body has few cases; asking for more would only repeat them.
         @settings(
             max_examples=(300 if full_counts else 30) if takes_a_body else 5,
             deadline=None,
@@ -104,8 +119,7 @@ def test_every_answer_is_one_that_is_documented(
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def conforms(case: Case[Any]) -> None:
-            path = case.operation.path
-            for headers in ({}, session) if path.startswith("/me") else ({}, service) if path in OAUTH else ({},):
+            for headers in ({}, *(token for place, token in bearers.items() if case.operation.path.startswith(place))):
                 case.call_and_validate(headers=headers, checks=CHECKS)
 
         try:
@@ -117,8 +131,10 @@ def test_every_answer_is_one_that_is_documented(
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE"])
 def test_another_method_is_refused_as_a_problem(method: str, walk: Walker, schema: BaseSchema) -> None:
-    paths = [operation.path for operation in operations_of(schema) if operation.method.upper() == "POST"]
-    for path in paths:
+    methods: dict[str, set[str]] = {}
+    for operation in operations_of(schema):
+        methods.setdefault(operation.path, set()).add(operation.method.upper())
+    for path in [path for path, its in methods.items() if its == {"POST"}]:
         answer = walk.client.request(method, path)
         assert answer.status_code == 405, path
         assert answer.headers["Content-Type"] == "application/problem+json"

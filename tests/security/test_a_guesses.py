@@ -24,13 +24,15 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
-from tests.support.burst import Call, burst, outcomes, post
+from tests.support.burst import Call, burst, burst_of, outcomes, post
 from tests.support.contract import forms_of
 from tests.support.flows import FLOWS, GONE, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.many_people import confirming, metric, registering
 from tests.support.patience import eventually
 from tests.support.people import Person, Walker, a_wrong, somebody
+from tests.support.planted import Planter
 from tests.support.service import Service, an_address_of_ones_own
+from tests.support.signed_in import SignedIn
 from tests.support.time_travel import let_pass
 from tests.support.waiting_flows import flow_id_of
 
@@ -55,6 +57,7 @@ def apart(serving: Serving) -> Iterator[Service]:
         "LIMIT_STEPS": f"{STEPS}/864000",
         "LIMIT_WRONG_PASSWORDS": "30/864000",
         "LIMIT_PASSWORDS": "10/864000",
+        "LIMIT_DEVICE_PASSWORDS": "10/864000",
     }
     with serving(workers=2, **slowly) as running:
         yield running
@@ -323,33 +326,63 @@ def routes_with(service: Service, field: str) -> set[str]:
 
 def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart: Service, mailbox: Mailbox) -> None:
     # A route that is added here needs a flow that leads to it: this test is where its author meets the guard.
-    flows = {f"/{flow}/confirm": flow for flow in FLOWS}
-    assert routes_with(apart, "code") == flows.keys()
-    with apart.client() as client, apart.client() as elsewhere:
+    with apart.client() as client, apart.client() as elsewhere, backstage_of(apart) as backstage:
         walk, away = Walker(client, mailbox), Walker(elsewhere, mailbox)
-        waiting = {path: opened(away, flow) for path, flow in flows.items()}
+        waiting = {f"/{flow}/confirm": opened(away, flow)[1:] for flow in FLOWS}
+        away.register(person := somebody("owner"))
+        owner = SignedIn(away, person, Planter(apart, backstage).session(person))
+        waiting["/me/email/confirm"] = owner.open_email_change(f"new-{person.email}")
+        waiting["/me/delete/confirm"] = owner.open_deletion()
+        assert routes_with(apart, "code") == waiting.keys()
+
+        def at(by: Walker, path: str, **body: str) -> httpx.Response:
+            signed_in = {"Authorization": owner.bearer} if path.startswith("/me/") else {}
+            return by.client.post(path, json=body, headers=signed_in)
 
         def guess(by: Walker, path: str) -> httpx.Response:
-            _, key, code = waiting[path]
-            return by.post(path, session_key=key, code=a_wrong(code))
+            key, code = waiting[path]
+            return at(by, path, session_key=key, code=a_wrong(code))
 
         # One counter for all of them: a wrong code at each, and the rest as guesses at flows that never were.
-        assert [guess(walk, path).json()["attempts_left"] for path in flows] == [2] * len(flows)
-        routes = itertools.cycle(flows)
-        nowhere = [walk.post(next(routes), session_key=a_made_up_key(), code="1234") for _ in range(STEPS - len(flows))]
-        assert Counter(map(outcome, nowhere)) == {GONE: STEPS - len(flows)}
-        assert [outcome(guess(walk, path)) for path in flows] == [TOO_MANY] * len(flows)
+        assert [guess(walk, path).json()["attempts_left"] for path in waiting] == [2] * len(waiting)
+        routes = itertools.cycle(waiting)
+        nowhere = [
+            at(walk, next(routes), session_key=a_made_up_key(), code="1234") for _ in range(STEPS - len(waiting))
+        ]
+        assert Counter(map(outcome, nowhere)) == {GONE: STEPS - len(waiting)}
+        assert [outcome(guess(walk, path)) for path in waiting] == [TOO_MANY] * len(waiting)
         # Each flow has its own three, and what was refused has cost none of them.
-        for path in flows:
+        for path in waiting:
             answers = [guess(away, path) for _ in range(3)]
             assert [outcome(answer) for answer in answers] == [WRONG_CODE, WRONG_CODE, GONE]
             assert answers[0].json()["attempts_left"] == 1
 
 
 def test_row_08_every_route_that_compares_a_password_is_limited_by_account(apart: Service, apart_walk: Walker) -> None:
-    # /register and /recover/password store a password and compare it with none.
-    assert routes_with(apart, "password") == {"/register", "/login", "/recover/password"}
+    # /register and /recover/password store a password and compare it with none; /me/password compares another field.
+    own = {"/me/password", "/me/login", "/me/email"}
+    assert routes_with(apart, "password") == {"/register", "/login", "/recover/password", *own}
+    assert routes_with(apart, "current_password") == {"/me/password"}
     apart_walk.register(person := somebody("target"))
     wrong: list[Call] = [("/login", {"login": person.login, "password": f"wrong guess {n}"}) for n in range(30)]
     assert outcomes(burst(apart, wrong)) == {(401, "bad_credentials"): 10, TOO_MANY: 20}
     assert outcome(apart_walk.post("/login", login=person.login, password=person.password)) == TOO_MANY
+
+
+def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_account(
+    apart: Service, apart_walk: Walker
+) -> None:
+    apart_walk.register(person := somebody("target"))
+    with backstage_of(apart) as backstage:
+        thief = SignedIn(apart_walk, person, Planter(apart, backstage).session(person))
+    wrong = [
+        thief.request("PUT", "/me/password", current_password="wrong guess", password="another horse"),
+        thief.request("PUT", "/me/login", password="wrong guess", login="usurper"),
+        thief.request("POST", "/me/email", password="wrong guess", email="usurper@example.com"),
+    ]
+    seen = outcomes(burst_of(apart, wrong * 10))
+    assert seen == {(403, "wrong_password"): 10, TOO_MANY: 20}
+    answer = thief.call("PUT", "/me/login", password=person.password, login="usurper")
+    assert outcome(answer) == TOO_MANY
+    # His guesses are not felt where the owner logs in.
+    assert apart_walk.post("/login", login=person.login, password=person.password).status_code == 202

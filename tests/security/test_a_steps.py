@@ -24,6 +24,7 @@ from tests.support.contract import forms_of
 from tests.support.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.many_people import confirming, members, metric, newest_code, recoveries
 from tests.support.people import Person, Walker, a_wrong, somebody
+from tests.support.planted import Planter
 from tests.support.service import AS_SHIPPED, Service
 from tests.support.stopwatch import Stopwatch, judged, shuffled
 from tests.support.time_travel import let_pass
@@ -115,18 +116,21 @@ def test_row_17_no_later_step_takes_a_name(
     named: str, service: Service, walk: Walker, alice: Person, backstage: Backstage
 ) -> None:
     forms = forms_of_later_steps(service)
-    assert {f"/{flow}/{step}" for flow in FLOWS for step in ("confirm", "resend")} < forms.keys()
+    own = ("me/email", "me/delete")
+    assert {f"/{flow}/{step}" for flow in (*FLOWS, *own) for step in ("confirm", "resend")} < forms.keys()
     assert {path for path, form in forms.items() if "login" in form} == {"/register/login"}
     [victim] = row_of(backstage, alice)
     value = {"email": alice.email, "login": alice.login, "purpose": "recover", "step": "password"}.get(
         named, str(victim["id"])
     )
     attacker, key, code = opened(walk, "recover")
+    signed_in = {"Authorization": f"Bearer {Planter(service, backstage).session(attacker).access}"}
     good = {"code": code, "password": "meant for another", "login": somebody().login}
     for path, form in forms.items():
         if named not in form:
-            body = {field: good[field] for field in form - {"session_key"}}
-            assert outcome(walk.post(path, session_key=key, **body, **{named: value})) == MALFORMED, path
+            body = {"session_key": key, **{field: good[field] for field in form - {"session_key"}}, named: value}
+            answer = walk.client.post(path, json=body, headers=signed_in if path.startswith("/me/") else {})
+            assert outcome(answer) == MALFORMED, path
     key = walk.confirm("recover", key, code).json()["session_key"]
     choice = {"session_key": key, "password": "meant for another"}
     assert outcome(walk.post("/recover/password", **choice, **{named: value})) == MALFORMED

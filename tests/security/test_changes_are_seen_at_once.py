@@ -16,6 +16,7 @@ import pytest
 
 from redis_tools import session_cache
 from tests.conftest import Serving
+from tests.support.administrators import Officials
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.flows import outcome
 from tests.support.people import Tokens, Walker, somebody
@@ -157,6 +158,31 @@ async def _renew(apart: Service, tokens: Tokens, other: Tokens, key: str) -> Non
             return await client.post("/recover/password", json={"session_key": key, "password": "an owl in the barn"})
 
         await Round(client, tokens, other).run(choose, 0.002)
+
+
+def test_a_block_is_seen_by_every_request_after_its_answer(
+    apart: Service,
+    backstage: Backstage,
+    apart_walk: Walker,
+    full_counts: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    rounds, good, ended = 100 if full_counts else 8, 0, 0
+    officials = Officials(apart, backstage, apart_walk.client)
+    admin = officials.administrator()
+    with asyncio.Runner() as loop:
+        client = httpx.AsyncClient(base_url=apart.url, timeout=15)
+        for _ in range(rounds):
+            member = officials.appoint()
+            round_ = Round(client, member.tokens, officials.session_of(member))
+            block = partial(client.post, f"/admin/users/{member.id}/block", headers=admin.bearer)
+            reads = loop.run(round_.run(block, random.uniform(0, 0.006)))
+            good += sum(read.status == 200 for read in reads)
+            ended += sum(read.status == 401 for read in reads)
+            assert outcome(apart_walk.refresh(member.tokens.refresh)) == (400, "invalid_grant")
+        loop.run(client.aclose())
+    # Else the race was never run.
+    assert good > rounds
+    assert ended > rounds
 
 
 def test_valkey_that_forgets_everything_revives_nothing(

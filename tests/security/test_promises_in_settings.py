@@ -24,7 +24,7 @@ MAILS_A_YEAR = 5 + 365 * 24
 DEVICE_MAILS_A_YEAR = 5 + 365 * 24 * 6
 """Five at once and one in ten minutes."""
 
-PURPOSES = {"register", "login", "recover"}
+PURPOSES = {"register", "login", "recover", "email", "delete"}
 
 
 def bound(ladder: Mapping[int, tuple[int, int]], mails_a_year: float, least: int = 4) -> float:

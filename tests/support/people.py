@@ -45,7 +45,13 @@ class Tokens:
 
 
 # How a reader tells one mail from another, in either language.
-_SUBJECTS = {"register": ("registration", "регистрацию"), "login": ("login", "вход"), "recover": ("Recover", "Восст")}
+_SUBJECTS = {
+    "register": ("registration", "регистрацию"),
+    "login": ("login", "вход"),
+    "recover": ("Recover", "Восст"),
+    "email": ("new address", "новый адрес"),
+    "delete": ("Delete", "Удаление"),
+}
 
 
 def is_about(mail: Mail, flow: str) -> bool:

@@ -13,14 +13,18 @@ from template_message.letter import Sender, is_plain_address, write_letter
 from template_message.render import HERE, MailTemplates, Rendered, counted
 
 LOCALES = ("en", "ru")
-CODE_MAILS = ("register_code", "login_code", "recover_code")
-NOTICES = ("account_exists", "password_changed", "session_ended")
+CODE_MAILS = ("register_code", "login_code", "recover_code", "email_code", "delete_code")
+JUST_A_LOGIN = ("account_exists", "email_taken", "invitation")
+THINGS_HAPPENED = (
+    *("password_changed", "session_ended", "login_changed", "email_changed", "account_deleted"),
+    *("account_blocked", "account_unblocked"),
+)
+NOTICES = JUST_A_LOGIN + THINGS_HAPPENED
 RESCUE = "MZXW6YTBOI4DAMZXW6YTBOI4DA"
 VALUES: dict[str, dict[str, Any]] = {
     **{mail: {"code": "0427", "minutes": 10, "rescue": RESCUE} for mail in CODE_MAILS},
-    "account_exists": {"login": "1234567"},
-    "password_changed": {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)},
-    "session_ended": {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)},
+    **{mail: {"login": "1234567"} for mail in JUST_A_LOGIN},
+    **{mail: {"login": "1234567", "when": datetime(2026, 3, 5, 14, 7, tzinfo=UTC)} for mail in THINGS_HAPPENED},
 }
 every_mail = pytest.mark.parametrize(("locale", "mail"), list(product(LOCALES, VALUES)))
 
