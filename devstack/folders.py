@@ -25,12 +25,17 @@ def kept_secret(path: Path, make: Callable[[], str]) -> str:
     """Read the secret from its file, which is made at the first call and readable by its owner alone."""
     with suppress(FileNotFoundError):
         return path.read_text()
+    write_privately(path, make())
+    return path.read_text()
+
+
+def write_privately(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read; whoever reads it meanwhile finds the old one or the new one."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(make())
+        file.write(text)
     draft.rename(path)
-    return path.read_text()
 
 
 def package_folder(package: str) -> Path:

@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from textwrap import indent
 from types import FrameType, TracebackType
 from typing import Self
 
-from devstack.folders import FolderLock, kept_secret
+from devstack.folders import FolderLock, kept_secret, write_privately
 from devstack.mailbox import Mail
 from devstack.ports import is_free
 from devstack.processes import DevstackError
@@ -44,7 +45,9 @@ def run(port: int, data: Path, workers: int = 1, service: Sequence[str] = SERVIC
 def _run(port: int, data: Path, workers: int, command: Sequence[str], signals: "StopSignals") -> None:
     say(f"Starting PostgreSQL, Valkey and a mailbox in {data} …")
     with Stack(data, on_mail=show, report=say) as stack:
-        service = Service(command, environment(stack, port), port, stack.logs / "service.log")
+        settings = environment(stack, port)
+        write_privately(_settings_file(stack), "".join(f"export {name}={quote(settings[name])}\n" for name in settings))
+        service = Service(command, settings, port, stack.logs / "service.log")
         try:
             say("Applying the migrations …")
             service.migrate()
@@ -85,6 +88,11 @@ def environment(stack: Stack, port: int) -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in defaults.items()} | ours
 
 
+def _settings_file(stack: Stack) -> Path:
+    """Where the settings are kept for the commands that a person runs beside the service."""
+    return stack.data / "settings.sh"
+
+
 def _new_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
@@ -123,6 +131,7 @@ The service is ready.
   logs      {stack.logs}
   data      {stack.data}
   database  {stack.postgres.url()}
+  settings  {_settings_file(stack)}  (for commands: . this file)
 {first}
 Ctrl-C stops everything.
 """

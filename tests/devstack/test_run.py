@@ -136,6 +136,13 @@ def test_a_newcomer_sees_progress_addresses_and_the_code_of_each_mail(
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}=", environment["SECRET_KEYS"])
     assert ask(environment["DATABASE_URL"], "SELECT current_database()") == "auth"
 
+    # What a person needs for a command beside it, and nobody else may read.
+    settings = run.data / "settings.sh"
+    assert settings.stat().st_mode & 0o777 == 0o600
+    told = subprocess.check_output(["sh", "-c", f". {settings} && env"], env={}, text=True).splitlines()
+    for name in ("DATABASE_URL", "SECRET_KEYS", "MAIL_FROM", "PORT"):
+        assert f"{name}={environment[name]}" in told
+
     with smtplib.SMTP("127.0.0.1", int(environment["SMTP_URL"].rpartition(":")[2]), timeout=5) as client:
         client.sendmail("auth@localhost", "bob@example.org", "Subject: Your code\n\nHello\n\n0042\n")
     run.read_until("mail to bob@example.org: Your code  0042")
