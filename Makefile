@@ -20,7 +20,7 @@ help: ## Show this list
 
 install: .venv/installed ## Create .venv with the pinned requirements
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements.txt requirements-import.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Installing the requirements into .venv (once, about a minute) …"
 	@$(PYTHON) -m venv .venv
@@ -44,6 +44,7 @@ test-system: .venv/installed ## What needs Debian's chromium (a browser), faketi
 bench: .venv/installed ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench.login_storm
 	@$(BIN)/python -m bench.protected_reads
+	@$(BIN)/python -m bench.import_users
 
 lint: .venv/installed ## Format, lint and types, as .ci/run checks them
 	@$(BIN)/ruff format --check .

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from models import strict_json
 from models.errors import NotJson
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 8259 section 4 leaves doubled names open, so that two readers may see two bodies; we see none."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return members
-
-
-def _parse(raw: bytes) -> Any:
-    return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
 
 
 class _StrictRequest(Request):
@@ -36,11 +21,9 @@ class _StrictRequest(Request):
             JSONDecodeError: it is anything else; FastAPI makes it a refusal, and what was sent is not repeated.
         """
         try:
-            return _parse(await self.body())
-        except (ValueError, RecursionError):
-            # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an integer of 5,000 digits; a body that
-            # nests as deep as its 16 kB allow ends in a RecursionError.
-            raise json.JSONDecodeError("must be one JSON object in UTF-8", "", 0) from None
+            return strict_json.parse(await self.body())
+        except ValueError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
 
 
 def _is_json(content_type: str) -> bool:

@@ -181,7 +181,7 @@ class AdminUserService:
         """
         async with self._acting_on(actor, user_id) as (db, _):
             if not await db.sessions.end(session_id, user_id):
-                raise NoSuchSession(f"GET /admin/users/{user_id}/sessions lists those that there are.")
+                raise NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")
             await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
 
     @asynccontextmanager

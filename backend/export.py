@@ -11,6 +11,7 @@ from backend.audit import audit
 from backend.keys import Keys
 from backend.ladder import names_of
 from backend.limits import Limits
+from backend.passwords import described
 from backend.profile import profile
 from backend.sessions import shown
 from database.audit import AuditLine
@@ -57,13 +58,13 @@ class ExportService:
             lines = await db.audit.of_user(owner.user_id)
             mails = await db.outbox.of_user(owner.user_id)
             budgets, reserved = await db.ladder.of(names_of(member.user, self.keys))
-        algorithm, iterations, *_ = member.user.password_hash.split("$")
+        algorithm, iterations = described(member.user.password_hash)
         return Export(
             exported_at=datetime.now(UTC),
             user=profile(member),
             blocked=member.user.blocked,
             version=member.user.version,
-            password=StoredPassword(algorithm=algorithm, iterations=int(iterations)),
+            password=StoredPassword(algorithm=algorithm, iterations=iterations),
             sessions=[shown(session, owner.session_id) for session in sessions],
             audit_log=[_event(line, owner.user_id) for line in lines],
             unsent_mails=[_mail(mail) for mail in mails],

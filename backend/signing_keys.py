@@ -18,10 +18,12 @@ from time import monotonic
 
 from cryptography.fernet import InvalidToken
 
+from backend.audit import audit
 from backend.keys import Vault
 from database.engine import Database, Db
 from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
+from models.audit import COMMAND_LINE, SCHEDULE, Event
 from models.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -148,6 +150,7 @@ class KeyKeeper:
                 return stored
             # Before the first key there are no tokens, and nobody has to be told.
             await self._publish(db, key, self._rules.lead if stored else _NOW)
+            await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
             await db.signing_keys.drop(self._rules.withdrawn(stored))
             return await db.signing_keys.all()
 
@@ -168,6 +171,7 @@ class KeyKeeper:
                 return stored[0].kid, -stored[0].signs_for
             lead = _NOW if leaked or not stored else self._rules.lead
             await self._publish(db, key, lead)
+            await audit(db, Event.KEYS_ROTATED, COMMAND_LINE, key=key.kid, leaked=leaked)
             if leaked:
                 await db.signing_keys.drop([old.kid for old in stored])
         return key.kid, lead

@@ -9,7 +9,11 @@ import click
 
 from config import ConfigurationError
 
-_COMMANDS = ("serve", "worker", "migrate", "rotate-keys", "check-config", "openapi")
+_COMMANDS = (
+    *("serve", "worker", "migrate"),
+    *("create-admin", "import-users", "export-users"),
+    *("rotate-keys", "check-config", "openapi"),
+)
 """Each is a module of this room, and what it holds under its own name."""
 
 

@@ -10,10 +10,9 @@ import click
 
 from backend.keys import Keys
 from commands.key_keeper import key_keeper
+from commands.servers import told_when_away
 from config import Settings, load_settings
 from database.engine import open_database
-from database.faults import SchemaMissing
-from models.errors import Unavailable
 
 
 async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
@@ -26,12 +25,8 @@ async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
 def rotate_keys(*, leaked: bool) -> None:
     """Publish the next signing key now, in place of waiting until it is due."""
     settings = load_settings()
-    try:
+    with told_when_away():
         kid, lead = asyncio.run(_rotate(settings, leaked=leaked))
-    except Unavailable as error:
-        raise click.ClickException("PostgreSQL cannot be reached at DATABASE_URL.") from error
-    except SchemaMissing as error:
-        raise click.ClickException(str(error)) from error
     if leaked:
         click.echo(
             f"Key {kid} signs from now on, and no other key is published. Every process knows within "

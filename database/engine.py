@@ -21,6 +21,7 @@ from database.directory import DirectoryRepo
 from database.faults import unavailable_when_away
 from database.ladder import LadderRepo
 from database.mail_queue import MailQueueRepo
+from database.moving_users import MovingUserRepo
 from database.outbox import OutboxRepo
 from database.roles import RoleRepo
 from database.sessions import SessionRepo
@@ -44,6 +45,11 @@ class Db:
     def roles(self) -> RoleRepo:
         """Roles and permissions."""
         return RoleRepo(self.connection)
+
+    @cached_property
+    def moving_users(self) -> MovingUserRepo:
+        """Accounts by the thousand, on their way in or out."""
+        return MovingUserRepo(self.connection)
 
     @cached_property
     def used_flows(self) -> UsedFlowRepo:
@@ -97,7 +103,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, timeout: float) -> None:
         self._engine = engine
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._still = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
 
     @asynccontextmanager
@@ -119,7 +125,7 @@ class Database:
             Unavailable: see `transaction`.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._still.begin() as connection:
+            async with asyncio.timeout(self._timeout), self._frozen.begin() as connection:
                 yield Db(connection)
 
     @asynccontextmanager
@@ -131,6 +137,19 @@ class Database:
         """
         with unavailable_when_away():
             async with asyncio.timeout(self._timeout), self._single.connect() as connection:
+                yield Db(connection)
+
+    @asynccontextmanager
+    async def long_snapshot(self) -> AsyncIterator[Db]:
+        """For reading much: all inside see the database as it was at the first statement, and nothing is committed.
+
+        Each statement has its deadline, and the whole has none.
+
+        Raises:
+            Unavailable: PostgreSQL is away or slower than the deadline.
+        """
+        with unavailable_when_away():
+            async with self._frozen.connect() as connection:
                 yield Db(connection)
 
     async def ping(self) -> None:
@@ -158,9 +177,22 @@ def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _pr
         raise InvalidatePoolError
 
 
+# security.md, section 4: no statement, lock or forgotten transaction may hold others up.
+_HURRIED = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
+
+# A command that moves people may be kept waiting by the pipe that it reads or writes.
+_AT_LEISURE = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
+_LEISURE = 60.0
+"""Seconds that a transaction, or a statement, of such a command may take."""
+
+
 @asynccontextmanager
-async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
-    """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start."""
+async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False) -> AsyncIterator[Database]:
+    """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start.
+
+    At leisure no request waits for an answer: a minute is then soon enough.
+    """
+    timeout = _LEISURE if at_leisure else settings.timeout
     url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(
         # The driver knows libpq's sslmode by another name.
@@ -173,19 +205,16 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
             "connection_class": _Connection,
             "timeout": 1,
             **({"ssl": url.query["sslmode"]} if "sslmode" in url.query else {}),
-            "command_timeout": settings.timeout,
+            "command_timeout": timeout,
             "server_settings": {
                 "application_name": "auth",
                 "jit": "off",
-                # security.md, section 4: no statement, lock or forgotten transaction may hold others up.
-                "statement_timeout": "2000",
-                "lock_timeout": "1000",
-                "idle_in_transaction_session_timeout": "5000",
+                **(_AT_LEISURE if at_leisure else _HURRIED),
             },
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     try:
-        yield Database(engine, settings.timeout)
+        yield Database(engine, timeout)
     finally:
         await engine.dispose()

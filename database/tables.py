@@ -48,6 +48,7 @@ users = Table(
 # An administrator searches by how a login or an address begins.
 for _searched in (users.c.email, users.c.login_canonical):
     Index(f"users_{_searched.name}_prefix_index", _searched, postgresql_ops={_searched.name: "text_pattern_ops"})
+Index("users_blocked_index", users.c.id, postgresql_where=users.c.blocked_at.is_not(None))
 
 roles = Table(
     "roles",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -50,7 +51,11 @@ def _run(port: int, data: Path, workers: int, command: Sequence[str], signals: "
             say("Starting the service …")
             service.serve(workers)
             service.wait_until_ready()
-            say(_welcome(stack, port))
+            # Only now: a password that is made before a start that fails would never be told.
+            admin = service.create_admin()
+            if admin.complaint:
+                say(f"No administrator was made. {admin.complaint.rstrip()}")
+            say(_welcome(stack, port, admin.said))
             while True:
                 service.check()
                 if fallen := stack.fallen():
@@ -107,7 +112,8 @@ def _refuse_taken_port(port: int) -> None:
         raise DevstackError(f"Port {port} on 127.0.0.1 is taken. Choose another one, such as PORT={port + 1}.")
 
 
-def _welcome(stack: Stack, port: int) -> str:
+def _welcome(stack: Stack, port: int, admin: str) -> str:
+    first = f"\nThe first administrator, told this once:\n\n{indent(admin, '  ')}" if admin else ""
     return f"""
 The service is ready.
 
@@ -117,7 +123,7 @@ The service is ready.
   logs      {stack.logs}
   data      {stack.data}
   database  {stack.postgres.url()}
-
+{first}
 Ctrl-C stops everything.
 """
 

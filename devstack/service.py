@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import IO
 
 from devstack import processes
 from devstack.folders import end_of
@@ -16,6 +18,14 @@ from devstack.processes import DevstackError
 ROOT = Path(__file__).parent.parent
 # Ten seconds are what the service may take for a graceful stop, two are for the way.
 PATIENCE = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command said, and why it failed if it did."""
+
+    said: str
+    complaint: str
 
 
 class Service:
@@ -31,16 +41,24 @@ class Service:
 
     def migrate(self) -> None:
         """Bring the database up to date; what the command says on its standard output is for the person."""
-        self._process = self._spawn(["migrate"], quiet=False)
+        self._process = self._spawn(["migrate"], stdout=None)
         code = self._process.wait()
         if code != 0:
+            # Most often it is a setting, of which the command that looks at nothing else speaks best.
+            if wrong := self._ask("check-config").complaint:
+                raise DevstackError(wrong)
             raise DevstackError(f"The migrations failed with exit code {code}. {end_of(self._log)}")
+
+    def create_admin(self) -> Told:
+        """Make the first administrator; what the command says is his login and password, or nothing if there is one."""
+        words = ("create-admin", "--if-none", "--generate", "--email", "admin@example.com", "--login", "admin")
+        return self._ask(*words)
 
     def serve(self, workers: int) -> None:
         """Start the service; it writes to its log."""
-        self._process = self._spawn(
-            ["serve", "--host", "127.0.0.1", "--port", str(self._port), "--workers", str(workers)], quiet=True
-        )
+        words = ["serve", "--host", "127.0.0.1", "--port", str(self._port), "--workers", str(workers)]
+        with self._log.open("ab") as log:
+            self._process = self._spawn(words, stdout=log)
 
     def wait_until_ready(self, patience: float = 60) -> None:
         """Return when the service says of itself that it is ready."""
@@ -61,13 +79,25 @@ class Service:
         if self._process is not None:
             processes.stop(self._process, signal.SIGTERM, PATIENCE)
 
-    def _spawn(self, words: list[str], *, quiet: bool) -> subprocess.Popen[bytes]:
+    def _ask(self, *words: str) -> Told:
+        """Run a command to its end, or to ours."""
+        process = self._spawn([*words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            said, complaint = process.communicate()
+        finally:
+            processes.stop(process, signal.SIGTERM, PATIENCE)
+        return Told(said.decode(errors="replace"), complaint.decode(errors="replace") if process.returncode else "")
+
+    def _spawn(
+        self, words: list[str], *, stdout: int | IO[bytes] | None, stderr: int | IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a command; its errors go into the log."""
         with self._log.open("ab") as log:
             return processes.spawn(
                 [*self._command, *words],
                 folder=ROOT,
-                stdout=log if quiet else None,
-                stderr=log,
+                stdout=stdout,
+                stderr=log if stderr is None else stderr,
                 environment=os.environ | self._environment,
             )
 

@@ -77,6 +77,9 @@ class Actor:
 COMMAND_LINE = Actor(None, "command line")
 """The operator: whoever may read the secrets of the service may do everything."""
 
+SCHEDULE = Actor(None, "schedule")
+"""The service itself, when something is due."""
+
 
 def somebody(caller: Caller, user_id: UUID | None = None) -> Actor:
     """Whoever sent a request without a token; who it is may be known by what he has shown."""

@@ -17,7 +17,9 @@ class StoredPassword(Answer):
     """How the password is kept; neither it nor its hash leaves the service."""
 
     algorithm: str = Field(examples=["pbkdf2_sha256"])
-    iterations: int = Field(examples=[600000])
+    iterations: int | None = Field(
+        description="Of ours; what was imported is made anew at the next log-in.", examples=[600000]
+    )
 
 
 class AuditedEvent(Answer):

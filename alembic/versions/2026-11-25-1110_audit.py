@@ -1,4 +1,4 @@
-"""The audit log; accounts are found by the beginning of their login or address."""
+"""The audit log; accounts are found by the beginning of their login or address, or when blocked."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def upgrade() -> None:
     op.create_index("audit_log_at_index", "audit_log", ["at"])
     for column in ("event", "actor", "subject"):
         op.create_index(f"audit_log_{column}_id_index", "audit_log", [column, "id"])
+    op.create_index("users_blocked_index", "users", ["id"], postgresql_where=sa.text("blocked_at IS NOT NULL"))
     for column in SEARCHED:
         op.create_index(f"users_{column}_prefix_index", "users", [column], postgresql_ops={column: "text_pattern_ops"})
 
@@ -37,4 +38,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for column in SEARCHED:
         op.drop_index(f"users_{column}_prefix_index", "users")
+    op.drop_index("users_blocked_index", "users")
     op.drop_table("audit_log")

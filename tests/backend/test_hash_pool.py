@@ -8,17 +8,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from redis.asyncio import Redis
 
 from backend.hash_pool import HashPool
-from backend.tally import Tally
 from models.errors import Unavailable
-from redis_tools.exchange import Valkey
+from tests.support.uncounted import uncounted
 
 
 @pytest.fixture
 def pool() -> Iterator[HashPool]:
-    pool = HashPool(threads=2, max_wait=2.0, first_guess=1.0, tally=Tally(Valkey(Redis())))
+    pool = HashPool(threads=2, max_wait=2.0, first_guess=1.0, tally=uncounted())
     yield pool
     pool.close()
 

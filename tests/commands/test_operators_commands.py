@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import jwt
@@ -13,24 +11,11 @@ import pytest
 from commands.configuration import page
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
+from tests.support.commands import run
 from tests.support.flows import outcome
 from tests.support.patience import eventually
 from tests.support.people import Tokens, Walker, somebody
 from tests.support.service import ROOT, Service
-
-
-def run(service: Service, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    environment = service.environment | settings
-    environment = {name: value for name, value in environment.items() if value}
-    return subprocess.run(
-        [sys.executable, "main.py", *command],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture

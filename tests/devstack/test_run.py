@@ -26,7 +26,16 @@ import http.server, json, os, pathlib, signal, subprocess, sys, time
 here = pathlib.Path(__file__).parent
 if sys.argv[1] == "migrate":
     print("the migrations speak", flush=True)
-    sys.exit(os.environ.get("MISBEHAVE") == "migrate")
+    sys.exit(os.environ.get("MISBEHAVE") in ("migrate", "settings"))
+if sys.argv[1] == "check-config":
+    sys.exit("SECRET_KEYS: must be longer" if os.environ["MISBEHAVE"] == "settings" else 0)
+if sys.argv[1] == "create-admin":
+    assert sys.argv[2:] == "--if-none --generate --email admin@example.com --login admin".split()
+    if (here / "admin").exists():
+        sys.exit()
+    (here / "admin").touch()
+    print("login     admin\npassword  sesame")
+    sys.exit()
 (here / "environment.json").write_text(json.dumps(dict(os.environ)))
 # The real service binds its workers to its own life; a misbehaving one forgets to.
 well_bound = "import os, sys, time\nwhile os.getppid() == int(sys.argv[2]): time.sleep(0.1)"
@@ -115,6 +124,7 @@ def test_a_newcomer_sees_progress_addresses_and_the_code_of_each_mail(
         "the migrations speak",
         f"http://127.0.0.1:{run.port}/docs",
         f"{run.data}/mail",
+        "  login     admin\n  password  sesame\n",
     ):
         assert shown in run.seen
 
@@ -164,14 +174,20 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_works(
     run.read_until("Ctrl-C stops everything")
     run.end(signal.SIGKILL)
     assert left_running(tmp_path) == []
+    assert "sesame" in run.seen
     run = start()
     run.read_until("Ctrl-C stops everything")
     assert run.end(signal.SIGINT) == 0
+    assert "administrator" not in run.seen, "his password is told once"
 
 
 @pytest.mark.parametrize(
     ("misbehaviour", "told"),
-    [("crash", "The service ended by itself with exit code 1"), ("migrate", "The migrations failed with exit code 1")],
+    [
+        ("crash", "The service ended by itself with exit code 1"),
+        ("migrate", "The migrations failed with exit code 1"),
+        ("settings", "SECRET_KEYS: must be longer"),
+    ],
 )
 def test_a_service_that_ends_by_itself_ends_the_run(
     misbehaviour: str, told: str, start: Callable[..., Run], tmp_path: Path, left_running: LeftRunning

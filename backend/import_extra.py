@@ -1,0 +1,15 @@
+"""The libraries of requirements-import.txt: here when they are installed, and None when they are not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def _if_installed(name: str) -> Any:
+    return import_module(name) if find_spec(name) else None
+
+
+bcrypt: Any = _if_installed("bcrypt")
+argon2: Any = _if_installed("argon2")

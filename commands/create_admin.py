@@ -1,0 +1,122 @@
+"""``python main.py create-admin``: somebody who may do everything."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import click
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from backend.first_admin import Administrators, EmailTaken
+from backend.live_users import LiveUsers
+from commands.interruption import Interruption
+from commands.servers import told_when_away
+from config import load_settings
+from database.engine import open_database
+from models.email import Email
+from models.errors import LoginTaken, WeakPassword
+from models.forms import Password, Printable
+from models.login import Login
+from redis_tools.connection import open_redis
+from redis_tools.exchange import Valkey
+
+_EMAIL: TypeAdapter[str] = TypeAdapter(Annotated[Email, Printable])
+_LOGIN: TypeAdapter[str] = TypeAdapter(Annotated[Login, Printable])
+_PASSWORD: TypeAdapter[SecretStr] = TypeAdapter(Password)
+
+
+def _checked(form: TypeAdapter[str], text: str) -> str:
+    try:
+        return form.validate_python(text)
+    except ValidationError as error:
+        message = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+        raise click.BadParameter(message.removeprefix("Value error, ")) from None
+
+
+def _email(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    return _checked(_EMAIL, text)
+
+
+def _login(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else _checked(_LOGIN, text)
+
+
+def _password(text: str) -> str:
+    """As a registration takes it."""
+    try:
+        return _PASSWORD.validate_python(text).get_secret_value()
+    except ValidationError as error:
+        message = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+        raise click.UsageError(f"The password {message.removeprefix('Value error, ')}.") from None
+
+
+@asynccontextmanager
+async def _administrators() -> AsyncIterator[Administrators]:
+    settings = load_settings()
+    async with open_database(settings.database) as database, open_redis(settings.redis) as redis:
+        users = LiveUsers(database, Valkey(redis))
+        yield Administrators(database, users, settings.hash.iterations, settings.mail.service)
+
+
+@click.command("create-admin")
+@click.option("--email", required=True, callback=_email, help="Address, to which the codes of log-ins go.")
+@click.option("--login", callback=_login, help="Login; not needed when the address has an account.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@click.option("--generate", is_flag=True, help="Make a password, and print it.")
+@click.option("--yes", is_flag=True, help="Do not ask before an account that is there gets the role.")
+@click.option("--if-none", is_flag=True, help="Do nothing when there is an administrator.")
+def create_admin(email: str, login: str | None, **how: bool) -> None:
+    """Create an administrator, or make one of the account that has the address.
+
+    At a terminal the password is asked for. An account that is there keeps its password, and its owner may administer
+    from his next request on.
+    """
+    if how["password_stdin"] and how["generate"]:
+        raise click.UsageError("--password-stdin and --generate exclude each other.")
+    # Listening, so that Ctrl-C ends the wait for a password, too: asyncio would only note it.
+    with Interruption().listening(), told_when_away("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL is away."):
+        asyncio.run(_create(email, login, how))
+
+
+async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
+    async with _administrators() as administrators:
+        if how["if_none"] and await administrators.exist():
+            click.echo("There is an administrator already.", err=True)
+            return
+        if user := await administrators.account(email):
+            if not how["yes"]:
+                click.confirm("The address has an account. Make it an administrator's?", abort=True, err=True)
+            await administrators.promote(user)
+            click.echo(f"{user.login} is an administrator now, with the password that the account had.", err=True)
+            return
+        if login is None:
+            raise click.UsageError("The address has no account yet: --login is needed.")
+        password = _chosen(how)
+        try:
+            await administrators.create(email, login, password)
+        except WeakPassword as refusal:
+            raise click.ClickException(str(refusal)) from refusal
+        except LoginTaken as refusal:
+            raise click.ClickException("The login belongs to another account.") from refusal
+        except EmailTaken as refusal:
+            raise click.ClickException("The address was registered at this moment. Run it again.") from refusal
+    click.echo(f"{login} is an administrator now.", err=True)
+    if how["generate"]:
+        # On standard output and nowhere else: it is told this once.
+        click.echo(f"login     {login}\npassword  {password}")
+
+
+def _chosen(how: dict[str, bool]) -> str:
+    if how["generate"]:
+        return secrets.token_urlsafe(18)
+    if how["password_stdin"]:
+        return _password(sys.stdin.readline().rstrip("\r\n"))
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is no terminal to ask for the password: use --password-stdin or --generate.")
+    asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, value_proc=_password, err=True)
+    return asked

@@ -1,0 +1,102 @@
+"""``python main.py import-users``: accounts from another system, or from another copy of this one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from backend.moving_in import LONGEST_LINE, Line, SoFar, importing
+from commands.interruption import Interrupted, Interruption
+from commands.progress import Progress
+from commands.servers import told_when_away
+from config import load_settings
+from database.engine import open_database
+
+_BATCH_LINES = 2000
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[Line, int]]:
+    """Each line with its length in bytes; no more than `LONGEST_LINE` of it is ever in memory."""
+    number = 0
+    while text := file.readline(LONGEST_LINE + 2):
+        number, length, rest = number + 1, len(text), text
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST_LINE)
+            length += len(rest)
+        yield Line(number, text.rstrip(b"\r\n") if length <= LONGEST_LINE else text), length
+
+
+def _batches(file: BinaryIO) -> Iterator[tuple[list[Line], int]]:
+    """Lines by the thousand, and how many bytes of the file they are."""
+    batch: list[Line] = []
+    size = 0
+    for line, length in _lines(file):
+        batch.append(line)
+        size += length
+        if len(batch) == _BATCH_LINES or size >= _BATCH_BYTES:
+            yield batch, size
+            batch, size = [], 0
+    if batch:
+        yield batch, size
+
+
+def _length(file: BinaryIO) -> int | None:
+    status = os.fstat(file.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+async def _import(file: BinaryIO, so_far: SoFar, interruption: Interruption, *, dry_run: bool) -> None:
+    with Progress("Trying" if dry_run else "Importing", _length(file)) as progress:
+        async with (
+            open_database(load_settings().database, at_leisure=True) as database,
+            importing(
+                database, so_far, lambda number, why: progress.say(f"line {number}: {why}"), dry_run=dry_run
+            ) as moving,
+        ):
+            for lines, size in _batches(file):
+                arrivals = moving.examine(lines)
+                with interruption.held():
+                    await moving.add(arrivals)
+                progress.advance(size, _told(so_far, dry_run=dry_run))
+
+
+def _told(so_far: SoFar, *, dry_run: bool) -> str:
+    imported = "would be imported" if dry_run else "imported"
+    return f"{so_far.imported:,} {imported}, {so_far.already_there:,} already there, {so_far.refused:,} refused"
+
+
+@click.command("import-users")
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+def import_users(file: BinaryIO, *, dry_run: bool) -> None:
+    """Import users from FILE, or from standard input when it is -.
+
+    One JSON object a line: `email` and `login`, and if you like `password_hash`, `locale`, `roles`, `blocked`,
+    `created_at` and `id`. Whose e-mail is here already is left as he is: an import that was cut short is simply run
+    again. Lines that cannot be used are told by their number and skipped; the exit code is then 1. docs/moving-in.md
+    tells more.
+    """
+    so_far, interruption = SoFar(), Interruption()
+    try:
+        with interruption.listening(), told_when_away():
+            asyncio.run(_import(file, so_far, interruption, dry_run=dry_run))
+    except Interrupted as interrupted:
+        _sum_up(so_far, "Interrupted. Run it again to go on.", dry_run=dry_run)
+        sys.exit(interrupted.exit_code)
+    except click.ClickException:
+        _sum_up(so_far, "Not finished. Run it again to go on.", dry_run=dry_run)
+        raise
+    _sum_up(so_far, "Done.", dry_run=dry_run)
+    sys.exit(1 if so_far.refused else 0)
+
+
+def _sum_up(so_far: SoFar, how: str, *, dry_run: bool) -> None:
+    nothing = " This was a dry run: nothing was written." if dry_run else ""
+    click.echo(f"{how} {_told(so_far, dry_run=dry_run)}.{nothing}", err=True)
