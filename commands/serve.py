@@ -17,6 +17,7 @@ import click
 import uvicorn
 
 from commands import logs
+from commands.listener import listen, turn_away
 from config import load_settings
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,18 @@ _TRIAL = 15.0
 """Seconds within which workers that all end were never well."""
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket of this process's own: with one shared by all, a burst lands on a single worker."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((host, port))
-    return listener
+class _Server(uvicorn.Server):
+    """A server that takes leave in order: nobody new, then everybody who has connected, then the socket is closed."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Hear a signal. The server closes its socket at the next tick; until then it goes on accepting."""
+        if not self.should_exit:
+            turn_away(self._listener)
+        super().handle_exit(sig, frame)
 
 
 def _refuse_taken(host: str, port: int) -> None:
@@ -77,7 +82,8 @@ def _serve_here(host: str, port: int) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         # The server stops by itself and then raises the signal once more: a stop that was asked for is no failure.
         signal.signal(name, lambda *_: sys.exit(0))
-    uvicorn.Server(settings).run(sockets=[_listen(host, port)])
+    listener = listen(host, port)
+    _Server(settings, listener).run(sockets=[listener])
 
 
 def _serve_as_child(host: str, port: int) -> None:
