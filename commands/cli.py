@@ -7,6 +7,7 @@ import sys
 import click
 
 from commands.check_config import check_config
+from commands.init import init
 from commands.migrate import migrate
 from commands.openapi import openapi
 from commands.rotate_keys import rotate_keys
@@ -37,4 +38,5 @@ cli.add_command(worker)
 cli.add_command(migrate)
 cli.add_command(rotate_keys)
 cli.add_command(check_config)
+cli.add_command(init)
 cli.add_command(openapi)
