@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
-
-from devstack.mailbox import Mail, Mailbox
 
 _numbers = itertools.count(1)
 
@@ -44,11 +43,29 @@ class Tokens:
         return cls(answer.json()["access_token"], answer.json()["refresh_token"])
 
 
+class Letter(Protocol):
+    """A mail, as far as its reader looks."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def code(self) -> str | None: ...
+
+
+class Inbox(Protocol):
+    """Whatever mail arrives in."""
+
+    def mails(self, to: str) -> Sequence[Letter]: ...
+
+    def wait_for(self, to: str, number: int) -> object: ...
+
+
 # How a reader tells one mail from another, in either language.
 _SUBJECTS = {"register": ("registration", "регистрацию"), "login": ("login", "вход"), "recover": ("Recover", "Восст")}
 
 
-def is_about(mail: Mail, flow: str) -> bool:
+def is_about(mail: Letter, flow: str) -> bool:
     """Whether the mail belongs to a flow of that kind; every mail does when none is named."""
     return not flow or any(word in mail.subject for word in _SUBJECTS[flow])
 
@@ -56,7 +73,7 @@ def is_about(mail: Mail, flow: str) -> bool:
 class Walker:
     """Walks a person through flows by HTTP and the mails that the SMTP server received."""
 
-    def __init__(self, client: httpx.Client, mailbox: Mailbox) -> None:
+    def __init__(self, client: httpx.Client, mailbox: Inbox) -> None:
         self.client = client
         self.mailbox = mailbox
 
