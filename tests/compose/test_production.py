@@ -81,7 +81,7 @@ def test_what_is_published_is_what_should_be_and_the_rest_is_closed(compose: Com
     published = {}
     for line in compose.docker("compose", "ps", "--format", "json").splitlines():
         container = json.loads(line)
-        ports = {(one["URL"], one["PublishedPort"]) for one in container["Publishers"] if one["PublishedPort"]}
+        ports = {(one["URL"], one["PublishedPort"]) for one in container["Publishers"] or () if one["PublishedPort"]}
         if ports:
             published[container["Service"]] = ports
     assert published == {

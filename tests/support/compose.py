@@ -6,12 +6,13 @@ import os
 import ssl
 import subprocess
 import time
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
 from pathlib import Path
 
 import httpx
 
-from devstack.mailbox import CODE
+from devstack.mailbox import Mail
 from tests.support.patience import eventually
 from tests.support.service import ROOT
 
@@ -81,34 +82,29 @@ class Compose:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail that Mailpit has caught."""
-
-    subject: str
-    text: str
-
-    @property
-    def code(self) -> str | None:
-        found = CODE.search(self.text)
-        return found[1] if found else None
-
-
 class Mailpit:
     """The mails that Mailpit has caught, read through its API."""
 
     def __init__(self, url: str = "http://127.0.0.1:8025") -> None:
         self._http = httpx.Client(base_url=url, timeout=10)
 
-    def _ids(self, to: str) -> list[str]:
+    def _ids(self, to: str | None) -> list[str]:
         listed = self._http.get("/api/v1/messages", params={"limit": 1000}).raise_for_status().json()["messages"]
-        return [mail["ID"] for mail in reversed(listed) if to in [one["Address"] for one in mail["To"]]]
+        wanted = [mail for mail in listed if to is None or to in [one["Address"] for one in mail["To"]]]
+        return [mail["ID"] for mail in reversed(wanted)]
 
-    def mails(self, to: str) -> list[Letter]:
+    def _mail(self, number: str) -> Mail:
+        told = self._http.get(f"/api/v1/message/{number}").raise_for_status().json()
+        letter = EmailMessage()
+        letter["Subject"] = told["Subject"]
+        letter.set_content("\n".join(told["Text"].splitlines()))
+        return Mail(told["To"][0]["Address"], datetime.now(UTC), Path(), letter.as_bytes())
+
+    def mails(self, to: str | None = None) -> list[Mail]:
         """Every mail to the address, the oldest first."""
-        letters = [self._http.get(f"/api/v1/message/{number}").raise_for_status().json() for number in self._ids(to)]
-        return [Letter(letter["Subject"], letter["Text"]) for letter in letters]
+        return [self._mail(number) for number in self._ids(to)]
 
-    def wait_for(self, to: str, number: int) -> None:
-        """Return when the address has got that many."""
-        eventually(lambda: len(self._ids(to)) >= number, within=30, look_every=0.1)
+    def wait_for(self, to: str, count: int = 1, timeout: float = 30) -> Mail:
+        """Wait until the address has got that many, and return the newest."""
+        eventually(lambda: len(self._ids(to)) >= count, within=timeout, look_every=0.1)
+        return self.mails(to)[-1]

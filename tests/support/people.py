@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import httpx
+
+from devstack.mailbox import Mail
 
 _numbers = itertools.count(1)
 
@@ -43,29 +44,21 @@ class Tokens:
         return cls(answer.json()["access_token"], answer.json()["refresh_token"])
 
 
-class Letter(Protocol):
-    """A mail, as far as its reader looks."""
-
-    @property
-    def subject(self) -> str: ...
-
-    @property
-    def code(self) -> str | None: ...
-
-
 class Inbox(Protocol):
-    """Whatever mail arrives in."""
+    """Whatever mail arrives in: the mailbox of the embedded servers, or Mailpit."""
 
-    def mails(self, to: str) -> Sequence[Letter]: ...
+    def mails(self, to: str | None = None) -> list[Mail]:
+        """Every mail to the address, the oldest first."""
 
-    def wait_for(self, to: str, number: int) -> object: ...
+    def wait_for(self, to: str, count: int = 1, timeout: float = 10) -> Mail:
+        """Wait until the address has got that many, and return the newest."""
 
 
 # How a reader tells one mail from another, in either language.
 _SUBJECTS = {"register": ("registration", "регистрацию"), "login": ("login", "вход"), "recover": ("Recover", "Восст")}
 
 
-def is_about(mail: Letter, flow: str) -> bool:
+def is_about(mail: Mail, flow: str) -> bool:
     """Whether the mail belongs to a flow of that kind; every mail does when none is named."""
     return not flow or any(word in mail.subject for word in _SUBJECTS[flow])
 
