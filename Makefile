@@ -9,11 +9,11 @@ unexport PYTHONDONTWRITEBYTECODE
 # Tests that measure time have the machine to themselves; the others run three files at a time, the longest ones first.
 ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_is_quick.py limits_fail_closed.py) \
           tests/security/test_timing.py
-PYTEST  = $(BIN)/python -m pytest -m "not system"
+PYTEST  = $(BIN)/python -m pytest -m "not system and not compose"
 CODE    = config.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-system bench lint format install
+.PHONY: help run test test-long test-system test-compose bench lint format install
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -38,8 +38,12 @@ test-long: .venv/installed ## The same with the full counts
 	@TEST_COUNTS=full $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
-test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock) and node (jose)
+test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock), nginx and node (jose)
 	@$(BIN)/python -m pytest -m system
+
+test-compose: .venv/installed ## docker compose up from a fresh clone of HEAD; needs a Docker engine, and ports 80 and 443
+	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start one, or set DOCKER_HOST."; docker info; exit 1; }
+	@$(BIN)/python -m pytest -m compose tests/compose
 
 bench: .venv/installed ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench.login_storm

@@ -146,10 +146,10 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(BodyLimit)
     app.add_middleware(Outcomes)
-    app.add_middleware(RequestId)
     if settings.trusted_proxies:
         # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    app.add_middleware(RequestId, trusted_proxies=settings.trusted_proxies)
     return app
 
 

@@ -6,13 +6,15 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parseaddr
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -85,6 +87,23 @@ def _readable(url: SecretStr, *schemes: str) -> SplitResult:
     return parts
 
 
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError("must be IP addresses or networks, such as 10.0.0.0/8") from None
+    return values
+
+
+def _host_name(value: str | None) -> str | None:
+    """Refuse what is no name: it goes into a certificate, into addresses, and into nginx's configuration."""
+    label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if value and (not re.fullmatch(rf"{label}(\.{label})*", value) or len(value) > 253):  # noqa: PLR2004 - RFC 1035
+        raise ValueError("must be a name such as auth.example.com, in small letters, without https:// and port")
+    return value
+
+
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -113,6 +132,8 @@ OneRate = Annotated[Rate, NoDecode, _written(Rate.parse)]
 Guesses = Annotated[Budget, NoDecode, _written(Budget.parse)]
 Caps = Annotated[tuple[int, int, int], NoDecode]
 Digits = Literal[4, 6, 8, 12]
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_networks)]
+HostName = Annotated[str | None, AfterValidator(_host_name)]
 
 
 class _Group(BaseModel):
@@ -352,13 +373,22 @@ def _takeover_bound(ladder: LadderSettings, least: int, mails: Rate, *, device: 
     return takeover_bound(_rungs(ladder, least, device=device), mails_a_year)
 
 
+def _is_group(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, _Group)
+
+
 class _GroupsByField:
     """Reads a group by the names of its fields alone: a bare ``MAIL`` in the environment is the login shell's."""
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - the library's signature
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
-            value = None
+        value = None if _is_group(field) else value
         return super().prepare_field_value(field_name, field, value, value_is_complex)  # type: ignore[misc] # a mix-in
+
+    def explode_env_vars(self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]) -> dict[str, Any]:
+        """Take a list for a list: the library would read ``SECRET_KEYS_FILE`` as its member ``file``."""
+        if not _is_group(field):
+            return {}
+        return super().explode_env_vars(field_name, field, env_vars)  # type: ignore[misc,no-any-return] # a mix-in
 
 
 class _Environment(_GroupsByField, EnvSettingsSource):
@@ -369,6 +399,43 @@ class _DotEnv(_GroupsByField, DotEnvSettingsSource):
     pass
 
 
+class _SecretFiles(_GroupsByField, EnvSettingsSource):
+    """Reads a setting from the file that ``NAME_FILE`` names, as with Docker's secrets; what is amiss is kept."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        self.problems: dict[str, str] = {}
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        given = {**_DotEnv(self.settings_cls).env_vars, **_Environment(self.settings_cls).env_vars}
+        read: dict[str, str | None] = {}
+        for name in _names(self.settings_cls):
+            path = given.get(f"{name}_file")
+            if not path:
+                continue
+            if given.get(name):
+                self.problems[name.upper()] = f"is set, and so is {name.upper()}_FILE; unset one of them"
+                continue
+            try:
+                read[name] = Path(path).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                self.problems[name.upper()] = f"the file that {name.upper()}_FILE names cannot be read: {reason}"
+        return read
+
+
+def _names(settings_cls: type[BaseSettings]) -> list[str]:
+    """The settings as they are called in the environment, in small letters."""
+    names = []
+    for name, field in settings_cls.model_fields.items():
+        group = field.annotation
+        if _is_group(field) and group is not None:
+            names += [f"{name}_{inner.alias or key}" for key, inner in group.model_fields.items()]
+        else:
+            names.append(name)
+    return names
+
+
 class Settings(BaseSettings):
     """Every setting of the service. Secrets have no default: a missing one stops the start."""
 
@@ -376,6 +443,7 @@ class Settings(BaseSettings):
         env_file=".env",
         env_nested_delimiter="_",
         env_nested_max_split=1,
+        env_ignore_empty=True,  # docker-compose.yaml hands on what may be unset as ""
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -386,7 +454,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to serve on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on.")
-    domain: str | None = Field(None, description="Public name of the service, such as `auth.example.com`.")
+    domain: HostName = Field(None, description="Public name of the service, such as `auth.example.com`.")
     issuer: str = Field(
         "",
         validate_default=True,
@@ -403,7 +471,7 @@ class Settings(BaseSettings):
         description="Services that may call `/introspect` and `/revoke`, separated by commas: `name:SHA-256`, the "
         "latter in hexadecimal and of a secret of 256 random bits.",
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="Addresses or networks of the proxies before us, separated by commas: their X-Forwarded-For is "
         "believed, and nobody else's.",
@@ -440,12 +508,12 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
-        file_secret_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files; ours are named one by one
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then ``.env``."""
-        return init_settings, _Environment(settings_cls), _DotEnv(settings_cls), file_secret_settings
+        """The environment first, then ``.env``, then the files that they name."""
+        return init_settings, _Environment(settings_cls), _DotEnv(settings_cls), _SecretFiles(settings_cls)
 
-    _split_lists = field_validator("secret_keys", "cors_origins", "trusted_proxies", mode="before")(_split)
+    _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(_split)
 
     @field_validator("secret_keys")
     @classmethod
@@ -493,16 +561,6 @@ class Settings(BaseSettings):
         if group.life < LONGEST_TOKEN and info.data.get("environment") != "development":
             raise ValueError("KEY_LIFE below 3600 needs ENVIRONMENT=development: too many keys would be published")
         return group
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in proxies:
-            try:
-                ip_network(proxy)
-            except ValueError:
-                raise ValueError("must be IP addresses or networks, such as 10.0.0.0/8") from None
-        return proxies
 
     @field_validator("ladder")
     @classmethod
@@ -559,18 +617,51 @@ class Settings(BaseSettings):
         return self.token.audience or self.issuer
 
 
+class EdgeSettings(BaseSettings):
+    """What `init` needs to know for nginx, from the environment alone: there is nothing secret in it."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    domain: HostName = Field(None, description="Public name of the service; `localhost` when unset.")
+    trusted_proxies: Networks = Field(
+        (), description="Proxies before nginx, whose X-Forwarded-For it believes; none when unset."
+    )
+    admin_allow: Networks = Field(
+        (), description="Networks that may call `/admin`, `/metrics` and `/health/ready` from outside."
+    )
+
+
+_AnySettings = TypeVar("_AnySettings", bound=BaseSettings)
+
+
+def _load(settings_cls: type[_AnySettings], known: Mapping[str, str]) -> _AnySettings:
+    problems = [f"{name}: {text}" for name, text in known.items()]
+    try:
+        settings = settings_cls()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
+            text = problem["msg"].removeprefix("Value error, ")
+            if name not in known:
+                problems.append(f"{name}: {text}" if name else text)
+    if problems:
+        raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(problems))
+    return settings
+
+
 def load_settings() -> Settings:
-    """Read the environment and ``.env``.
+    """Read the environment, ``.env`` and the files that they name.
 
     Raises:
         ConfigurationError: something is missing or wrong; every problem is told at once, by name, without values.
     """
-    try:
-        return Settings()
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
-            text = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}: {text}" if name else text)
-        raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(lines)) from None
+    return _load(Settings, _SecretFiles(Settings).problems)
+
+
+def load_edge_settings() -> EdgeSettings:
+    """Read what concerns nginx.
+
+    Raises:
+        ConfigurationError: as above.
+    """
+    return _load(EdgeSettings, {})

@@ -12,7 +12,7 @@ from config import ConfigurationError
 _COMMANDS = (
     *("serve", "worker", "migrate"),
     *("create-admin", "import-users", "export-users"),
-    *("rotate-keys", "check-config", "openapi"),
+    *("rotate-keys", "check-config", "init", "openapi"),
 )
 """Each is a module of this room, and what it holds under its own name."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from config import Settings
+from config import EdgeSettings, Settings
 
 _HEAD = """\
 # Settings
@@ -15,6 +15,9 @@ _HEAD = """\
 From the environment or a `.env` file. Durations are in seconds; a rate is `count/seconds`, several of them are
 separated by commas. What is missing, weak or contradictory is told by name, all of it at once and without any value,
 and the service does not start; `python main.py check-config` tells it without starting.
+
+Each setting may stand in a file instead, which `NAME_FILE` names, as Docker's secrets do:
+`SECRET_KEYS_FILE=/run/secrets/secret_keys`.
 
 This page is made from [config.py](../config.py) by `python main.py check-config --page`.
 """
@@ -28,6 +31,8 @@ def page() -> str:
         group = field.annotation
         if isinstance(group, type) and issubclass(group, BaseModel):
             parts += [f"## {name.capitalize()}\n", f"{group.__doc__}\n", _table(name, group.model_fields)]
+    edge = {name: field for name, field in EdgeSettings.model_fields.items() if name not in alone}
+    parts += ["## Nginx\n", "Read by `init`, which writes nginx's part of them.\n", _table("", edge)]
     return "\n".join(parts)
 
 

@@ -21,6 +21,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from commands import logs
+from commands.listener import listen, turn_away
 from config import load_settings
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,18 @@ number is there twice. Elsewhere a worker loads the service anew, for the librar
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket of this process's own: with one shared by all, a burst lands on a single worker."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((host, port))
-    return listener
+class _Server(uvicorn.Server):
+    """A server that takes leave in order: nobody new, then everybody who has connected, then the socket is closed."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Hear a signal. The server closes its socket at the next tick; until then it goes on accepting."""
+        if not self.should_exit:
+            turn_away(self._listener)
+        super().handle_exit(sig, frame)
 
 
 def _refuse_taken(host: str, port: int) -> None:
@@ -97,7 +102,8 @@ def _serve_here(host: str, port: int) -> None:
         lifespan="on",
     )
     _leave_when_told()
-    uvicorn.Server(settings).run(sockets=[_listen(host, port)])
+    listener = listen(host, port)
+    _Server(settings, listener).run(sockets=[listener])
 
 
 def _leave_when_told() -> None:

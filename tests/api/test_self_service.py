@@ -11,6 +11,7 @@ import pytest
 
 from backend.devices import Devices
 from backend.keys import Keys
+from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes
@@ -353,11 +354,11 @@ def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, w
 
 
 def test_the_old_address_waits_sealed_until_its_mail_server_takes_the_notice(
-    owner: SignedIn, walk: Walker, backstage: Backstage
+    owner: SignedIn, walk: Walker, backstage: Backstage, mailbox: Mailbox
 ) -> None:
     person = owner.person
     backstage.wait_until_all_mail_has_left()
-    walk.mailbox.reply = lambda to: "450 4.2.0 later" if to == person.email else None
+    mailbox.reply = lambda to: "450 4.2.0 later" if to == person.email else None
     try:
         assert owner.confirm("email", *owner.open_email_change("moved@example.com")).status_code == 200
         waiting = "SELECT payload::text AS payload, last_error FROM outbox WHERE kind = 'email_changed'"
@@ -366,7 +367,7 @@ def test_the_old_address_waits_sealed_until_its_mail_server_takes_the_notice(
         assert person.email not in str(job)
         assert person.login not in str(job)
     finally:
-        walk.mailbox.reply = lambda _: None
+        mailbox.reply = lambda _: None
     assert not backstage.rows("SELECT 1 FROM users WHERE email = $1", person.email)
     backstage.rows("UPDATE outbox SET due_at = now()")
     assert is_told(walk, person.email, "address at Auth was changed")

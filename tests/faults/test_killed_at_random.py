@@ -13,7 +13,7 @@ import httpx
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
-from tests.support.people import Person, Walker, somebody
+from tests.support.people import Inbox, Person, Walker, somebody
 from tests.support.service import Service
 from tests.support.waiting_flows import flow_id_of
 
@@ -128,11 +128,11 @@ def _pass_code(walk: Walker, memory: Memory, flow: str, **form: object) -> httpx
     return answer
 
 
-def _count_codes(mailbox: Mailbox, person: Person) -> int:
+def _count_codes(mailbox: Inbox, person: Person) -> int:
     return sum(mail.code is not None for mail in mailbox.mails(person.email))
 
 
-def _next_code(mailbox: Mailbox, memory: Memory, already: int) -> str:
+def _next_code(mailbox: Inbox, memory: Memory, already: int) -> str:
     """Notices come in between, so that mails are not simply counted."""
     while not memory.over.wait(0.01):
         codes = [mail.code for mail in mailbox.mails(memory.person.email) if mail.code]

@@ -19,7 +19,7 @@ from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import Answer, Call, burst, outcomes, post, send
 from tests.support.flows import GONE, MALFORMED, WRONG_CODE, outcome
 from tests.support.patience import eventually
-from tests.support.people import Person, Walker, a_wrong, somebody
+from tests.support.people import Inbox, Person, Walker, a_wrong, somebody
 from tests.support.service import Service
 from tests.support.smtp_server import PASSWORD as PASSWORD_AT_SMTP
 from tests.support.smtp_server import Certificates, Server
@@ -41,7 +41,7 @@ def accounts(backstage: Backstage, like: str) -> list[str]:
     return [row["email"] for row in backstage.rows("SELECT email FROM users WHERE email ILIKE $1", f"%{like}%")]
 
 
-def mailed(mailbox: Mailbox, like: str) -> set[str]:
+def mailed(mailbox: Inbox, like: str) -> set[str]:
     """Everybody who was mailed and has this in the address, folded as a careless server might."""
     folded = {mail.to: unicodedata.normalize("NFKC", mail.to).casefold() for mail in mailbox.mails()}
     return {to for to, plain in folded.items() if like in plain}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import httpx
 
-from devstack.mailbox import Mail, Mailbox
+from devstack.mailbox import Mail
 
 _numbers = itertools.count(1)
 
@@ -44,6 +44,16 @@ class Tokens:
         return cls(answer.json()["access_token"], answer.json()["refresh_token"])
 
 
+class Inbox(Protocol):
+    """Whatever mail arrives in: the mailbox of the embedded servers, or Mailpit."""
+
+    def mails(self, to: str | None = None) -> list[Mail]:
+        """Every mail to the address, the oldest first."""
+
+    def wait_for(self, to: str, count: int = 1, timeout: float = 10) -> Mail:
+        """Wait until the address has got that many, and return the newest."""
+
+
 # How a reader tells one mail from another, in either language.
 _SUBJECTS = {
     "register": ("registration", "регистрацию"),
@@ -62,7 +72,7 @@ def is_about(mail: Mail, flow: str) -> bool:
 class Walker:
     """Walks a person through flows by HTTP and the mails that the SMTP server received."""
 
-    def __init__(self, client: httpx.Client, mailbox: Mailbox) -> None:
+    def __init__(self, client: httpx.Client, mailbox: Inbox) -> None:
         self.client = client
         self.mailbox = mailbox
 
