@@ -74,12 +74,11 @@ class Oracle:
         """Find every fact again."""
         assert not self.surprises, self.surprises
         for person in self.people:
-            answer = walk.post("/login", login=person.login, password=person.password)
-            assert answer.status_code == 202, f"{person.login} was told 201, and now: {answer.text}"
+            _expect(walk.post("/login", login=person.login, password=person.password), 202)
         for token in self.living:
-            assert walk.refresh(token).status_code == 200, "a session that was told of is gone"
+            _expect(walk.refresh(token), 200)
         for token in self.ended:
-            assert walk.refresh(token).status_code == 400, "a session whose end was told lives"
+            _expect(walk.refresh(token), 400)
 
 
 class _GoneError(Exception):
