@@ -43,7 +43,7 @@ test-system: .venv/installed ## What needs Debian's chromium (a browser), faketi
 
 test-compose: .venv/installed ## docker compose up from a fresh clone of HEAD; needs a Docker engine, and ports 80 and 443
 	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: start one, or set DOCKER_HOST."; docker info; exit 1; }
-	@$(BIN)/python -m pytest -m compose tests/compose
+	@$(BIN)/python -m pytest -sv -m compose tests/compose
 
 bench: .venv/installed ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench.login_storm

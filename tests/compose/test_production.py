@@ -165,7 +165,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_all_is_taken_down_under_traf
         threads = [threading.Thread(target=oracle.watch, args=(walk, over), daemon=True) for walk in walks]
         for thread in threads:
             thread.start()
-        time.sleep(12)
+        time.sleep(20)
         patient.down()
         over.set()
         for thread in threads:
