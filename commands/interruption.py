@@ -25,10 +25,15 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear the signals inside."""
+        """Hear the signals inside. Once one was heard, whatever ends the block has ended it for that."""
         before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
+        except Exception as error:
+            # The signal may find the command inside a library, which takes it for a connection that was lost.
+            if self._heard:
+                raise Interrupted(self._heard) from error
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
