@@ -13,7 +13,7 @@ from jwt_tools.decorators import guard, requires
 from models.admin import AuditPage, AuditQuery
 from models.permission import Permission
 
-router = APIRouter(prefix="/admin/audit", tags=["admin: audit"], dependencies=[Depends(guard)])
+router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(guard)])
 
 
 @router.get(

@@ -15,7 +15,7 @@ from models.admin import MailPage, MailQuery
 from models.errors import NoSuchMail
 from models.permission import Permission
 
-router = APIRouter(prefix="/admin/mail", tags=["admin: mail"], dependencies=[Depends(guard)])
+router = APIRouter(prefix="/admin/mail", tags=["mail"], dependencies=[Depends(guard)])
 
 MailId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 

@@ -15,7 +15,7 @@ from models.permission import Permission
 from models.role import NewPermission, PermissionChange, PermissionName, PermissionShown
 
 router = APIRouter(
-    prefix="/admin/permissions", tags=["admin: roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
+    prefix="/admin/permissions", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
 )
 
 _WRITE = refusals(Permission.ROLE_WRITE)

@@ -14,9 +14,7 @@ from models.errors import NoSuchRole, RoleExists, Shipped, UnknownPermission
 from models.permission import Permission
 from models.role import NewRole, RoleChange, RoleName, RoleShown
 
-router = APIRouter(
-    prefix="/admin/roles", tags=["admin: roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
-)
+router = APIRouter(prefix="/admin/roles", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
 _READ = refusals(Permission.ROLE_READ)
 _WRITE = refusals(Permission.ROLE_WRITE)

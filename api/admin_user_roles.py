@@ -15,7 +15,7 @@ from models.errors import LastAdministrator, NoSuchRole, NoSuchUser, TooManyRole
 from models.permission import Permission
 from models.role import RoleName
 
-router = APIRouter(prefix="/admin/users/{user_id}/roles", tags=["admin: roles"], dependencies=[Depends(guard)])
+router = APIRouter(prefix="/admin/users/{user_id}/roles", tags=["roles"], dependencies=[Depends(guard)])
 
 _WRITE = (*refusals(Permission.ROLE_WRITE), NoSuchUser(), NoSuchRole(), no_id("user_id"))
 

@@ -15,7 +15,7 @@ from models.answers import UserSession
 from models.errors import NoSuchSession, NoSuchUser
 from models.permission import Permission
 
-router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["admin: users"], dependencies=[Depends(guard)])
+router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dependencies=[Depends(guard)])
 
 _ENDING = (
     *refusals(Permission.SESSION_WRITE),

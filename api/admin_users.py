@@ -17,9 +17,7 @@ from models.admin import AdminUser, Invitation, UserPage, UserQuery
 from models.errors import EmailTaken, LastAdministrator, LoginTaken, NoSuchUser
 from models.permission import Permission
 
-router = APIRouter(
-    prefix="/admin/users", tags=["admin: users"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
-)
+router = APIRouter(prefix="/admin/users", tags=["users"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
 _NO_ID = no_id("user_id")
 _ACTING = (
