@@ -16,11 +16,11 @@ _EXAMPLE = 'auth_code_floor_digits{purpose="recover"} 4.0'
 
 @router.get(
     "/metrics",
-    summary="How the thermostats stand, for Prometheus",
+    summary="What Prometheus reads",
     response_description="Prometheus' text format.",
     response_class=Response,
     responses=documented(Unavailable()) | {200: {"content": {_TEXT_FORMAT: {"example": _EXAMPLE}}}},
 )
 async def metrics(service: Metrics) -> Response:
-    """The floor of the code length for each purpose, and what raised it; `docs/security.md` says how to read them."""
+    """Requests by outcome, hashes, mail, and the floor of the code length; `docs/operations.md` says how to read them."""
     return Response(await service.exposition(), media_type=_TEXT_FORMAT)
