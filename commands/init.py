@@ -8,7 +8,6 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,23 +19,24 @@ _ONE_YEAR = 31_536_000
 """Seconds that browsers keep to HTTPS (security.md, section 4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """The user that a container reads its files as, by the number that its image gives it."""
+# The users that the containers read their files as, by the numbers that their images give them.
+_APP = 10001
+_POSTGRES = 0  # the image's entry point reads the password before it steps down
+_VALKEY = 999
+_NGINX = 101
 
-    uid: int
 
-
-_APP = _Reader(10001)
-_POSTGRES = _Reader(0)  # the image's entry point reads the password before it steps down
-_VALKEY = _Reader(999)
-_NGINX = _Reader(101)
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
 
 
 class _Folder:
     """The folder that one container sees, and the user who reads it there; nobody else may."""
 
-    def __init__(self, path: Path, reader: _Reader) -> None:
+    def __init__(self, path: Path, reader: int) -> None:
         self.path, self._reader = path, reader
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
@@ -44,18 +44,11 @@ class _Folder:
 
     def _give(self, path: Path) -> None:
         if os.geteuid() == 0:
-            os.chown(path, self._reader.uid, self._reader.uid)
-
-    def read(self, name: str) -> str | None:
-        """What stands in the file; nothing if there is none."""
-        try:
-            return (self.path / name).read_text("utf-8")
-        except FileNotFoundError:
-            return None
+            os.chown(path, self._reader, self._reader)
 
     def write(self, name: str, content: str) -> None:
         """Write the file as a whole or not at all: a power cut must not leave half a secret."""
-        if self.read(name) == content:
+        if _read(self.path / name) == content:
             return
         handle, temporary = tempfile.mkstemp(dir=self.path)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -68,7 +61,7 @@ class _Folder:
 
     def once(self, name: str, make: Callable[[], str]) -> str:
         """What stands in the file, which is made if there is none, and never changed."""
-        found = self.read(name)
+        found = _read(self.path / name)
         if found is None:
             found = make()
             self.write(name, found)
@@ -97,8 +90,7 @@ def _make_secrets(into: Path) -> None:
 
 
 def _make_certificate(into: Path, domain: str | None) -> None:
-    folder = _Folder(into / "tls", _NGINX)
-    found, key = folder.read("fullchain.pem"), folder.read("privkey.pem")
+    found, key = _read(into / "tls/fullchain.pem"), _read(into / "tls/privkey.pem")
     if (found is None) != (key is None):
         raise click.ClickException("tls/ has one of fullchain.pem and privkey.pem: add the other, or take it away.")
     if found is not None:
@@ -108,6 +100,7 @@ def _make_certificate(into: Path, domain: str | None) -> None:
         except ValueError as error:
             raise click.ClickException("tls/fullchain.pem is no certificate in PEM.") from error
     made = self_signed.make(domain)
+    folder = _Folder(into / "tls", _NGINX)
     folder.write("privkey.pem", made.key.decode())
     folder.write("fullchain.pem", made.certificate.decode())
     click.echo(f"Made a self-signed certificate for {domain or 'localhost'}.")

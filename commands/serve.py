@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
@@ -32,6 +33,9 @@ _GRACE = 6
 _WHOLE_STOP = 9.5
 """Seconds after which a worker process is ended by force; a stop takes at most 10 (design.md, section 9)."""
 
+_LAST_CALL = 0.2
+"""Seconds between the last connection that is let in and the end of those that have asked for nothing."""
+
 _BACKLOG = 2048
 
 _TRIAL = 15.0
@@ -50,15 +54,12 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 class _Server(uvicorn.Server):
     """A server that takes leave in order: nobody new, then everybody who has connected, then the socket is closed."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        super().__init__(config)
-        self._listener = listener
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Hear a signal. The server closes its socket at the next tick; until then it goes on accepting."""
-        if not self.should_exit:
-            turn_away(self._listener)
-        super().handle_exit(sig, frame)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; a connection that has sent nothing yet would be cut, and whoever has just connected is about to."""
+        for listener in sockets or ():
+            turn_away(listener)
+        await asyncio.sleep(_LAST_CALL)
+        await super().shutdown(sockets)
 
 
 def _refuse_taken(host: str, port: int) -> None:
@@ -102,8 +103,7 @@ def _serve_here(host: str, port: int) -> None:
         lifespan="on",
     )
     _leave_when_told()
-    listener = listen(host, port)
-    _Server(settings, listener).run(sockets=[listener])
+    _Server(settings).run(sockets=[listen(host, port)])
 
 
 def _leave_when_told() -> None:

@@ -139,7 +139,10 @@ def test_the_operators_certificate_is_left_alone_even_when_it_is_old_and_of_anot
     assert done.returncode == 1
     assert "privkey.pem" in done.stderr
     (tmp_path / "tls/privkey.pem").write_text("their key")
+    (tmp_path / "tls").chmod(0o755)
     assert init(tmp_path, DOMAIN="auth.example.com").returncode == 0
+    assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "tls").stat().st_uid == tmp_path.stat().st_uid
     assert (tmp_path / "tls/fullchain.pem").read_bytes() == theirs
     assert (tmp_path / "tls/privkey.pem").read_text() == "their key"
 
