@@ -22,5 +22,5 @@ _EXAMPLE = 'auth_code_floor_digits{purpose="recover"} 4.0'
     responses=documented(Unavailable()) | {200: {"content": {_TEXT_FORMAT: {"example": _EXAMPLE}}}},
 )
 async def metrics(service: Metrics) -> Response:
-    """Requests by outcome, hashes, mail, and the floor of the code length; `docs/operations.md` says how to read them."""
+    """Requests by outcome, hashes, mail, and the floor of codes; `docs/operations.md` says how to read them."""
     return Response(await service.exposition(), media_type=_TEXT_FORMAT)
