@@ -40,7 +40,7 @@ FromAddress = Annotated[Caller, Depends(_from_address)]
 
 
 async def _actor(bearer: FromBearer, caller: FromAddress) -> Actor:
-    return Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions)
+    return Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions, bearer.roles)
 
 
 FromActor = Annotated[Actor, Depends(_actor)]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from backend.administrators import keep_one, refuse_above
+from backend.administrators import as_of_now, keep_one, refuse_above
 from backend.audit import audit
 from backend.deletion import delete_account
 from backend.keys import Keys
@@ -29,7 +29,7 @@ from models.locale import Locale
 from models.login import canonical_login
 from models.masked import masked_name
 from models.page import cut
-from models.permission import ADMIN_ROLE, USER_ROLE
+from models.permission import ADMIN_ROLE, USER_ROLE, Permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class AdminUserService:
             InsufficientScope: the user may do more than the actor.
             Unavailable: a server is away.
         """
-        async with self._acting_on(actor, user_id) as (db, _):
+        async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             await db.sessions.end_all(user_id)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
@@ -179,19 +179,21 @@ class AdminUserService:
             InsufficientScope: the user may do more than the actor.
             Unavailable: a server is away.
         """
-        async with self._acting_on(actor, user_id) as (db, _):
+        async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             if not await db.sessions.end(session_id, user_id):
                 raise NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")
             await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
 
     @asynccontextmanager
-    async def _acting_on(self, actor: Actor, user_id: UUID) -> AsyncIterator[tuple[Db, Member]]:
+    async def _acting_on(
+        self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
+    ) -> AsyncIterator[tuple[Db, Member]]:
         """One transaction, with the user's row locked, that everybody sees once the block is left."""
         async with self.users.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
                 raise NoSuchUser
-            refuse_above(actor, member)
+            refuse_above(await as_of_now(db, actor, needed), member)
             yield db, member
 
 

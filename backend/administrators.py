@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from database.engine import Db
 from database.users import Member
 from models.audit import Actor
 from models.errors import InsufficientScope, LastAdministrator
+from models.permission import Permission
+
+
+async def as_of_now(db: Db, actor: Actor, needed: Permission) -> Actor:
+    """The actor as he is once the locks of an act are had: he may have been demoted while he waited for them.
+
+    Raises:
+        InsufficientScope: he may not do it any more.
+    """
+    member = await db.users.member(actor.user_id) if actor.user_id else None
+    if member is None or member.user.blocked or needed not in member.permissions:
+        raise InsufficientScope(f"This needs {needed}.")
+    return replace(actor, permissions=frozenset(member.permissions), roles=frozenset(member.roles))
 
 
 def refuse_above(actor: Actor, member: Member) -> None:

@@ -77,7 +77,7 @@ class EmailChangeService:
 
     async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> Member | None:
         """The account with its new address; None if it is not what it was, or the address is not free any more."""
-        member = await db.users.member(owner.user_id, lock=True)
+        member = await db.users.locked_member(owner.user_id)
         if member is None or member.user.blocked or member.user.version != wanted["version"]:
             return None
         old = member.user

@@ -212,10 +212,11 @@ class FlowEngine:
                 # The effect stands, and its mark in PostgreSQL refuses a second one; the record expires alone.
                 log.warning("a finished flow could not be closed")
             return
-        step, new_key = passage.next
-        session_key, digest = new_session_key(claim.flow_id, spec.holder) if new_key else ("", b"")
-        expires_in, *_ = await self.valkey.ask_all(self.store.advance(claim, step, digest), *back)
-        passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(step))
+        onward = passage.next
+        session_key, digest = new_session_key(claim.flow_id, spec.holder) if onward.new_key else ("", b"")
+        advance = self.store.advance(claim, onward.step, digest, onward.data)
+        expires_in, *_ = await self.valkey.ask_all(advance, *back)
+        passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(onward.step))
 
     def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[Any], ...]:
         if claim.step != Step.CODE:

@@ -89,7 +89,7 @@ class LoginService:
             key, change = self.tokens.signing_key, new_change()
             async with passage.effect() as db:
                 # Locked: a change of password that comes now waits, and then ends this session with the others.
-                member = await db.users.member(UUID(passage.data["user_id"]), lock=True)
+                member = await db.users.locked_member(UUID(passage.data["user_id"]))
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
                     opened = await self.sessions.open(db, member, caller, change)

@@ -60,7 +60,7 @@ async def unchanged(db: Db, user: User) -> Member:
         WrongPassword: password or address were changed meanwhile.
         InvalidAccessToken: the account was deleted or blocked meanwhile.
     """
-    member = await db.users.member(user.id, lock=True)
+    member = await db.users.locked_member(user.id)
     if member is None or member.user.blocked:
         raise InvalidAccessToken(_GONE)
     if member.user.version != user.version:

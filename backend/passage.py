@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from backend.flow_spec import Step
@@ -12,6 +13,16 @@ from models.answers import NextStep
 from models.errors import FlowGone
 from redis_tools.exchange import Call
 from redis_tools.flow_store import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """How a flow goes on after a step."""
+
+    step: Step
+    new_key: bool
+    data: Mapping[str, Any] | None
+    """What the flow is about from now on, if that has changed."""
 
 
 class Passage:
@@ -24,7 +35,7 @@ class Passage:
         self.claim = claim
         self.over = False
         self.calls: list[Call[None]] = []
-        self.next: tuple[Step, bool] | None = None
+        self.next: Onward | None = None
         self.next_step: NextStep | None = None
 
     @property
@@ -54,6 +65,9 @@ class Passage:
         """Ask this of Valkey, too, when the flow is closed."""
         self.calls.append(call)
 
-    def advance(self, step: Step, *, new_key: bool) -> None:
-        """Go on to another step instead of closing the flow, with a new session key or with the old one."""
-        self.next = (step, new_key)
+    def advance(self, step: Step, *, new_key: bool, **learned: Any) -> None:
+        """Go on to another step instead of closing the flow, with a new session key or with the old one.
+
+        ``learned`` is added to what the flow is about.
+        """
+        self.next = Onward(step, new_key, {**self.data, **learned} if learned else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from backend.audit import audit
 from backend.devices import Devices
@@ -53,9 +54,13 @@ class RecoverService:
             WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(RECOVER, session_key, Step.CODE, caller, code) as passage:
-            async with passage.effect():
-                pass  # the mark is the effect: this code opens the next step once
-            passage.advance(Step.PASSWORD, new_key=True)
+            # The mark is the effect: this code opens the next step once. Whatever changes the account from now on,
+            # another recovery among them, closes that step again.
+            async with passage.effect() as db:
+                user = await db.users.by_email(passage.data["email"])
+            if user is None:
+                raise FlowGone
+            passage.advance(Step.PASSWORD, new_key=True, user_id=str(user.id), version=user.version)
         if passage.next_step is None:
             raise FlowGone
         return passage.next_step
@@ -65,23 +70,29 @@ class RecoverService:
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
-            FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            FlowGone: also when the account was blocked or deleted since the code was given, or its password or address
+                was changed.
+            StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
         """
         refuse_common(password)
         async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, caller) as passage:
             async with self.database.statement() as db:
-                user = await db.users.by_email(passage.data["email"])
+                user = await db.users.by_id(UUID(passage.data["user_id"]))
             if user is None:
                 raise FlowGone
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
             password_hash = await self.passwords.hash(password)
             async with self.users.changing(user.id), passage.effect() as db:
-                if not await db.users.set_password(user.id, password_hash):
-                    raise FlowGone
-                await db.sessions.end_all(user.id)
-                await notify(db, Notice.PASSWORD_CHANGED, user.id)
-                await audit(db, Event.PASSWORD_RECOVERED, somebody(caller, user.id), user.id)
+                member = await db.users.locked_member(user.id)
+                is_same = member is not None and member.user.version == passage.data["version"]
+                if is_same and not user.blocked:
+                    await db.users.set_password(user.id, password_hash)
+                    await db.sessions.end_all(user.id)
+                    await notify(db, Notice.PASSWORD_CHANGED, user.id)
+                    await audit(db, Event.PASSWORD_RECOVERED, somebody(caller, user.id), user.id)
+            if not is_same or user.blocked:
+                raise FlowGone
         return self.devices.know(caller, user.email, user.login, None)
 
     async def resend(self, session_key: str, caller: Caller) -> FlowOpened:

@@ -1,16 +1,21 @@
 """Roles: named sets of permissions, which are data; who may change them, and who may give them to whom.
 
-Two rules keep anybody from rising: nobody gives, changes or takes away what allows more than he may do himself, and
-the role of administrators always allows everything, so that no permission is out of reach for good.
+What keeps anybody from rising: nobody puts into a role, or takes out of one, what he may not do himself; nobody gives
+or takes a role that he does not have; and nobody changes a role of somebody who may do more. Who may do everything may
+do all of this. The role of administrators always allows everything, so that no permission is out of reach for good.
+
+Whoever changes roles or permissions locks the role of administrators first: one waits for the other, and neither finds
+gone what he has just looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.administrators import keep_one, refuse_above
+from backend.administrators import as_of_now, keep_one, refuse_above
 from backend.audit import audit
 from backend.live_users import LiveUsers
 from database.engine import Database, Db
@@ -43,6 +48,33 @@ def refuse_more_than_own(actor: Actor, permissions: Collection[str]) -> None:
     """
     if not actor.permissions.issuperset(permissions):
         raise InsufficientScope("This role allows more than you may do yourself.")
+
+
+async def _refuse_what_the_mightier_have(db: Db, actor: Actor, name: str) -> None:
+    """A change of a role is felt by everybody who has it; nobody does so to somebody who may do more.
+
+    Raises:
+        InsufficientScope: somebody who has the role may do what the actor may not.
+    """
+    if await db.roles.has_members_beyond(name, actor.permissions):
+        raise InsufficientScope("Somebody who has this role may do more than you.")
+
+
+async def _locked_to_hand_out(db: Db, actor: Actor, name: str) -> Actor:
+    """Lock a role that is given or taken, and return the actor as he is then: he may have waited for it.
+
+    A role is more than its permissions, for other services may ask for its name.
+
+    Raises:
+        NoSuchRole: there is none of that name.
+        InsufficientScope: the actor has not got the role, and may not do everything either.
+    """
+    if await db.roles.locked(name) is None:
+        raise NoSuchRole
+    acting = await as_of_now(db, actor, Permission.ROLE_WRITE)
+    if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
+        raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")
+    return acting
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +116,11 @@ class RoleService:
             Unavailable: PostgreSQL is away.
         """
         allowed = sorted(set(permissions))
-        async with self.database.transaction() as db:
+        async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.add(name, description):
                 raise RoleExists
-            await _allow(db, actor, name, allowed)
-            await audit(db, Event.ROLE_CREATED, actor, role=name, permissions=allowed)
+            await _allow(db, acting, name, allowed)
+            await audit(db, Event.ROLE_CREATED, acting, role=name, permissions=allowed)
         return _shown(Role(name, description, tuple(allowed)))
 
     async def change(
@@ -103,22 +135,23 @@ class RoleService:
             InsufficientScope: it allows, or would allow, more than the actor may do.
             Unavailable: a server is away.
         """
-        async with self.users.changing_roles(), self.database.transaction() as db:
-            role = await _locked(db, actor, name)
+        async with self._changing_roles(actor) as (db, acting):
+            role = await _locked(db, acting, name)
             if name == ADMIN_ROLE:
                 raise Shipped("Administrators may do everything, and always will.")
+            await _refuse_what_the_mightier_have(db, acting, name)
             after = Role(
                 name,
                 role.description if description is None else description,
                 role.permissions if permissions is None else tuple(sorted(set(permissions))),
             )
             await db.roles.describe(name, after.description)
-            await _allow(db, actor, name, after.permissions)
+            await _allow(db, acting, name, after.permissions)
             given, taken = set(after.permissions), set(role.permissions)
             await audit(
                 db,
                 Event.ROLE_CHANGED,
-                actor,
+                acting,
                 role=name,
                 given=sorted(given - taken),
                 taken=sorted(taken - given),
@@ -136,10 +169,11 @@ class RoleService:
         """
         if name in _SHIPPED_ROLES:
             raise Shipped
-        async with self.users.changing_roles(), self.database.transaction() as db:
-            await _locked(db, actor, name)
+        async with self._changing_roles(actor) as (db, acting):
+            await _locked(db, acting, name)
+            await _refuse_what_the_mightier_have(db, acting, name)
             await db.roles.delete(name)
-            await audit(db, Event.ROLE_DELETED, actor, role=name)
+            await audit(db, Event.ROLE_DELETED, acting, role=name)
 
     async def permissions(self) -> list[PermissionShown]:
         """Every permission, by name.
@@ -158,13 +192,12 @@ class RoleService:
             TooManyPermissions: there are so many that an administrator's token would grow too long.
             Unavailable: a server is away.
         """
-        async with self.users.changing_roles(), self.database.transaction() as db:
-            await db.roles.locked(ADMIN_ROLE)
+        async with self._changing_roles(actor) as (db, acting):
             if await db.roles.are_known([name]):
                 raise PermissionExists
             if not await db.roles.add_permission(name, description, most=MOST_PERMISSIONS):
                 raise TooManyPermissions
-            await audit(db, Event.PERMISSION_CREATED, actor, permission=name)
+            await audit(db, Event.PERMISSION_CREATED, acting, permission=name)
         return _permission_shown(PermissionRow(name, description))
 
     async def describe_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
@@ -174,10 +207,11 @@ class RoleService:
             NoSuchPermission: there is none of that name.
             Unavailable: PostgreSQL is away.
         """
-        async with self.database.transaction() as db:
+        async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.describe_permission(name, description):
                 raise NoSuchPermission
-            await audit(db, Event.PERMISSION_CHANGED, actor, permission=name)
+            refuse_more_than_own(acting, [name])
+            await audit(db, Event.PERMISSION_CHANGED, acting, permission=name)
         return _permission_shown(PermissionRow(name, description))
 
     async def delete_permission(self, actor: Actor, name: str) -> None:
@@ -191,12 +225,13 @@ class RoleService:
         """
         if name in _SHIPPED_PERMISSIONS:
             raise Shipped
-        async with self.users.changing_roles(), self.database.transaction() as db:
+        async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.are_known([name]):
                 raise NoSuchPermission
-            refuse_more_than_own(actor, [name])
+            # Administrators have it, as they have everything: only one of them takes it from all the others.
+            refuse_more_than_own(acting, await db.roles.all_permissions())
             await db.roles.delete_permission(name)
-            await audit(db, Event.PERMISSION_DELETED, actor, permission=name)
+            await audit(db, Event.PERMISSION_DELETED, acting, permission=name)
 
     async def give(self, actor: Actor, user_id: UUID, name: str) -> None:
         """The user has the role from the next request on; nothing happens when he has it.
@@ -204,18 +239,18 @@ class RoleService:
         Raises:
             NoSuchUser, NoSuchRole: one of the two is not there.
             TooManyRoles: the user's token would grow too long.
-            InsufficientScope: the role allows more than the actor may do.
+            InsufficientScope: the actor has not got the role, and may not do everything either.
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
                 raise NoSuchUser
-            await _locked(db, actor, name)
+            acting = await _locked_to_hand_out(db, actor, name)
             if name not in member.roles and len(member.roles) >= MOST_ROLES:
                 raise TooManyRoles
             if await db.roles.give(user_id, name):
-                await audit(db, Event.ROLE_GIVEN, actor, user_id, role=name)
+                await audit(db, Event.ROLE_GIVEN, acting, user_id, role=name)
 
     async def take(self, actor: Actor, user_id: UUID, name: str) -> None:
         """The user has the role no longer, from the next request on; nothing happens when he has it not.
@@ -223,20 +258,27 @@ class RoleService:
         Raises:
             NoSuchUser, NoSuchRole: one of the two is not there.
             LastAdministrator: nobody would be left to manage the others.
-            InsufficientScope: the role or the user may do more than the actor.
+            InsufficientScope: the actor has not got the role, or the user may do more than he.
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
                 raise NoSuchUser
-            await _locked(db, actor, name)
-            refuse_above(actor, member)
+            acting = await _locked_to_hand_out(db, actor, name)
+            refuse_above(acting, member)
             if not await db.roles.take(user_id, name):
                 return
             if name == ADMIN_ROLE:
                 await keep_one(db)
-            await audit(db, Event.ROLE_TAKEN, actor, user_id, role=name)
+            await audit(db, Event.ROLE_TAKEN, acting, user_id, role=name)
+
+    @asynccontextmanager
+    async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
+        """One transaction that changes what roles allow, and the actor as he is once it is his turn."""
+        async with self.users.changing_roles(), self.database.transaction() as db:
+            await db.roles.locked(ADMIN_ROLE)
+            yield db, await as_of_now(db, actor, Permission.ROLE_WRITE)
 
 
 async def _locked(db: Db, actor: Actor, name: str) -> Role:

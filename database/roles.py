@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, func, literal, select, update
+from sqlalchemy import Row, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
@@ -50,6 +50,17 @@ _DELETE = delete(roles).where(roles.c.name == bindparam("role"))
 
 _PERMISSIONS = select(permissions).order_by(permissions.c.name)
 _KNOWN = select(func.count()).where(permissions.c.name.in_(bindparam("names", expanding=True)))
+_ALL_PERMISSIONS = select(permissions.c.name)
+# Those who may do more are few, and are looked for by the roles that make them so.
+_MORE = select(role_permissions.c.role).where(role_permissions.c.permission.not_in(bindparam("mine", expanding=True)))
+_OTHERS = user_roles.alias("others")
+_HAS_MEMBERS_BEYOND = select(
+    exists().where(
+        user_roles.c.role.in_(_MORE),
+        _OTHERS.c.user_id == user_roles.c.user_id,
+        _OTHERS.c.role == bindparam("role"),
+    )
+)
 _COUNT = select(func.count()).select_from(permissions)
 _ADD_PERMISSION = insert(permissions).on_conflict_do_nothing().returning(permissions.c.name)
 _DESCRIBE_PERMISSION = (
@@ -89,8 +100,8 @@ class RoleRepo:
 
     async def locked(self, name: str) -> Role | None:
         """The same, as it is once nobody else changes it; nobody does before this transaction ends."""
-        await self._connection.execute(_LOCK, {"role": name})
-        return await self.one(name)
+        locked = await self._connection.execute(_LOCK, {"role": name})
+        return await self.one(name) if locked.one_or_none() else None
 
     async def add(self, name: str, description: str) -> bool:
         """A role that allows nothing yet; False when there is one of that name."""
@@ -119,6 +130,15 @@ class RoleRepo:
     async def are_known(self, names: Sequence[str]) -> bool:
         """Whether each of them, named once, is a permission."""
         return bool(await self._connection.scalar(_KNOWN, {"names": names}) == len(names))
+
+    async def all_permissions(self) -> list[str]:
+        """The name of every permission."""
+        return list(await self._connection.scalars(_ALL_PERMISSIONS))
+
+    async def has_members_beyond(self, role: str, mine: Collection[str]) -> bool:
+        """Whether somebody who has the role may do, by any role, what is not among these permissions."""
+        found = await self._connection.execute(_HAS_MEMBERS_BEYOND, {"role": role, "mine": sorted(mine)})
+        return bool(found.scalar_one())
 
     async def add_permission(self, name: str, description: str, *, most: int) -> bool:
         """A permission, which administrators have from the start; False when there is one of that name, or too many.

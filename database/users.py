@@ -124,7 +124,6 @@ def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
 _BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
 _BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
 _MEMBER_BY_ID = MEMBER.where(users.c.id == bindparam("id"))
-_LOCKED_MEMBER_BY_ID = _MEMBER_BY_ID.with_for_update(of=users, key_share=True)
 _LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
 _WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
@@ -152,7 +151,8 @@ _BLOCK = (
 _UNBLOCK = (
     update(users)
     .where(users.c.id == bindparam("user"), users.c.blocked_at.is_not(None))
-    .values(blocked_at=None)
+    # What was begun while the account was blocked does not go on either.
+    .values(blocked_at=None, version=users.c.version + 1)
     .returning(users.c.id)
 )
 _SET_EMAIL = (
@@ -212,23 +212,19 @@ class UserRepo:
         user = await self._one(query, identifier=identifier)
         return user if user and user.id.int else None
 
-    async def member(self, user_id: UUID, *, lock: bool = False) -> Member | None:
-        """The account with its roles and their permissions, in one statement.
-
-        Locked, it is neither changed nor deleted by others before this transaction ends.
-        """
-        query = _LOCKED_MEMBER_BY_ID if lock else _MEMBER_BY_ID
-        row = (await self._connection.execute(query, {"id": user_id})).one_or_none()
+    async def member(self, user_id: UUID) -> Member | None:
+        """The account with its roles and their permissions, in one statement."""
+        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).one_or_none()
         return member_of(row) if row else None
 
     async def locked_member(self, user_id: UUID) -> Member | None:
-        """The account, locked as by `member`, with its roles as they are once the lock is had.
+        """The account as it is once it is locked: others neither change nor delete it before this transaction ends.
 
         What another transaction did to the roles while this one waited for it is seen: that takes a second statement,
         for the first sees them as they were when it began to wait.
         """
-        await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
-        return await self.member(user_id)
+        locked = await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
+        return await self.member(user_id) if locked.one_or_none() else None
 
     async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""

@@ -72,6 +72,7 @@ class Actor:
     session_id: UUID | None = None
     permissions: frozenset[str] = frozenset()
     """What the actor may do; nobody gives others what he has not."""
+    roles: frozenset[str] = frozenset()
 
 
 COMMAND_LINE = Actor(None, "command line")

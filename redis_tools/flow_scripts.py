@@ -99,7 +99,7 @@ end
 """
 )
 
-# KEYS: flow. ARGV: claim id, next step, secret of the next step ('' keeps it).
+# KEYS: flow. ARGV: claim id, next step, secret of the next step and what the flow is about from now on ('' keeps each).
 # The mailed code has done its work; the record lives on to the end that its start has set.
 ADVANCE = Script(
     """
@@ -107,6 +107,7 @@ if redis.call('HGET', KEYS[1], 'claim') ~= ARGV[1] then return -1 end
 redis.call('HDEL', KEYS[1], 'claim', 'claim_until', 'mac', 'mac_until')
 redis.call('HSET', KEYS[1], 'step', ARGV[2])
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'secret', ARGV[3]) end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'data', ARGV[4]) end
 return redis.call('TTL', KEYS[1])
 """
 )

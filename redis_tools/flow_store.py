@@ -184,8 +184,8 @@ class FlowStore:
         arguments: list[Argument] = [claim.id, claim.step if give_back else "", tries]
         return Call.of(flow_scripts.RELEASE, [_flow(claim.flow_id)], arguments, nothing)
 
-    def advance(self, claim: Claim, step: str, secret: bytes = b"") -> Call[int]:
-        """Move on to ``step``, with a new secret if one is given; answers the seconds that the flow still lives.
+    def advance(self, claim: Claim, step: str, secret: bytes = b"", data: Mapping[str, Any] | None = None) -> Call[int]:
+        """Move on to ``step``, with a new secret and new data if given; answers the seconds that the flow still lives.
 
         The reading raises `FlowGone` when the claim had run out, or the flow has.
         """
@@ -195,7 +195,12 @@ class FlowStore:
                 raise FlowGone
             return int(ttl)
 
-        return Call.of(flow_scripts.ADVANCE, [_flow(claim.flow_id)], [claim.id, step, secret], read)
+        return Call.of(
+            flow_scripts.ADVANCE,
+            [_flow(claim.flow_id)],
+            [claim.id, step, secret, json.dumps(data) if data else ""],
+            read,
+        )
 
     def close(self, claim: Claim) -> Call[None]:
         """End the flow."""

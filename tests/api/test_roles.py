@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.support.administrators import Official, Officials
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes
 from tests.support.flows import MALFORMED, outcome
+from tests.support.patience import eventually
 from tests.support.service import SERVICE_CLIENT, Service
 
 FORBIDDEN = (403, "insufficient_scope")
@@ -235,8 +238,9 @@ def test_a_role_or_a_user_that_is_not_there_is_told(admin: Official, officials: 
 
 
 def test_nobody_gives_or_takes_what_he_may_not_do_himself(admin: Official, officials: Officials) -> None:
-    clerk = officials.appoint(a_role(admin, "role:read", "role:write"), name="clerk")
     lesser, mighty = a_role(admin, "role:read"), a_role(admin, "role:read", "user:write")
+    name_alone = a_role(admin)
+    clerk = officials.appoint(a_role(admin, "role:read", "role:write"), lesser, name="clerk")
     victim = officials.appoint("admin", mighty)
     refused: list[tuple[str, str, dict[str, object] | None]] = [
         ("PUT", f"/admin/users/{clerk.id}/roles/admin", None),
@@ -249,12 +253,66 @@ def test_nobody_gives_or_takes_what_he_may_not_do_himself(admin: Official, offic
         ("DELETE", f"/admin/roles/{mighty}", None),
         ("POST", "/admin/roles", {"name": "my-own", "description": "x", "permissions": ["user:write"]}),
         ("DELETE", f"/admin/permissions/{a_permission(admin)}", None),
+        ("PATCH", "/admin/permissions/user:write", {"description": "Harmless."}),
+        # A service may ask for the name of a role that allows nothing.
+        ("PUT", f"/admin/users/{clerk.id}/roles/{name_alone}", None),
+        # What everybody has, administrators have, too.
+        ("PATCH", "/admin/roles/user", {"permissions": []}),
     ]
     for method, path, body in refused:
         assert outcome(clerk.call(method, path, json=body)) == FORBIDDEN, (method, path)
-    assert clerk.call("PUT", f"/admin/users/{victim.id}/roles/{lesser}").status_code == 204
+    equal = officials.appoint(name="equal")
+    assert clerk.call("PUT", f"/admin/users/{equal.id}/roles/{lesser}").status_code == 204
     assert clerk.call("PATCH", f"/admin/roles/{lesser}", json={"permissions": ["role:write"]}).status_code == 200
-    assert permissions_of(clerk) == ["account:read", "account:write", "role:read", "role:write"]
+    assert permissions_of(equal) == ["account:read", "account:write", "role:write"]
+    # Once somebody who may do more has it, the clerk changes it no longer.
+    assert admin.call("PUT", f"/admin/users/{victim.id}/roles/{lesser}").status_code == 204
+    nothing: dict[str, object] = {"permissions": []}
+    assert outcome(clerk.call("PATCH", f"/admin/roles/{lesser}", json=nothing)) == FORBIDDEN
+    assert outcome(clerk.call("DELETE", f"/admin/roles/{lesser}")) == FORBIDDEN
+
+
+def test_whoever_is_demoted_while_he_waits_does_nothing_any_more(
+    officials: Officials, admin: Official, backstage: Backstage
+) -> None:
+    demoted, crony = officials.appoint("admin"), officials.appoint()
+    # His own demotion holds the row that he waits for.
+    backstage.rows("BEGIN")
+    backstage.rows("SELECT 1 FROM roles WHERE name = 'admin' FOR NO KEY UPDATE")
+    with ThreadPoolExecutor(1) as other:
+        given = other.submit(demoted.call, "PUT", f"/admin/users/{crony.id}/roles/admin")
+        eventually(lambda: bool(backstage.rows("SELECT 1 FROM pg_locks WHERE NOT granted")), within=5, look_every=0.01)
+        backstage.rows("DELETE FROM user_roles WHERE user_id = $1 AND role = 'admin'", demoted.id)
+        backstage.rows("COMMIT")
+        assert outcome(given.result()) == FORBIDDEN
+    assert not backstage.value("SELECT count(*) FROM user_roles WHERE user_id = $1 AND role = 'admin'", crony.id)
+
+
+def test_roles_and_permissions_that_change_at_once_are_a_refusal_at_worst(
+    ministry: Service, admin: Official, backstage: Backstage
+) -> None:
+    role = a_role(admin)
+
+    def request(method: str, path: str, **body: object) -> bytes:
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json"
+        text = json.dumps(body)
+        bearer = f"Authorization: Bearer {admin.tokens.access}\r\nContent-Length: {len(text)}"
+        return f"{head}\r\n{bearer}\r\n\r\n{text}".encode()
+
+    for _ in range(15):
+        permission = a_permission(admin)
+        answers = burst_of(
+            ministry,
+            [
+                request("DELETE", f"/admin/permissions/{permission}"),
+                request("PATCH", f"/admin/roles/{role}", permissions=[permission]),
+                request("PATCH", f"/admin/roles/{role}", permissions=["user:read", permission]),
+                request("PATCH", f"/admin/permissions/{permission}", description="Another."),
+                request("POST", "/admin/roles", name=f"{role}-new", description="x", permissions=[permission]),
+                request("DELETE", f"/admin/roles/{role}-new"),
+            ],
+        )
+        assert max(answer.status for answer in answers) < 500, outcomes(answers)
 
 
 def test_the_last_administrator_stays_one_whoever_takes_it_from_whom_at_the_same_moment(
