@@ -39,8 +39,10 @@ async def _from_address(request: Request) -> Caller:
 FromAddress = Annotated[Caller, Depends(_from_address)]
 
 
-async def _actor(bearer: FromBearer, caller: FromAddress) -> Actor:
-    return Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions, bearer.roles)
+async def _actor(request: Request, bearer: FromBearer, caller: FromAddress) -> Actor:
+    actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions, bearer.roles)
+    request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
+    return actor
 
 
 FromActor = Annotated[Actor, Depends(_actor)]

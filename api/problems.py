@@ -14,13 +14,14 @@ from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
 from models.answers import OAuthError, Problem
-from models.audit import Event, somebody
+from models.audit import Actor, Event, somebody
 from models.caller import Caller, networks_of
 from models.errors import (
     InsufficientScope,
     InvalidAccessToken,
     InvalidClient,
     InvalidForm,
+    LastAdministrator,
     Malformed,
     NotJson,
     ServiceError,
@@ -79,9 +80,25 @@ def _body(status: int, code: str, title: str, detail: str | None, **members: Any
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     request.state.outcome = error.code
+    if isinstance(error, _DENIALS):
+        _note_denial(request, getattr(request.state, "actor", None), refused=error.code)
     if isinstance(error, Unavailable) and error.__cause__ is not None:
         log.warning("unavailable: %s", type(error.__cause__).__name__)
     return answer(error)
+
+
+# Of a caller who has shown who he is: he tries what he may not.
+_DENIALS = (InsufficientScope, LastAdministrator, InvalidClient)
+
+
+def _whoever_calls(request: Request, user_id: UUID | None) -> Actor:
+    return somebody(Caller(networks_of(request.client.host if request.client else None)), user_id)
+
+
+def _note_denial(request: Request, actor: Actor | None, **why: str) -> None:
+    who = actor or _whoever_calls(request, None)
+    call = f"{request.method} {request.scope['route'].path}"
+    request.state.services.clerk.note(Event.ACCESS_DENIED, who, who.user_id, call=call, **why)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
@@ -120,9 +137,7 @@ def _message(problem: dict[str, Any]) -> str:
 
 async def _denied(request: Request, error: Exception) -> Response:
     if isinstance(error, MissingPermission):
-        host = request.client.host if request.client else None
-        who = somebody(Caller(networks_of(host)), UUID(error.subject))
-        request.state.services.clerk.note(Event.ACCESS_DENIED, who, who.user_id, needed=error.needed)
+        _note_denial(request, _whoever_calls(request, UUID(error.subject)), needed=error.needed)
         return answer(InsufficientScope(f"This needs {error.needed}."))
     if isinstance(error, InvalidToken):
         refusal = answer(InvalidAccessToken(SEND_TOKEN))

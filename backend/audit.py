@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 
 _EVERY = 1.0
 """Seconds that a refusal waits for others to be written down with."""
+
+_AGAIN_AFTER = 60.0
+"""Seconds after which what happened before is written down again; meanwhile it is counted."""
 
 _MOST = 10_000
 """Different lines that wait while PostgreSQL is away; a flood beyond it is counted alone."""
@@ -29,13 +33,15 @@ async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None,
 class AuditClerk:
     """Writes down what changes nothing: refusals, and what was merely begun.
 
-    A flood of wrong guesses must not cost PostgreSQL a transaction each, nor fill its disk: what is the same in every
-    respect within a moment is one line with a count. A process that is killed loses the lines of its last second.
+    A flood of wrong guesses must not cost PostgreSQL a transaction each, nor fill its disk: the first of them is a
+    line, and what is the same in every respect in the minute after it is one line more, with a count. A process that
+    is killed loses what it was still counting.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: dict[str, tuple[Record, int]] = {}
+        self._written_at: dict[str, float] = {}
         self._lost = 0
 
     def note(self, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> None:
@@ -53,30 +59,38 @@ class AuditClerk:
         try:
             while True:
                 await asyncio.sleep(_EVERY)
-                await self._write()
+                await self._write(self._due())
         finally:
-            await self._write()
+            await self._write(self._waiting)
 
-    async def _write(self) -> None:
-        if not self._waiting:
+    def _due(self) -> dict[str, tuple[Record, int]]:
+        """What was not written down in the last minute."""
+        now = monotonic()
+        self._written_at = {name: at for name, at in self._written_at.items() if now - at < _AGAIN_AFTER}
+        return {name: line for name, line in self._waiting.items() if name not in self._written_at}
+
+    async def _write(self, written: dict[str, tuple[Record, int]]) -> None:
+        if not written:
             return
-        written = self._waiting
-        self._waiting = {}
+        self._waiting = {name: line for name, line in self._waiting.items() if name not in written}
         try:
             async with self._database.transaction() as db:
                 await db.audit.add_all(written.values())
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError) as error:
+            # Whether they were written is not known: twice is better than never.
             self._keep(written)
+            if isinstance(error, asyncio.CancelledError):
+                raise
         except Exception:
             log.exception("%d lines of the audit log could not be written", len(written))
         else:
+            self._written_at |= dict.fromkeys(written, monotonic())
             if self._lost:
                 log.error("%d lines of the audit log were lost while PostgreSQL was away", self._lost)
                 self._lost = 0
 
     def _keep(self, lines: dict[str, tuple[Record, int]]) -> None:
         """Put back what could not be written; what came meanwhile is counted on."""
-        for name, (_, times) in self._waiting.items():
-            record, before = lines.get(name, (self._waiting[name][0], 0))
-            lines[name] = record, before + times
-        self._waiting = lines
+        for name, (record, times) in lines.items():
+            _, since = self._waiting.get(name, (record, 0))
+            self._waiting[name] = record, times + since

@@ -21,7 +21,6 @@ from models.answers import FlowOpened, Tokens
 from models.audit import Event, somebody
 from models.caller import Caller, Finished
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
-from models.masked import masked_name
 from redis_tools.session_cache import new_change
 
 
@@ -60,7 +59,8 @@ class LoginService:
             raise
         actor, whose = somebody(caller), user.id if user else None
         if user is None or not right:
-            self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose, name=masked_name(identifier))
+            # Not what was typed: some people type their password there.
+            self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose)
             raise BadCredentials
         self.flows.clerk.note(Event.PASSWORD_ACCEPTED, actor, whose)
         if self.passwords.is_outdated(user.password_hash):

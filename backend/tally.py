@@ -43,6 +43,11 @@ class Tally:
         counted, self._counts = self._counts, defaultdict(float)
         try:
             await self._valkey.ask(counters.add(counted))
+        except asyncio.CancelledError:
+            # The stop has come in between: what was counted goes with what is added at the end.
+            for name, by in counted.items():
+                self._counts[name] += by
+            raise
         except Unavailable:
             # Whether they were added is not known; added again they might count twice.
             log.warning("%d counts were lost, for Valkey is away", len(counted))

@@ -77,7 +77,7 @@ def test_pages_show_every_line_once(admin: Official, blocked: Official) -> None:
     assert lines(admin, subject=blocked.id, limit=1) == lines(admin, subject=blocked.id)
 
 
-def test_what_was_refused_is_told_with_its_count_and_without_a_name(
+def test_what_was_refused_is_told_without_a_name(
     staff: Officials, admin: Official, walk: Walker
 ) -> None:
     member = staff.appoint(name="canary")
@@ -86,12 +86,13 @@ def test_what_was_refused_is_told_with_its_count_and_without_a_name(
     told: list[dict[str, Any]] = []
 
     def is_told() -> bool:
+        # The first line; what was the same in the minute after it comes later, as one line with its count.
         told[:] = lines(admin, event="password.refused", subject=member.id)
-        return sum(int(line["times"]) for line in told) == 3
+        return bool(told)
 
     eventually(is_told, 5)
     assert {line["actor"] for line in told} == {None}
-    assert all(line["details"] == {"name": "c***"} for line in told)
+    assert all(line["details"] == {} for line in told)
 
 
 def test_whose_account_is_gone_has_lines_all_the_same(staff: Officials, admin: Official, blocked: Official) -> None:
@@ -105,7 +106,7 @@ def test_a_caller_without_the_permission_is_in_the_log_himself(staff: Officials,
     assert outcome(clerk.get("/admin/audit")) == (403, "insufficient_scope")
     eventually(lambda: bool(lines(admin, event="access.denied", actor=clerk.id)), 5)
     [line] = lines(admin, event="access.denied", actor=clerk.id)
-    assert line["details"] == {"needed": "audit:read"}
+    assert line["details"] == {"call": "GET /admin/audit", "needed": "audit:read"}
 
 
 @pytest.mark.parametrize("event", Event)

@@ -237,7 +237,9 @@ def test_a_role_or_a_user_that_is_not_there_is_told(admin: Official, officials: 
 # Nobody rises by himself.
 
 
-def test_nobody_gives_or_takes_what_he_may_not_do_himself(admin: Official, officials: Officials) -> None:
+def test_nobody_gives_or_takes_what_he_may_not_do_himself(
+    admin: Official, officials: Officials, backstage: Backstage
+) -> None:
     lesser, mighty = a_role(admin, "role:read"), a_role(admin, "role:read", "user:write")
     name_alone = a_role(admin)
     clerk = officials.appoint(a_role(admin, "role:read", "role:write"), lesser, name="clerk")
@@ -261,6 +263,9 @@ def test_nobody_gives_or_takes_what_he_may_not_do_himself(admin: Official, offic
     ]
     for method, path, body in refused:
         assert outcome(clerk.call(method, path, json=body)) == FORBIDDEN, (method, path)
+    # Each try is written down with his name.
+    told = "SELECT DISTINCT details FROM audit_log WHERE event = 'access.denied' AND actor = $1"
+    eventually(lambda: len(backstage.rows(told, clerk.id)) == 7, within=10)
     equal = officials.appoint(name="equal")
     assert clerk.call("PUT", f"/admin/users/{equal.id}/roles/{lesser}").status_code == 204
     assert clerk.call("PATCH", f"/admin/roles/{lesser}", json={"permissions": ["role:write"]}).status_code == 200

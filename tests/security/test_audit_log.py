@@ -51,7 +51,7 @@ def test_what_somebody_does_is_written_down_in_its_order(service: Service, walk:
     assert walk.client.post("/revoke", data={"token": renewed}, auth=SERVICE_CLIENT).status_code == 200
     walk.recover(person, "an owl in the barn")
     user_id = id_of(backstage, person)
-    wait_for(backstage, 2, subject=user_id, event="password.accepted")
+    eventually(lambda: bool(lines(backstage, subject=user_id, event="password.accepted")), within=10)
     told = [line for line in lines(backstage, subject=user_id) if line["event"] != "password.accepted"]
     assert [line["event"] for line in told] == [
         "account.registered",
@@ -79,7 +79,7 @@ def test_what_is_refused_is_written_down_with_what_was_tried(walk: Walker, backs
     key, code = walk.open_recovery(zoe)
     assert outcome(walk.confirm("recover", key, a_wrong(code))) == WRONG_CODE
     refused = wait_for(backstage, 1, event="password.refused", subject=user_id)
-    assert refused[0]["details"] == '{"name": "z***"}'
+    assert refused[0]["details"] == "{}"
     assert refused[0]["actor"] is None
     guessed = wait_for(backstage, 1, event="code.refused", subject=user_id)
     assert guessed[0]["details"] == '{"email": "z***@example.com", "purpose": "login"}'
@@ -90,8 +90,8 @@ def test_what_is_refused_is_written_down_with_what_was_tried(walk: Walker, backs
 
 
 def test_a_stranger_is_written_down_masked(walk: Walker, backstage: Backstage) -> None:
-    walk.post("/login", login="nobody-at-all@stranger.example", password="not this one")
-    line = wait_for(backstage, 1, event="password.refused", details='{"name": "n***@stranger.example"}')[0]
+    walk.post("/recover", email="nobody-at-all@stranger.example")
+    line = wait_for(backstage, 1, event="recovery.started", details='{"email": "n***@stranger.example"}')[0]
     assert line["subject"] is None
     assert not backstage.value("SELECT count(*) FROM audit_log WHERE details::text LIKE '%nobody-at-all%'")
 
@@ -110,7 +110,7 @@ def test_a_stolen_session_a_blocked_account_and_a_closed_door_are_written_down(
     answer = walk.client.get("/admin/roles", headers={"Authorization": f"Bearer {other.access}"})
     assert outcome(answer) == (403, "insufficient_scope")
     denied = wait_for(backstage, 1, event="access.denied", actor=user_id)[0]
-    assert denied["details"] == '{"needed": "role:read"}'
+    assert denied["details"] == '{"call": "GET /admin/roles", "needed": "role:read"}'
     key, code = walk.open_login(person)
     backstage.rows("UPDATE users SET blocked_at = now() WHERE id = $1", user_id)
     assert outcome(walk.confirm("login", key, code)) == (403, "account_blocked")
@@ -138,8 +138,8 @@ def test_what_is_refused_while_the_log_cannot_be_written_is_written_down_later(
     backstage.rows("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
     try:
         for _ in range(3):
-            walk.post("/login", login="patient@stranger.example", password="not this one")
+            walk.post("/recover", email="patient@stranger.example")
         time.sleep(2.5)
     finally:
         backstage.rows("ROLLBACK")
-    wait_for(backstage, 3, event="password.refused", details='{"name": "p***@stranger.example"}')
+    wait_for(backstage, 3, event="recovery.started", details='{"email": "p***@stranger.example"}')
