@@ -77,9 +77,7 @@ def test_pages_show_every_line_once(admin: Official, blocked: Official) -> None:
     assert lines(admin, subject=blocked.id, limit=1) == lines(admin, subject=blocked.id)
 
 
-def test_what_was_refused_is_told_without_a_name(
-    staff: Officials, admin: Official, walk: Walker
-) -> None:
+def test_what_was_refused_is_told_without_a_name(staff: Officials, admin: Official, walk: Walker) -> None:
     member = staff.appoint(name="canary")
     for _ in range(3):
         assert walk.post("/login", login=member.person.login, password="not the right one").status_code == 401
