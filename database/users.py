@@ -172,7 +172,12 @@ _SET_LOGIN = (
     .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
     .returning(users.c.id)
 )
-_SET_LOCALE = update(users).where(users.c.id == bindparam("user")).values(locale=bindparam("new"))
+_SET_LOCALE = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.locale != bindparam("new"))
+    .values(locale=bindparam("new"))
+    .returning(users.c.id)
+)
 _DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
@@ -276,9 +281,10 @@ class UserRepo:
         except IntegrityError:
             return False
 
-    async def set_locale(self, user_id: UUID, locale: Locale) -> None:
-        """Another language of mails."""
-        await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+    async def set_locale(self, user_id: UUID, locale: Locale) -> bool:
+        """Another language of mails; False when it is so already, or there is no such account."""
+        changed = await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+        return changed.one_or_none() is not None
 
     async def delete(self, user_id: UUID) -> None:
         """The account goes, and with it its sessions and its roles."""

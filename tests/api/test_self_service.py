@@ -223,6 +223,14 @@ def test_mails_come_in_the_language_of_choice(owner: SignedIn, walk: Walker) -> 
     assert outcome(owner.call("PUT", "/me/locale", locale="tlh")) == MALFORMED
 
 
+def test_the_same_language_once_more_is_no_change(owner: SignedIn, backstage: Backstage) -> None:
+    user_id = row_of(backstage, owner)["id"]
+    for locale in ("ru", "ru", "ru", "en", "en"):
+        answer = owner.call("PUT", "/me/locale", locale=locale)
+        assert (answer.status_code, answer.json()["locale"]) == (200, locale)
+    assert len(audited(backstage, user_id, "locale.changed")) == 2
+
+
 # The address.
 
 
