@@ -286,6 +286,7 @@ class LimitSettings(_Group):
         (Rate(10, 900),), description="The same from each known device, and by one signed in."
     )
     refreshes: Rates = Field((Rate(60, 60),), description="Refresh tokens tried by one client address.")
+    exports: Rates = Field((Rate(5, 3600),), description="Exports of one account, by its owner.")
     mails: OneRate = Field(Rate(5, 18_000), description="Mails to one address for one purpose: 5, then one an hour.")
     device_mails: OneRate = Field(Rate(5, 3000), description="The same for each known device.")
 

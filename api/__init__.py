@@ -17,6 +17,7 @@ from api import (
     oauth,
     own_deletion,
     own_email,
+    own_export,
     own_sessions,
     recover,
     register,
@@ -26,7 +27,7 @@ from api import (
 
 ROOMS = (
     *(register, login, recover, token),
-    *(account, own_email, own_sessions, own_deletion),
+    *(account, own_email, own_sessions, own_export, own_deletion),
     *(admin_users, admin_user_sessions, admin_user_roles, admin_roles, admin_permissions, admin_mail, admin_audit),
     *(well_known, oauth, health, metrics),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.caller import FromOwner
-from api.deps import Account, Exports, FromBearer
+from api.deps import Account, FromBearer
 from api.examples import COMMON_PASSWORD
 from api.guarded import refusals
 from api.json_body import StrictJsonRoute
@@ -13,8 +13,7 @@ from api.problems import LIMITED, documented, malformed
 from jwt_tools.decorators import guard, requires
 from models.account_forms import LocaleChange, LoginChange, PasswordChange
 from models.answers import UserProfile
-from models.errors import LoginTaken, TooMany, WeakPassword, WrongPassword
-from models.export import Export
+from models.errors import LoginTaken, WeakPassword, WrongPassword
 from models.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
@@ -71,17 +70,3 @@ async def change_own_login(form: LoginChange, account: Account, owner: FromOwner
 async def change_own_locale(form: LocaleChange, account: Account, owner: FromOwner) -> UserProfile:
     """Set another language of mails."""
     return await account.change_locale(owner, form.locale)
-
-
-@router.get(
-    "/export",
-    summary="Take along all that is known of the own account",
-    response_description="Everything, as of now.",
-    responses=documented(*refusals(Permission.ACCOUNT_READ), TooMany())
-    | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file to keep."}}}},
-)
-@requires(Permission.ACCOUNT_READ)
-async def export_own_account(exports: Exports, owner: FromOwner, response: Response) -> Export:
-    """Everything that the service knows of the account: itself, its sessions, its lines of the audit log, its mail."""
-    response.headers["Content-Disposition"] = 'attachment; filename="account.json"'
-    return await exports.export(owner)

@@ -128,6 +128,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
             passwords=limit.passwords,
             device_passwords=limit.device_passwords,
             refreshes=limit.refreshes,
+            exports=limit.exports,
         ),
         its_thermostats,
         clerk,

@@ -70,7 +70,7 @@ class AccountService:
         return profile(member)
 
     async def change_locale(self, owner: Owner, locale: Locale) -> UserProfile:
-        """Set another language of mails.
+        """Set another language of mails; the same once more is no change, and leaves no line in the audit log.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
@@ -79,9 +79,10 @@ class AccountService:
         """
         await self.limits.step(owner.caller)
         async with self.users.changing(owner.user_id), self.database.transaction() as db:
-            await db.users.set_locale(owner.user_id, locale)
+            changed = await db.users.set_locale(owner.user_id, locale)
             member = await db.users.member(owner.user_id)
             if member is None:
                 raise InvalidAccessToken
-            await audit(db, Event.LOCALE_CHANGED, owner.actor, owner.user_id, locale=locale.value)
+            if changed:
+                await audit(db, Event.LOCALE_CHANGED, owner.actor, owner.user_id, locale=locale.value)
         return profile(member)

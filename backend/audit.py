@@ -25,9 +25,12 @@ _MOST = 10_000
 """Different lines that wait while PostgreSQL is away; a flood beyond it is counted alone."""
 
 
-async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> None:
-    """Write down what happens, if and only if this transaction commits. ``details`` are JSON, names in them masked."""
-    await db.audit.add(Record(event, actor, subject, details))
+async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> int:
+    """Write down what happens, if and only if this transaction commits. ``details`` are JSON, names in them masked.
+
+    Returns the line's id.
+    """
+    return await db.audit.add(Record(event, actor, subject, details))
 
 
 class AuditClerk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ from database.ladder import BudgetLeft
 from database.outbox import WaitingMail
 from models.audit import Event
 from models.errors import InvalidAccessToken
-from models.export import AuditedEvent, Export, GuessBudget, StoredPassword, UnsentMail, Whose
+from models.export import AuditedEvent, Export, ExportInPages, GuessBudget, StoredPassword, UnsentMail, Whose
 from models.owner import Owner
 
 _KEPT_FOR_MINUTES = (
@@ -29,6 +29,9 @@ _KEPT_FOR_MINUTES = (
     "two hours; and counts of what was too often, by client address, user id or keyed hash of a name, until they are "
     "full again. Mail that brings a code waits in PostgreSQL by the name of its flow alone."
 )
+
+_PAGE = 500
+"""Lines of the audit log that are held at once; they take the event loop a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +43,47 @@ class ExportService:
     keys: Keys
     flow_ttl: int
 
-    async def export(self, owner: Owner) -> Export:
-        """Everything; that it was asked for is part of it.
+    async def export(self, owner: Owner) -> ExportInPages:
+        """Everything; that it was asked for is the last of it.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
-            TooMany: too many steps from this address.
-            Unavailable: a server is away.
+            TooMany: too many steps from this address, or too many exports of this account.
+            Unavailable: a server is away; the pages raise it, too.
         """
-        await self.limits.step(owner.caller)
+        await self.limits.export(owner.caller, owner.user_id)
         async with self.database.snapshot() as db:
             member = await db.users.member(owner.user_id)
             if member is None:
                 raise InvalidAccessToken
-            await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
+            last = await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
             sessions = await db.sessions.of_user(owner.user_id)
-            lines = await db.audit.of_user(owner.user_id)
             mails = await db.outbox.of_user(owner.user_id)
             budgets, reserved = await db.ladder.of(names_of(member.user, self.keys))
         algorithm, iterations = described(member.user.password_hash)
-        return Export(
+        head = Export(
             exported_at=datetime.now(UTC),
             user=profile(member),
             blocked=member.user.blocked,
             version=member.user.version,
             password=StoredPassword(algorithm=algorithm, iterations=iterations),
             sessions=[shown(session, owner.session_id) for session in sessions],
-            audit_log=[_event(line, owner.user_id) for line in lines],
             unsent_mails=[_mail(mail) for mail in mails],
             guess_budgets=_guesses(budgets),
             guesses_reserved=_guesses(reserved),
             kept_for_minutes=_KEPT_FOR_MINUTES.format(minutes=-(-self.flow_ttl // 60)),
+            audit_log=[],
         )
+        return ExportInPages(head, self._audit_log(owner.user_id, last))
+
+    async def _audit_log(self, user_id: UUID, last: int) -> AsyncIterator[list[AuditedEvent]]:
+        # No transaction spans the pages: whoever reads slowly would hold one of few connections.
+        seen = 0
+        while seen < last:
+            async with self.database.statement() as db:
+                lines = await db.audit.of_user(user_id, after=seen, last=last, most=_PAGE)
+            yield [_event(line, user_id) for line in lines]
+            seen = lines[-1].id
 
 
 def _event(line: AuditLine, user_id: UUID) -> AuditedEvent:

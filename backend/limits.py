@@ -45,6 +45,8 @@ class LimitRules:
     """The same from each known device."""
     refreshes: Rates
     """Refresh tokens tried, by client address."""
+    exports: Rates
+    """Exports of one account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,18 @@ class Limits:
             Unavailable: Valkey is away.
         """
         await self._spend("step", self._rules.steps, caller)
+
+    async def export(self, caller: Caller, user_id: UUID) -> None:
+        """Let an owner take along what is known of the account, which may be much.
+
+        Raises:
+            TooMany: too many steps from this address, or too many exports of this account.
+            Unavailable: Valkey is away.
+        """
+        of_account = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rules.exports]
+        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *of_account))
+        if refusal:
+            raise self._noted(refusal, "export", caller)
 
     async def refresh(self, caller: Caller) -> None:
         """Let a refresh token be tried.

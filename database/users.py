@@ -14,6 +14,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    exists,
     func,
     literal,
     literal_column,
@@ -155,15 +156,28 @@ _UNBLOCK = (
     .values(blocked_at=None, version=users.c.version + 1)
     .returning(users.c.id)
 )
+# A unique index that refuses has PostgreSQL write the refused name into its log: it is asked for no name that is taken.
+_another = users.alias("another")
 _SET_EMAIL = (
-    update(users).where(users.c.id == bindparam("user")).values(email=bindparam("new"), version=users.c.version + 1)
+    update(users)
+    .where(users.c.id == bindparam("user"))
+    .where(~exists().where(_another.c.email == bindparam("new"), _another.c.id != users.c.id))
+    .values(email=bindparam("new"), version=users.c.version + 1)
+    .returning(users.c.id)
 )
 _SET_LOGIN = (
     update(users)
     .where(users.c.id == bindparam("user"))
+    .where(~exists().where(_another.c.login_canonical == bindparam("canonical"), _another.c.id != users.c.id))
     .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
+    .returning(users.c.id)
 )
-_SET_LOCALE = update(users).where(users.c.id == bindparam("user")).values(locale=bindparam("new"))
+_SET_LOCALE = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.locale != bindparam("new"))
+    .values(locale=bindparam("new"))
+    .returning(users.c.id)
+)
 _DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
@@ -256,17 +270,17 @@ class UserRepo:
         return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
 
     async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
-        """Make the change, or leave the transaction as it was: the unique index decides, no look-up before."""
+        """Make the change, or leave the transaction as it was; of two at once the unique index lets one win."""
         try:
             async with self._connection.begin_nested():
-                await self._connection.execute(change, values)
+                return (await self._connection.execute(change, values)).one_or_none() is not None
         except IntegrityError:
             return False
-        return True
 
-    async def set_locale(self, user_id: UUID, locale: Locale) -> None:
-        """Another language of mails."""
-        await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+    async def set_locale(self, user_id: UUID, locale: Locale) -> bool:
+        """Another language of mails; False when it is so already, or there is no such account."""
+        changed = await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
+        return changed.one_or_none() is not None
 
     async def delete(self, user_id: UUID) -> None:
         """The account goes, and with it its sessions and its roles."""

@@ -33,6 +33,8 @@ ALWAYS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    # No DETAIL: it would show the address or login that a unique index has refused.
+    "log_error_verbosity": "terse",
 }
 # Without waiting for the disk, commits still reach the operating system: they survive all but a crash of the machine.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -65,7 +67,6 @@ class Export(Answer):
     version: int = Field(description="Raised by a change that ends what was begun before it.", examples=[1])
     password: StoredPassword
     sessions: list[OwnSession]
-    audit_log: list[AuditedEvent]
     unsent_mails: list[UnsentMail]
     guess_budgets: list[GuessBudget]
     guesses_reserved: list[GuessBudget]
@@ -73,3 +74,14 @@ class Export(Answer):
         description="What is not listed, since it is gone by itself within minutes.",
         examples=["Valkey keeps, for at most 30 minutes, …"],
     )
+    audit_log: list[AuditedEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportInPages:
+    """An export whose audit log may be too long to be held at once."""
+
+    head: Export
+    """All but the lines of the audit log."""
+    pages: AsyncIterator[list[AuditedEvent]]
+    """These; none of them is empty."""

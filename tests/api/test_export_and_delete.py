@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from backend.envelopes import Envelopes
 from backend.keys import Keys
 from database.users import User
+from devstack.mailbox import Mailbox
 from models.locale import Locale
+from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes
 from tests.support.flows import GONE, WRONG_CODE, outcome
@@ -134,6 +138,48 @@ def test_an_export_holds_the_account_its_sessions_its_log_its_mail_and_its_budge
     _, _, *salt_and_hash = backstage.value("SELECT password_hash FROM users WHERE id = $1", user_id).split("$")
     for secret in (*salt_and_hash, second.access, second.refresh, person.password):
         assert secret not in answer.text
+
+
+def test_a_long_export_is_whole_and_holds_nobody_up_and_is_cut_rather_than_wrong(
+    serving: Serving, mailbox: Mailbox
+) -> None:
+    with (
+        serving(LIMIT_EXPORTS="2/3600") as service,
+        backstage_of(service) as backstage,
+        service.client() as client,
+        ThreadPoolExecutor(1) as elsewhere,
+    ):
+        owner = an_owner(Walker(client, mailbox), Planter(service, backstage))
+        # As whoever does something, or has it done to him, twenty thousand times; too much for the buffers of a socket.
+        backstage.rows(
+            "INSERT INTO audit_log (event, actor, subject, source, details) "
+            "SELECT 'login.changed', CASE WHEN n % 3 > 0 THEN $1::uuid END, CASE WHEN n % 3 < 2 THEN $1::uuid END, "
+            "'203.0.113.0/24', jsonb_build_object('number', n, 'filled', repeat('.', 1000)) "
+            "FROM generate_series(1, 20000) AS n",
+            id_of(backstage, owner.person),
+        )
+        export, answered = elsewhere.submit(owner.call, "GET", "/me/export"), 0
+        while not export.done():
+            assert service.get("/health/live").status_code == 200
+            answered += 1
+        assert answered >= 20
+        lines = export.result().json()["audit_log"]
+        numbers = [line["details"]["number"] for line in lines if "number" in line["details"]]
+        assert numbers == list(range(1, 20001))
+        assert lines[-1]["event"] == "account.exported"
+
+        # PostgreSQL does not answer any more when the export has begun.
+        with client.stream("GET", "/me/export", headers={"Authorization": owner.bearer}) as begun:
+            assert begun.status_code == 200
+            backstage.rows("BEGIN")
+            backstage.rows("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(httpx.RemoteProtocolError):
+                begun.read()
+            backstage.rows("ROLLBACK")
+
+        refused = owner.call("GET", "/me/export")
+        assert outcome(refused) == (429, "too_many_requests")
+        assert 0 < int(refused.headers["Retry-After"]) <= 1800
 
 
 def test_an_export_says_nothing_of_other_people(owner: SignedIn, backstage: Backstage) -> None:

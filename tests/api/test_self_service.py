@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from backend.devices import Devices
 from backend.keys import Keys
 from devstack.mailbox import Mailbox
+from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes
@@ -221,6 +223,14 @@ def test_mails_come_in_the_language_of_choice(owner: SignedIn, walk: Walker) -> 
     assert outcome(owner.call("PUT", "/me/locale", locale="tlh")) == MALFORMED
 
 
+def test_the_same_language_once_more_is_no_change(owner: SignedIn, backstage: Backstage) -> None:
+    user_id = row_of(backstage, owner)["id"]
+    for locale in ("ru", "ru", "ru", "en", "en"):
+        answer = owner.call("PUT", "/me/locale", locale=locale)
+        assert (answer.status_code, answer.json()["locale"]) == (200, locale)
+    assert len(audited(backstage, user_id, "locale.changed")) == 2
+
+
 # The address.
 
 
@@ -313,6 +323,26 @@ def test_an_address_that_was_registered_meanwhile_is_gone(owner: SignedIn, walk:
     walk.register(quick)
     assert outcome(owner.confirm("email", *flow)) == GONE
     assert owner.call("GET", "/me").json()["email"] == owner.person.email
+
+
+def test_what_is_taken_is_not_written_into_the_log_of_postgresql(
+    owner: SignedIn, other: SignedIn, backstage: Backstage, walk: Walker, stack: Stack
+) -> None:
+    quick, already = somebody("quick"), stack.postgres.log.stat().st_size
+    flow = owner.open_email_change(quick.email)
+    walk.register(quick)
+    assert outcome(owner.confirm("email", *flow)) == GONE
+    taken = owner.call("PUT", "/me/login", password=owner.person.password, login=other.person.login)
+    assert outcome(taken) == TAKEN
+    assert "duplicate key" not in stack.postgres.log.read_text()[already:]
+    # Even a race, which PostgreSQL alone decides, leaves no name there.
+    for column, value in (("email", quick.email), ("login_canonical", quick.login)):
+        with pytest.raises(asyncpg.UniqueViolationError):
+            backstage.rows(f"UPDATE users SET {column} = $1 WHERE email = $2", value, owner.person.email)
+    told = stack.postgres.log.read_text()[already:]
+    assert told.count("duplicate key") == 2
+    for name in (quick.email, quick.login, other.person.login):
+        assert name not in told
 
 
 def test_thirty_two_right_codes_at_once_change_the_address_once(

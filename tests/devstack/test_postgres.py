@@ -79,6 +79,7 @@ def test_the_settings_are_as_promised(*, durable: bool, tmp_path: Path, ask: Ask
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "password_encryption": "scram-sha-256",
+            "log_error_verbosity": "terse",
         }
         assert {name: ask(url, f"SHOW {name}") for name in expected} == expected
         assert ask(url, "SHOW server_version").startswith("18.")

@@ -31,6 +31,7 @@ OUT_OF_THE_WAY = {
     "LIMIT_PASSWORDS": _OFTEN,
     "LIMIT_DEVICE_PASSWORDS": _OFTEN,
     "LIMIT_REFRESHES": _OFTEN,
+    "LIMIT_EXPORTS": _OFTEN,
     # Every mail brings three guesses, so that even these must be few in a year for the service to start.
     "LIMIT_MAILS": "1000/86400",
     "LIMIT_DEVICE_MAILS": "1000/86400",
