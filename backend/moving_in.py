@@ -14,6 +14,7 @@ from database.engine import Database, Db
 from database.moving_users import Outcome
 from models.audit import COMMAND_LINE, Event
 from models.moving_user import MovingUser, read_user
+from models.role import MOST_ROLES
 
 LONGEST_LINE = 64 * 1024
 """Bytes; a user takes a few hundred."""
@@ -102,6 +103,8 @@ class Import:
         user = read_user(text)
         if not self.roles.issuperset(user.roles):
             raise ValueError("roles: must be names of roles that there are")
+        if len(set(user.roles)) > MOST_ROLES:
+            raise ValueError(f"roles: must be at most {MOST_ROLES}, for a token holds no more")
         if user.password_hash is None:
             return user.model_copy(update={"password_hash": unusable_password()})
         try:

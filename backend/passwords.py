@@ -136,6 +136,10 @@ def _foreign_matches_at_cost(password: str, encoded: str, iterations: int) -> bo
     except foreign_hashes.HashRefused as refusal:
         log.warning("nobody can log in with a stored password hash: it %s", refusal)
         right = False
+    except (ValueError, MemoryError, OverflowError) as error:
+        # A library that knows better than our bounds: the hash is nobody's, and no reason to fail.
+        log.warning("nobody can log in with a stored password hash: its library says %s", type(error).__name__)
+        right = False
     if not right:
         _spend(iterations * len(_spellings(password)), thread_time() - began)
     return right

@@ -117,6 +117,8 @@ TOO_MUCH = {
     "pbkdf2 of passlib": f"$pbkdf2-sha256$999999999$c2FsdA${ab64(bytes(32))}",
     "scrypt memory": f"scrypt:1048576:8:1$salt${'00' * 64}",
     "scrypt time": f"scrypt:32768:8:100$salt${'00' * 64}",
+    # Few rounds, and a block for each of many lanes: OpenSSL counts them all.
+    "scrypt blocks": f"scrypt$2$salt$524288$1${base64.b64encode(bytes(64)).decode()}",
     "scrypt of Django": f"scrypt$1048576$salt$8$1${base64.b64encode(bytes(64)).decode()}",
     "bcrypt": "$2b$31$" + "a" * 21 + "u" + "a" * 31,
     "argon2 memory": f"$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ${ab64(bytes(32))}",

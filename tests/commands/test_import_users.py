@@ -374,3 +374,12 @@ def test_an_endless_line_takes_no_memory(empty: Service) -> None:
         assert int(peak) < 160_000
         process.stdin.close()
         assert b"1 imported, 0 already there, 1 refused" in process.stderr.read()
+
+
+def test_more_roles_than_a_token_can_hold_are_refused(empty: Service, backstage: Backstage) -> None:
+    names = [f"many-{number}" for number in range(21)]
+    backstage.rows("INSERT INTO roles SELECT unnest($1::text[]), 'x'", names)
+    done = run(empty, "import-users", "-", stdin=ndjson(line("loaded", roles=names), line("able", roles=names[1:])))
+    assert done.returncode == 1
+    assert "line 1: roles: must be at most 20, for a token holds no more" in done.stderr
+    assert "1 imported" in done.stderr
