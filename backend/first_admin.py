@@ -85,5 +85,5 @@ class Administrators:
             Unavailable: PostgreSQL or Valkey is away.
         """
         async with self.users.changing(user.id), self.database.transaction() as db:
-            await db.roles.give(user.id, ADMIN_ROLE)
-            await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)
+            if await db.roles.give(user.id, ADMIN_ROLE):
+                await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

@@ -14,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from backend.first_admin import Administrators, EmailTaken
 from backend.live_users import LiveUsers
+from backend.passwords import is_unusable
 from commands.interruption import Interruption
 from commands.servers import told_when_away
 from config import load_settings
@@ -89,10 +90,20 @@ async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
             click.echo("There is an administrator already.", err=True)
             return
         if user := await administrators.account(email):
+            if user.blocked:
+                raise click.ClickException(
+                    "The account of this address is blocked. Name another address; whoever is an administrator then can "
+                    "unblock it."
+                )
             if not how["yes"]:
                 click.confirm("The address has an account. Make it an administrator's?", abort=True, err=True)
             await administrators.promote(user)
-            click.echo(f"{user.login} is an administrator now, with the password that the account had.", err=True)
+            entrance = (
+                "who has to choose a password by /recover"
+                if is_unusable(user.password_hash)
+                else "with the password that the account had"
+            )
+            click.echo(f"{user.login} is an administrator now, {entrance}.", err=True)
             return
         if login is None:
             raise click.UsageError("The address has no account yet: --login is needed.")

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from commands.cli import cli
+from tests.support.backstage import backstage_of
 from tests.support.commands import Terminal, run
 from tests.support.people import Person, Walker, somebody
 from tests.support.service import Service
@@ -126,3 +127,19 @@ def test_without_valkey_nobody_is_promoted(service: Service, walk: Walker, alice
     assert "Valkey at REDIS_URL" in done.stderr
     assert "Traceback" not in done.stderr
     assert roles(walk, walk.log_in(alice)) == ["user"]
+
+
+def test_whoever_is_blocked_or_has_no_password_is_told_of(service: Service, walk: Walker, alice: Person) -> None:
+    with backstage_of(service) as backstage:
+        backstage.rows("UPDATE users SET blocked_at = now() WHERE email = $1", alice.email)
+        done = run(service, "create-admin", "--email", alice.email, "--yes")
+        assert done.returncode == 1
+        assert "is blocked" in done.stderr
+        backstage.rows("UPDATE users SET blocked_at = NULL, password_hash = '!x' WHERE email = $1", alice.email)
+        for _ in range(2):
+            done = run(service, "create-admin", "--email", alice.email, "--yes")
+            assert "who has to choose a password by /recover" in done.stderr
+        query = (
+            "SELECT count(*) FROM audit_log JOIN users ON subject = users.id WHERE event = 'role.given' AND email = $1"
+        )
+        assert backstage.value(query, alice.email) == 1
