@@ -92,8 +92,8 @@ async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
         if user := await administrators.account(email):
             if user.blocked:
                 raise click.ClickException(
-                    "The account of this address is blocked. Name another address; whoever is an administrator then can "
-                    "unblock it."
+                    "The account of this address is blocked. Name another address; whoever is an administrator then "
+                    "can unblock it."
                 )
             if not how["yes"]:
                 click.confirm("The address has an account. Make it an administrator's?", abort=True, err=True)
