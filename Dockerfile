@@ -1,10 +1,13 @@
 # One image for the app, the mail worker, the migrations and `init`.
 
 FROM python:3.13-slim AS build
-COPY requirements.txt .
+COPY requirements*.txt ./
+# requirements-import.txt, while users with bcrypt or Argon2 hashes move in.
+ARG EXTRA_REQUIREMENTS=
 # The environment is made without pip, which stays behind in this stage; pip compiles what it installs.
 RUN python -m venv --without-pip /opt/venv \
- && python -m pip --python /opt/venv/bin/python install --no-cache-dir --requirement requirements.txt
+ && python -m pip --python /opt/venv/bin/python install --no-cache-dir --requirement requirements.txt \
+    ${EXTRA_REQUIREMENTS:+--requirement $EXTRA_REQUIREMENTS}
 WORKDIR /app
 # What is copied is what .dockerignore lets through.
 COPY . .

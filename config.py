@@ -632,6 +632,8 @@ class EdgeSettings(BaseSettings):
     )
 
 
+_UNUSABLE = "The configuration cannot be used:"
+
 _AnySettings = TypeVar("_AnySettings", bound=BaseSettings)
 
 
@@ -646,7 +648,7 @@ def _load(settings_cls: type[_AnySettings], known: Mapping[str, str]) -> _AnySet
             if name not in known:
                 problems.append(f"{name}: {text}" if name else text)
     if problems:
-        raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(problems))
+        raise ConfigurationError("\n  ".join((_UNUSABLE, *problems)))
     return settings
 
 
@@ -657,6 +659,23 @@ def load_settings() -> Settings:
         ConfigurationError: something is missing or wrong; every problem is told at once, by name, without values.
     """
     return _load(Settings, _SecretFiles(Settings).problems)
+
+
+def check_settings(*loads: Callable[[], object]) -> None:
+    """Load several kinds of settings for what is wrong with them.
+
+    Raises:
+        ConfigurationError: something is missing or wrong; every problem of all of them is told at once.
+    """
+    problems: list[str] = []
+    for load in loads:
+        try:
+            load()
+        except ConfigurationError as error:
+            lines = [line.strip() for line in str(error).splitlines()[1:]]
+            problems += [line for line in lines if line not in problems]
+    if problems:
+        raise ConfigurationError("\n  ".join((_UNUSABLE, *problems)))
 
 
 def load_edge_settings() -> EdgeSettings:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from commands import self_signed
-from config import EdgeSettings, load_edge_settings
+from config import EdgeSettings, check_settings, load_edge_settings, load_settings
 
 _ONE_YEAR = 31_536_000
 """Seconds that browsers keep to HTTPS (security.md, section 4)."""
@@ -125,12 +125,17 @@ def _configure_nginx(into: Path, edge: EdgeSettings) -> None:
     show_default=True,
     help="Where each container's folder is.",
 )
-def init(into: Path) -> None:
+@click.option("--check", is_flag=True, help="Read the service's settings as well, and tell all that is wrong.")
+def init(into: Path, *, check: bool) -> None:
     """Make secrets, a certificate and nginx's settings where there are none; run again, it changes no secret.
 
     A certificate of its own making is replaced 30 days before its end, or when DOMAIN has changed; any other is left
     alone.
     """
+    if check:
+        # The settings name files that are made here.
+        _make_secrets(into)
+        check_settings(load_edge_settings, load_settings)
     edge = load_edge_settings()
     _make_secrets(into)
     _make_certificate(into, edge.domain)

@@ -21,9 +21,9 @@ from tests.support.service import ROOT
 SECRETS = ("app/secret_keys", "app/database_url", "app/redis_url", "postgres/password", "valkey/users.acl")
 
 
-def init(into: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def init(into: Path, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "main.py", "init", "--into", str(into)],
+        [sys.executable, "main.py", "init", "--into", str(into), *options],
         cwd=ROOT,
         env=settings,
         capture_output=True,
@@ -162,3 +162,22 @@ def test_the_key_that_is_made_is_the_one_of_the_certificate() -> None:
     pair = self_signed.make("auth.example.com")
     key = load_pem_private_key(pair.key, None)
     assert x509.load_pem_x509_certificate(pair.certificate).public_key() == key.public_key()
+
+
+def test_all_that_is_wrong_with_any_setting_is_told_at_once(tmp_path: Path) -> None:
+    app = tmp_path / "made" / "app"
+    good = {
+        "DATABASE_URL_FILE": str(app / "database_url"),
+        "REDIS_URL_FILE": str(app / "redis_url"),
+        "SECRET_KEYS_FILE": str(app / "secret_keys"),
+        "SMTP_URL": "smtp://mailpit:1025",
+        "MAIL_FROM": "Auth <auth@example.com>",
+        "ISSUER": "https://localhost",
+    }
+    done = init(tmp_path / "made", "--check", **good)
+    assert done.returncode == 0, done.stderr
+    wrong = {"ADMIN_ALLOW": "canary", "MAIL_FROM": "canary", "CODE_DIGITS": "5", "TOKEN_TTL": "canary"}
+    done = init(tmp_path / "made", "--check", **(good | wrong))
+    assert done.returncode == 2
+    assert [name for name in wrong if f"  {name}: " in done.stderr] == [*wrong]
+    assert "canary" not in done.stderr
