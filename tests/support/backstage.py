@@ -52,7 +52,8 @@ class Backstage:
         """Make Valkey believe what it believed then, as a failover to a replica that lags behind does."""
         self.valkey.flushdb()
         for key, (life, dump) in memory.items():
-            self.valkey.restore(key, max(life, 0), dump)
+            # The service may have counted something meanwhile.
+            self.valkey.restore(key, max(life, 0), dump, replace=True)
 
 
 @contextmanager
