@@ -116,7 +116,7 @@ class RoleService:
             Unavailable: PostgreSQL is away.
         """
         allowed = sorted(set(permissions))
-        async with self._changing_roles(actor) as (db, acting):
+        async with self._in_turn(actor) as (db, acting):
             if not await db.roles.add(name, description):
                 raise RoleExists
             await _allow(db, acting, name, allowed)
@@ -207,7 +207,7 @@ class RoleService:
             NoSuchPermission: there is none of that name.
             Unavailable: PostgreSQL is away.
         """
-        async with self._changing_roles(actor) as (db, acting):
+        async with self._in_turn(actor) as (db, acting):
             if not await db.roles.describe_permission(name, description):
                 raise NoSuchPermission
             refuse_more_than_own(acting, [name])
@@ -275,8 +275,14 @@ class RoleService:
 
     @asynccontextmanager
     async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
-        """One transaction that changes what roles allow, and the actor as he is once it is his turn."""
-        async with self.users.changing_roles(), self.database.transaction() as db:
+        """Like `_in_turn`, for what changes what roles allow: everybody sees it once the block is left."""
+        async with self.users.changing_roles(), self._in_turn(actor) as turn:
+            yield turn
+
+    @asynccontextmanager
+    async def _in_turn(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
+        """One transaction after the other, and the actor as he is once it is his turn."""
+        async with self.database.transaction() as db:
             await db.roles.locked(ADMIN_ROLE)
             yield db, await as_of_now(db, actor, Permission.ROLE_WRITE)
 
