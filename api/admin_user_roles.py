@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.caller import FromActor
-from api.deps import Roles
+from api.deps import Holders
 from api.guarded import no_id, refusals
 from api.problems import documented
 from jwt_tools.decorators import guard, requires
@@ -29,9 +29,9 @@ _WRITE = (*refusals(Permission.ROLE_WRITE), NoSuchUser(), NoSuchRole(), no_id("u
     responses=documented(*_WRITE, TooManyRoles()),
 )
 @requires(Permission.ROLE_WRITE)
-async def give_role(user_id: UUID, role: RoleName, actor: FromActor, roles: Roles) -> None:
+async def give_role(user_id: UUID, role: RoleName, actor: FromActor, holders: Holders) -> None:
     """The user may do what the role allows from the next request on. Nobody gives what he may not do himself."""
-    await roles.give(actor, user_id, role)
+    await holders.give(actor, user_id, role)
 
 
 @router.delete(
@@ -43,9 +43,9 @@ async def give_role(user_id: UUID, role: RoleName, actor: FromActor, roles: Role
     responses=documented(*_WRITE, LastAdministrator()),
 )
 @requires(Permission.ROLE_WRITE)
-async def take_role(user_id: UUID, role: RoleName, actor: FromActor, roles: Roles) -> None:
+async def take_role(user_id: UUID, role: RoleName, actor: FromActor, holders: Holders) -> None:
     """The user may not do any more what the role alone allowed, from the next request on.
 
     The last administrator stays one.
     """
-    await roles.take(actor, user_id, role)
+    await holders.take(actor, user_id, role)

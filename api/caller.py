@@ -40,7 +40,7 @@ FromAddress = Annotated[Caller, Depends(_from_address)]
 
 
 async def _actor(request: Request, bearer: FromBearer, caller: FromAddress) -> Actor:
-    actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.session_id, bearer.permissions, bearer.roles)
+    actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.permissions, bearer.roles)
     request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
     return actor
 

@@ -39,6 +39,7 @@ from backend.passwords import Passwords
 from backend.recover import RecoverService
 from backend.refresh_token import RefreshTokens
 from backend.register import RegisterService
+from backend.role_holders import RoleHolders
 from backend.roles import RoleService
 from backend.sessions import SessionRules, SessionService
 from backend.signing_keys import KeyKeeper
@@ -73,6 +74,7 @@ class Services:
     admin_mail: AdminMailService
     audit_log: AuditLogService
     roles: RoleService
+    role_holders: RoleHolders
     service_clients: ServiceClients
     announcements: AnnouncementService
     bearers: BearerVerifier
@@ -164,6 +166,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         admin_mail=AdminMailService(database),
         audit_log=AuditLogService(database),
         roles=RoleService(database, users),
+        role_holders=RoleHolders(database, users),
         service_clients=ServiceClients(settings.service_clients),
         announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
@@ -243,6 +246,10 @@ async def _roles(services: _Services) -> RoleService:
     return services.roles
 
 
+async def _role_holders(services: _Services) -> RoleHolders:
+    return services.role_holders
+
+
 async def _announcements(services: _Services) -> AnnouncementService:
     return services.announcements
 
@@ -285,6 +292,7 @@ AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
 AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
 AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
 Roles = Annotated[RoleService, Depends(_roles)]
+Holders = Annotated[RoleHolders, Depends(_role_holders)]
 Announcements = Annotated[AnnouncementService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 FromBearer = Annotated[Bearer, Depends(guard)]

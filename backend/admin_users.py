@@ -17,6 +17,7 @@ from backend.live_users import LiveUsers
 from backend.notices import Notice, notify
 from backend.passwords import is_unusable, unusable_password
 from backend.profile import profile
+from backend.sessions import outlined
 from database.directory import UserSearch
 from database.engine import Database, Db
 from database.users import Member, NewUser
@@ -148,16 +149,7 @@ class AdminUserService:
             if await db.users.by_id(user_id) is None:
                 raise NoSuchUser
             found = await db.sessions.of_user(user_id)
-        return [
-            UserSession(
-                id=session.id,
-                user_agent=session.user_agent,
-                created_at=session.created_at,
-                last_used_at=session.rotated_at,
-                expires_at=session.ends_at,
-            )
-            for session in found
-        ]
+        return [outlined(session) for session in found]
 
     async def end_sessions(self, actor: Actor, user_id: UUID) -> None:
         """End every session of a user; from now on their tokens are refused.

@@ -1,8 +1,8 @@
-"""Roles: named sets of permissions, which are data; who may change them, and who may give them to whom.
+"""Roles: named sets of permissions, which are data, and who may change them.
 
-What keeps anybody from rising: nobody puts into a role, or takes out of one, what he may not do himself; nobody gives
-or takes a role that he does not have; and nobody changes a role of somebody who may do more. Who may do everything may
-do all of this. The role of administrators always allows everything, so that no permission is out of reach for good.
+What keeps anybody from rising: nobody puts into a role, or takes out of one, what he may not do himself, and nobody
+changes a role of somebody who may do more; `role_holders` says who may give one. Who may do everything may do all of
+this. The role of administrators always allows everything, so that no permission is out of reach for good.
 
 Whoever changes roles or permissions locks the role of administrators first: one waits for the other, and neither finds
 gone what he has just looked at.
@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import UUID
 
-from backend.administrators import as_of_now, keep_one, refuse_above
+from backend.administrators import as_of_now
 from backend.audit import audit
 from backend.live_users import LiveUsers
 from database.engine import Database, Db
@@ -25,16 +24,14 @@ from models.errors import (
     InsufficientScope,
     NoSuchPermission,
     NoSuchRole,
-    NoSuchUser,
     PermissionExists,
     RoleExists,
     Shipped,
     TooManyPermissions,
-    TooManyRoles,
     UnknownPermission,
 )
 from models.permission import ADMIN_ROLE, USER_ROLE, Permission
-from models.role import MOST_PERMISSIONS, MOST_ROLES, PermissionShown, RoleShown
+from models.role import MOST_PERMISSIONS, PermissionShown, RoleShown
 
 _SHIPPED_ROLES = (ADMIN_ROLE, USER_ROLE)
 _SHIPPED_PERMISSIONS = frozenset(Permission)
@@ -58,23 +55,6 @@ async def _refuse_what_the_mightier_have(db: Db, actor: Actor, name: str) -> Non
     """
     if await db.roles.has_members_beyond(name, actor.permissions):
         raise InsufficientScope("Somebody who has this role may do more than you.")
-
-
-async def _locked_to_hand_out(db: Db, actor: Actor, name: str) -> Actor:
-    """Lock a role that is given or taken, and return the actor as he is then: he may have waited for it.
-
-    A role is more than its permissions, for other services may ask for its name.
-
-    Raises:
-        NoSuchRole: there is none of that name.
-        InsufficientScope: the actor has not got the role, and may not do everything either.
-    """
-    if await db.roles.locked(name) is None:
-        raise NoSuchRole
-    acting = await as_of_now(db, actor, Permission.ROLE_WRITE)
-    if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
-        raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")
-    return acting
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,46 +212,6 @@ class RoleService:
             refuse_more_than_own(acting, await db.roles.all_permissions())
             await db.roles.delete_permission(name)
             await audit(db, Event.PERMISSION_DELETED, acting, permission=name)
-
-    async def give(self, actor: Actor, user_id: UUID, name: str) -> None:
-        """The user has the role from the next request on; nothing happens when he has it.
-
-        Raises:
-            NoSuchUser, NoSuchRole: one of the two is not there.
-            TooManyRoles: the user's token would grow too long.
-            InsufficientScope: the actor has not got the role, and may not do everything either.
-            Unavailable: a server is away.
-        """
-        async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.locked_member(user_id)
-            if member is None:
-                raise NoSuchUser
-            acting = await _locked_to_hand_out(db, actor, name)
-            if name not in member.roles and len(member.roles) >= MOST_ROLES:
-                raise TooManyRoles
-            if await db.roles.give(user_id, name):
-                await audit(db, Event.ROLE_GIVEN, acting, user_id, role=name)
-
-    async def take(self, actor: Actor, user_id: UUID, name: str) -> None:
-        """The user has the role no longer, from the next request on; nothing happens when he has it not.
-
-        Raises:
-            NoSuchUser, NoSuchRole: one of the two is not there.
-            LastAdministrator: nobody would be left to manage the others.
-            InsufficientScope: the actor has not got the role, or the user may do more than he.
-            Unavailable: a server is away.
-        """
-        async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.locked_member(user_id)
-            if member is None:
-                raise NoSuchUser
-            acting = await _locked_to_hand_out(db, actor, name)
-            refuse_above(acting, member)
-            if not await db.roles.take(user_id, name):
-                return
-            if name == ADMIN_ROLE:
-                await keep_one(db)
-            await audit(db, Event.ROLE_TAKEN, acting, user_id, role=name)
 
     @asynccontextmanager
     async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:

@@ -18,7 +18,7 @@ from backend.tokens import TokenService
 from database.engine import Database, Db
 from database.sessions import NewSession, Rotation, Session, SessionLife
 from database.users import Member
-from models.answers import OwnSession, Tokens
+from models.answers import OwnSession, Tokens, UserSession
 from models.audit import Actor, Event, somebody
 from models.caller import Caller
 from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unavailable
@@ -186,13 +186,17 @@ class SessionService:
             raise InvalidAccessToken(_NOTHING_LEFT) from error
 
 
-def shown(session: Session, current: UUID) -> OwnSession:
-    """A session as its owner may see it, who asks by the ``current`` one."""
-    return OwnSession(
+def outlined(session: Session) -> UserSession:
+    """A session as an administrator may see it."""
+    return UserSession(
         id=session.id,
         user_agent=session.user_agent,
         created_at=session.created_at,
         last_used_at=session.rotated_at,
         expires_at=session.ends_at,
-        current=session.id == current,
     )
+
+
+def shown(session: Session, current: UUID) -> OwnSession:
+    """A session as its owner may see it, who asks by the ``current`` one."""
+    return OwnSession(**outlined(session).model_dump(), current=session.id == current)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+import sys
 
 _SO_ATTACH_FILTER = 26
 """Linux's, from asm-generic/socket.h; Python has no name for it."""
@@ -33,7 +34,11 @@ def turn_away(listener: socket.socket) -> None:
 
     Whoever is connected and not accepted when a listening socket is closed is cut off, perhaps with a request on the
     way, and a proxy must not send a POST again that somebody may have read. Who is not let in goes elsewhere.
+
+    Elsewhere than on Linux there is no such filter, and a stop is as it is with any server.
     """
+    if sys.platform != "linux":
+        return
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in _NO_NEW_CONNECTIONS))
     described = struct.pack("HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(program))
     listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

@@ -69,7 +69,6 @@ class Actor:
     user_id: UUID | None
     source: str
     """A network, masked; or the command line."""
-    session_id: UUID | None = None
     permissions: frozenset[str] = frozenset()
     """What the actor may do; nobody gives others what he has not."""
     roles: frozenset[str] = frozenset()
