@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -70,6 +71,13 @@ class _Export:
         self.written += 1
 
 
+def _drop_what_nobody_reads() -> None:
+    """Python writes out at its end what standard output still holds, and would wait for a reader for ever."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 @click.command("export-users")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True), default="-")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
@@ -90,7 +98,11 @@ def export_users(file: Path, *, force: bool) -> None:
                 with _written(file, force=force) as output:
                     asyncio.run(export.run(output))
     except Interrupted as interrupted:
-        left = "what was written is not complete" if file == Path("-") else "no file was made"
+        if file == Path("-"):
+            _drop_what_nobody_reads()
+            left = "what was written is not complete"
+        else:
+            left = "no file was made"
         click.echo(f"Interrupted after {export.written:,} users; {left}.", err=True)
         sys.exit(interrupted.exit_code)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,11 +123,14 @@ def test_a_signal_ends_it_at_once_and_leaves_no_file(
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_signal_ends_it_while_nobody_reads_what_it_writes(moving: Service) -> None:
+@pytest.mark.parametrize("seconds", [0, 0.004, 0.008, 0.016, 0.032])
+def test_a_signal_ends_it_while_nobody_reads_what_it_writes(seconds: float, moving: Service) -> None:
     with running(moving, "export-users") as process:
         assert process.stdout
         assert process.stderr
         process.stdout.read(1)
+        # By then more and more of it waits for a reader.
+        time.sleep(seconds)
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 143
         assert b"what was written is not complete" in process.stderr.read()
