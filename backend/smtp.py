@@ -14,7 +14,6 @@ from aiosmtplib import (
     SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
-    SMTPRecipientsRefused,
     SMTPResponse,
     SMTPResponseException,
 )
@@ -74,7 +73,10 @@ class SmtpSession(SMTP):
             self._retirement.cancel()
         self._may_have_message = False
         try:
-            await self.sendmail(sender, [to], letter)
+            # The library's `sendmail` for one recipient, whom it would parse once more, and reset what we close.
+            await self.mail(sender, options=[f"SIZE={len(letter)}"] if self.supports_extension("size") else [])
+            await self.rcpt(to)
+            await self.data(letter)
         except (SMTPException, OSError) as error:
             self.close()
             verdict = self._judge(error)
@@ -88,8 +90,6 @@ class SmtpSession(SMTP):
         raise verdict
 
     def _judge(self, error: Exception) -> Exception:
-        if isinstance(error, SMTPRecipientsRefused):
-            error = error.recipients[0]
         text = f"{self.server}: {_explain(error)}"
         code = error.code if isinstance(error, SMTPResponseException) else None
         if code in (None, CLOSING) and not self._may_have_message:

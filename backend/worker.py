@@ -35,6 +35,10 @@ _AWAY_DELAY = timedelta(seconds=2)
 _POISON_ATTEMPTS = 3
 """After so many unforeseen errors a job is a dead letter (security.md, fault 25)."""
 
+_GATHER = 0.2
+"""Seconds in which mail that SMTP has taken is gathered: it leaves the outbox together, in one statement. A worker that
+is killed meanwhile leaves as much of it to be sent a second time."""
+
 _SETTLE_TRIES = 60
 _GOODBYE = 3.0
 """Seconds that mail in hand is waited for at a stop; the whole stop takes at most 10."""
@@ -97,6 +101,8 @@ class MailWorker:
         self._chores = work.chores
         self._tally = work.tally
         self._held: dict[int, Job] = {}
+        self._sent: set[int] = set()
+        self._some_sent = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = False
 
@@ -109,6 +115,7 @@ class MailWorker:
                     (self._listen, _POLL_EVERY),
                     (self._send_due, 0.0),
                     (self._renew, _RENEW_EVERY),
+                    (self._clear_sent, 0.0),
                     *((chore.do, chore.every) for chore in self._chores),
                 ):
                     tasks.create_task(self._for_ever(duty, pause))
@@ -116,6 +123,8 @@ class MailWorker:
             self._bell.hands = None
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_GOODBYE)
+            with suppress(Unavailable):
+                await self._clear()
 
     async def _for_ever(self, duty: Callable[[], Awaitable[None]], pause: float) -> None:
         """Supervise one duty: whatever happens to it, it is taken up again."""
@@ -154,6 +163,8 @@ class MailWorker:
         return self._hands - len(self._held)
 
     def _take(self, job: Job) -> None:
+        if job.id in self._sent:
+            return
         in_hand = job.id in self._held
         self._held[job.id] = job
         # A lease that ran out may come back to ourselves while the mail is still in hand: it goes on, renewed.
@@ -161,6 +172,22 @@ class MailWorker:
             task = asyncio.create_task(self._handle(job))
             self._tasks.add(task)
             task.add_done_callback(self._forget)
+
+    async def _clear_sent(self) -> None:
+        """Wait until mail has been sent, and for what else is sent just then."""
+        if not self._sent:
+            self._some_sent.clear()
+            await self._some_sent.wait()
+        await asyncio.sleep(_GATHER)
+        await self._clear()
+
+    async def _clear(self) -> None:
+        """Take what was sent out of the outbox."""
+        sent = set(self._sent)
+        if sent:
+            async with self._database.statement() as db:
+                await db.outbox.done(sent)
+            self._sent -= sent
 
     async def _renew(self) -> None:
         if self._held:
@@ -173,7 +200,11 @@ class MailWorker:
         try:
             outcome = await self._attempt(job)
             self._tally.count(Counted.MAILS, job.kind, type(outcome).__name__.lower())
-            await self._settle(job, outcome)
+            if isinstance(outcome, Done):
+                self._sent.add(job.id)
+                self._some_sent.set()
+            else:
+                await self._settle(job, outcome)
         finally:
             del self._held[job.id]
             if self._more:
@@ -200,15 +231,13 @@ class MailWorker:
             return Dead(reason) if job.attempts >= _POISON_ATTEMPTS else Later(_back_off(job.attempts), reason)
         return Done()
 
-    async def _settle(self, job: Job, outcome: Outcome) -> None:
-        """Write down what became of the job. When PostgreSQL stays away the lease runs out, and it is sent again."""
+    async def _settle(self, job: Job, outcome: Later | Dead) -> None:
+        """Write down what became of a mail that was not sent. When PostgreSQL stays away its lease runs out."""
         for _ in range(_SETTLE_TRIES):
             try:
                 async with self._database.statement() as db:
                     held = self._held[job.id]
                     match outcome:
-                        case Done():
-                            await db.outbox.done(held)
                         case Later(delay, reason):
                             await db.outbox.later(held, delay, reason)
                         case Dead(reason):

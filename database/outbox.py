@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Integer, Interval, and_, bindparam, delete, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Integer,
+    Interval,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import outbox
@@ -112,7 +125,7 @@ _LEASE = (
 )
 _RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("lease"))
 # SMTP's 250 is final, whoever holds the lease by now.
-_DONE = delete(outbox).where(outbox.c.id == bindparam("job"))
+_DONE = delete(outbox).where(outbox.c.id == func.any(bindparam("jobs", type_=ARRAY(BigInteger))))
 _LATER = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
 _DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
 _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
@@ -176,9 +189,9 @@ class OutboxRepo:
         """Prolong the lease of jobs still in hand."""
         await self._connection.execute(_RENEW, [{**_lease_of(job), "lease": lease} for job in jobs])
 
-    async def done(self, job: Job) -> None:
-        """The mail is with SMTP, or is not needed any more."""
-        await self._connection.execute(_DONE, {"job": job.id})
+    async def done(self, jobs: Iterable[int]) -> None:
+        """The mails are with SMTP, or are not needed any more."""
+        await self._connection.execute(_DONE, {"jobs": list(jobs)})
 
     async def later(self, job: Job, delay: timedelta, reason: str) -> None:
         """Try again after a while."""

@@ -15,6 +15,7 @@ from email import message_from_bytes, policy
 from functools import lru_cache
 from pathlib import Path
 
+import uvloop
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.folders import private_folder
@@ -87,7 +88,7 @@ class Mailbox:
             return
         private_folder(self.folder)
         listening: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)), name="mailbox", daemon=True)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(listening)), name="mailbox", daemon=True)
         self._thread.start()
         try:
             listening.result()
