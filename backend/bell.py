@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,9 +39,16 @@ class Bell:
         """Hands that mails are about to be given to."""
 
     async def hand_in(
-        self, database: Database, kind: str, payload: Mapping[str, Any], give_up_after: timedelta
+        self,
+        database: Database,
+        kind: str,
+        payload: Mapping[str, Any],
+        give_up_after: timedelta,
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
         """Put a mail into the outbox, and see to it that it leaves soon.
+
+        What is given ``beside`` the payload is not written down: a worker that gets it need not ask for it.
 
         Raises:
             Unavailable: PostgreSQL is away; the mail may be in the outbox, and then leaves.
@@ -60,4 +67,4 @@ class Bell:
                 job = await db.outbox.put_leased(kind, payload, give_up_after, LEASE)
         finally:
             self.promised -= 1
-        hands.take(job)
+        hands.take(replace(job, payload={**payload, **(beside or {})}))

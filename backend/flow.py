@@ -15,7 +15,7 @@ from uuid import UUID
 from backend.audit import AuditClerk
 from backend.backlog import BacklogGauge
 from backend.bell import Bell
-from backend.flow_spec import CODE_MAIL, TRIES, FlowSpec, Step
+from backend.flow_spec import CODE_MAIL, TRIES, WAITING, FlowSpec, Step
 from backend.keys import Keys
 from backend.limits import Admission, Guess, Limits
 from backend.mail_bucket import MailBuckets
@@ -90,7 +90,7 @@ class FlowEngine:
         await self.valkey.ask_all(
             self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *admission.refunds
         )
-        await self._enqueue(flow_id, serial=0)
+        await self._enqueue(flow_id, serial=0, beside={WAITING: opening.waiting(spec.name)})
         return FlowOpened(
             session_key=session_key,
             expires_in=self.rules.ttl,
@@ -122,9 +122,9 @@ class FlowEngine:
             next=spec.path(Step.CODE),
         )
 
-    async def _enqueue(self, flow_id: bytes, serial: int) -> None:
+    async def _enqueue(self, flow_id: bytes, serial: int, beside: Mapping[str, Any] | None = None) -> None:
         job = {"flow": flow_id.hex(), "serial": serial}
-        await self.post.bell.hand_in(self.database, CODE_MAIL, job, timedelta(seconds=self.rules.ttl))
+        await self.post.bell.hand_in(self.database, CODE_MAIL, job, timedelta(seconds=self.rules.ttl), beside)
 
     @asynccontextmanager
     async def passing(

@@ -54,3 +54,6 @@ SPECS = {spec.name: spec for spec in (REGISTER, LOGIN, RECOVER, EMAIL, DELETE)}
 
 CODE_MAIL = "code"
 """The kind of outbox job that mints and mails a code."""
+
+WAITING = "waiting"
+"""Beside such a job: the flow as it waits, for a worker that gets both from the process that has just opened it."""

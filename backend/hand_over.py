@@ -10,7 +10,7 @@ from uuid import UUID
 
 from backend.code_mail import CodeMail, Letter
 from backend.envelopes import Addressee, Envelopes
-from backend.flow_spec import DELETE, EMAIL, LOGIN, RECOVER, REGISTER, SPECS, Step
+from backend.flow_spec import DELETE, EMAIL, LOGIN, RECOVER, REGISTER, SPECS, WAITING, Step
 from backend.notices import Notice
 from backend.postman import Postman
 from database.engine import Database
@@ -42,7 +42,7 @@ class HandOver:
             Unavailable: PostgreSQL or Valkey is away.
         """
         flow_id = bytes.fromhex(payload["flow"])
-        waiting = await self.store.waiting(flow_id, Step.CODE)
+        waiting: Waiting | None = payload.get(WAITING) or await self.store.waiting(flow_id, Step.CODE)
         if waiting is None or waiting.minted > payload["serial"]:
             return
         spec, data = SPECS[waiting.purpose], waiting.data

@@ -102,7 +102,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, timeout: float) -> None:
         self._engine = engine
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._committed = engine.execution_options(isolation_level="READ COMMITTED")
         self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
 
@@ -114,7 +114,7 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline; whether a commit stood is then unknown.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._engine.begin() as connection:
+            async with asyncio.timeout(self._timeout), self._committed.begin() as connection:
                 yield Db(connection)
 
     @asynccontextmanager
@@ -136,7 +136,7 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._single.connect() as connection:
+            async with asyncio.timeout(self._timeout), self._engine.connect() as connection:
                 yield Db(connection)
 
     @asynccontextmanager
@@ -200,6 +200,9 @@ async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False)
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=1,
+        # Most of what is asked is one statement: a connection is set up for these, and made ready for a transaction.
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
         hide_parameters=True,  # an error's text goes to the log, and a password hash must not go with it
         connect_args={
             "connection_class": _Connection,

@@ -32,6 +32,19 @@ class FlowKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A living flow that waits for its code, as the mail worker sees it: without the session key's secret."""
+
+    purpose: str
+    subject: str
+    device: str
+    minted: int
+    """The serial of the last code minted, -1 before the first."""
+    rung: int | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """What a new flow begins with."""
 
@@ -40,6 +53,10 @@ class Opening:
     device: str
     epoch: int
     data: Mapping[str, Any]
+
+    def waiting(self, purpose: str) -> Waiting:
+        """The flow as it waits for its first code."""
+        return Waiting(purpose, self.subject, self.device, minted=-1, rung=None, data=self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +114,6 @@ class Resent:
     expires_in: int
     resend_at: str
     """When it might have been asked for, in the server's milliseconds; for taking it back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A living flow that waits for its code, as the mail worker sees it: without the session key's secret."""
-
-    purpose: str
-    subject: str
-    device: str
-    minted: int
-    """The serial of the last code minted, -1 before the first."""
-    rung: int | None
-    data: Mapping[str, Any]
 
 
 def _flow(flow_id: bytes) -> str:
