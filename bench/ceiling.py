@@ -1,8 +1,12 @@
-"""What the machine allows: raw hashes per second, by the library and with the parameters that the service uses."""
+"""What the machine allows: raw hashes per second, by the library and with the parameters that the service uses.
+
+``python -m bench.ceiling ITERATIONS SECONDS``
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,3 +29,7 @@ def hashes_per_second(iterations: int, seconds: float) -> float:
     with ThreadPoolExecutor(threads) as pool:
         done = sum(pool.map(hash_until_the_end, range(threads)))
     return done / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    print(hashes_per_second(int(sys.argv[1]), float(sys.argv[2])))

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
+from http import HTTPStatus
 
-import httpx
+from bench.caller import Caller
 
 _PACE = 0.1
 """Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
 
 
-def read(url: str, token: str, seconds: float) -> list[float]:
+async def read(url: str, token: str, seconds: float) -> list[float]:
     """How long each read took, in milliseconds."""
     took = []
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
-        end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end:
-            client.get("/me").raise_for_status()
-            took.append((time.perf_counter() - began) * 1000)
-            time.sleep(max(0.0, _PACE - (time.perf_counter() - began)))
+    caller = await Caller.connect(url)
+    end = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < end:
+        status, _ = await caller.get("/me", token)
+        if status != HTTPStatus.OK:
+            raise RuntimeError(f"GET /me answered {status}")
+        took.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(max(0.0, _PACE - (time.perf_counter() - began)))
+    caller.close()
     return took
 
 
 if __name__ == "__main__":
-    print(json.dumps(read(sys.argv[1], sys.argv[2], float(sys.argv[3]))))
+    print(json.dumps(asyncio.run(read(sys.argv[1], sys.argv[2], float(sys.argv[3])))))

@@ -19,6 +19,7 @@ from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
 from database.directory import DirectoryRepo
 from database.faults import unavailable_when_away
+from database.kept import KeptConnections
 from database.ladder import LadderRepo
 from database.mail_queue import MailQueueRepo
 from database.moving_users import MovingUserRepo
@@ -100,8 +101,9 @@ class Db:
 class Database:
     """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, timeout: float, *, keep: int) -> None:
+        """``keep`` is how many connections stay out of the pool for single statements."""
+        self._kept = KeptConnections(engine, keep)
         self._committed = engine.execution_options(isolation_level="READ COMMITTED")
         self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
@@ -136,8 +138,15 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._engine.connect() as connection:
-                yield Db(connection)
+            async with asyncio.timeout(self._timeout):
+                connection = await self._kept.take()
+                try:
+                    yield Db(connection)
+                except BaseException:
+                    # Whatever it was, the pool judges what is left of the connection.
+                    await connection.close()
+                    raise
+                await self._kept.give_back(connection)
 
     @asynccontextmanager
     async def long_snapshot(self) -> AsyncIterator[Db]:
@@ -151,6 +160,10 @@ class Database:
         with unavailable_when_away():
             async with self._frozen.connect() as connection:
                 yield Db(connection)
+
+    async def close(self) -> None:
+        """Let go of all connections; none is in use any more."""
+        await self._kept.close()
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers.
@@ -182,6 +195,9 @@ _HURRIED = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transa
 
 # A command that moves people may be kept waiting by the pipe that it reads or writes.
 _AT_LEISURE = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
+_KEPT = 4
+"""Single statements that a process has under way at once, hardly ever more."""
+
 _LEISURE = 60.0
 """Seconds that a transaction, or a statement, of such a command may take."""
 
@@ -217,7 +233,10 @@ async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False)
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    # Never all of them: a transaction finds one in the pool.
+    database = Database(engine, timeout, keep=min(_KEPT, (settings.pool_size + settings.pool_overflow) // 2))
     try:
-        yield Database(engine, timeout)
+        yield database
     finally:
+        await database.close()
         await engine.dispose()
