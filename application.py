@@ -33,8 +33,7 @@ from config import Settings, load_settings
 from database.engine import Database, open_database
 from database.faults import SchemaMissing
 from models.errors import Unavailable
-from redis_tools.connection import open_redis
-from redis_tools.exchange import Valkey
+from redis_tools.connection import open_valkey
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(settings.database))
-            valkey = Valkey(await stack.enter_async_context(open_redis(settings.redis)))
+            valkey = await stack.enter_async_context(open_valkey(settings.redis))
             keys = Keys(settings.secrets)
             tally = Tally(valkey)
             pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000, tally)

@@ -167,7 +167,7 @@ class RedisSettings(_Group):
     url: SecretStr = Field(description="Valkey or Redis, as `redis://host:6379/0` (or `rediss://`, `unix://`).")
     # Short enough to tell a caller within two seconds that Valkey is away; much shorter ones would take a process
     # that is busy with a burst of its own for a server that is gone.
-    timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for one answer, and for a free connection.")
+    timeout: float = Field(0.9, gt=0, le=2, description="Longest wait for an answer, connection included.")
     connect_timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for a new connection.")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections kept open by each process.")
 

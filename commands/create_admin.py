@@ -23,8 +23,7 @@ from models.email import Email
 from models.errors import LoginTaken, WeakPassword
 from models.forms import Password, Printable
 from models.login import Login
-from redis_tools.connection import open_redis
-from redis_tools.exchange import Valkey
+from redis_tools.connection import open_valkey
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Annotated[Email, Printable])
 _LOGIN: TypeAdapter[str] = TypeAdapter(Annotated[Login, Printable])
@@ -59,8 +58,8 @@ def _password(text: str) -> str:
 @asynccontextmanager
 async def _administrators() -> AsyncIterator[Administrators]:
     settings = load_settings()
-    async with open_database(settings.database) as database, open_redis(settings.redis) as redis:
-        users = LiveUsers(database, Valkey(redis))
+    async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
+        users = LiveUsers(database, valkey)
         yield Administrators(database, users, settings.hash.iterations, settings.mail.service)
 
 

@@ -26,7 +26,7 @@ from backend.worker import Chore, Mailer, MailWorker, Work
 from commands import logs
 from config import Settings, load_settings
 from database.engine import Database, open_database
-from redis_tools.connection import open_redis
+from redis_tools.connection import open_valkey
 from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
 from redis_tools.thermostat import thermostats
@@ -85,9 +85,8 @@ async def open_mail_worker(
 async def _work(settings: Settings) -> None:
     async with (
         open_database(settings.database) as database,
-        open_redis(settings.redis) as redis,
+        open_valkey(settings.redis) as valkey,
     ):
-        valkey = Valkey(redis)
         tally = Tally(valkey)
         async with open_mail_worker(settings, database, valkey, Bell(heard=True), tally) as mail_worker:
             task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(tally.run())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any, Generic, TypeVar
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from hiredis import pack_command
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
 
-from redis_tools.connection import unavailable_when_away
+from redis_tools.faults import unavailable_when_away
 
 _Result = TypeVar("_Result")
 
@@ -49,22 +52,20 @@ def nothing(_: Any) -> None:
 class Valkey:
     """Asks, and raises `Unavailable` when no answer comes."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, pool: ConnectionPool, timeout: float) -> None:
+        """``timeout`` is how many seconds an exchange may take, the wait for a connection included."""
+        self._pool = pool
+        self._timeout = timeout
 
     async def ask(self, call: Call[_Result]) -> _Result:
         """One call, one answer."""
-        with unavailable_when_away():
-            try:
-                answer = await self._send(_known(call))
-            except NoScriptError:
-                answer = await self._send(_unknown(call))
-        return call.read(answer)
+        answer: _Result = (await self.ask_all(call))[0]
+        return answer
 
     async def ask_all(self, *calls: Call[Any]) -> list[Any]:
         """Several calls in one exchange; each stands for itself, and together they are no transaction."""
-        if len(calls) == 1:
-            return [await self.ask(calls[0])]
+        if not calls:
+            return []
         with unavailable_when_away():
             answers = await self._exchange([_known(call) for call in calls])
             # Valkey forgets scripts when it restarts. What it did not know it did not run, and is sent in full.
@@ -78,14 +79,29 @@ class Valkey:
                     raise answer
         return [call.read(answer) for call, answer in zip(calls, answers, strict=True)]
 
-    async def _send(self, command: tuple[Argument, ...]) -> Any:
-        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call] # the library's gap
-
     async def _exchange(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(await pipeline.execute(raise_on_error=False))
+        """Over a connection itself: the library's clients above it do much for others that we do not need."""
+        async with asyncio.timeout(self._timeout):
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # the library's gap
+            try:
+                # The stubs ask for a tuple of one.
+                packed = [pack_command(command) for command in commands]  # type: ignore[arg-type]
+                await connection.send_packed_command(packed)
+                return [await _answer(connection) for _ in commands]
+            except BaseException:
+                # An answer that is still to come would be taken for the next question's.
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await self._pool.release(connection)
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    """The next answer; a refusal is one, too."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _known(call: Call[Any]) -> tuple[Argument, ...]:

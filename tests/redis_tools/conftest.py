@@ -24,7 +24,7 @@ async def redis(stack: Stack) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def valkey(redis: Redis) -> Valkey:
-    return Valkey(redis)
+    return Valkey(redis.connection_pool, timeout=5)
 
 
 @pytest.fixture

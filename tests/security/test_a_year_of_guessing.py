@@ -15,8 +15,7 @@ from backend.ladder import Ladder
 from database.engine import open_database
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
-from redis_tools.connection import open_redis
-from redis_tools.exchange import Valkey
+from redis_tools.connection import open_valkey
 from redis_tools.flow_store import FlowStore
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
@@ -88,9 +87,9 @@ class Siege:
 
 async def _settle(service: Service) -> None:
     settings = settings_of(service.environment)
-    async with open_database(settings.database) as database, open_redis(settings.redis) as redis:
+    async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
         rungs = settings.rungs(device=False), settings.rungs(device=True)
-        await Ladder(database, FlowStore(Valkey(redis)), *rungs, flow_ttl=settings.flow.ttl).settle()
+        await Ladder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl).settle()
 
 
 @pytest.fixture(scope="module")

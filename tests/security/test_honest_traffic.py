@@ -21,7 +21,7 @@ from backend.ladder import Ladder
 from database.engine import Database, open_database
 from database.ladder import BudgetOf
 from devstack.stack import Stack
-from redis_tools.connection import open_redis
+from redis_tools.connection import open_valkey
 from redis_tools.exchange import Call, Valkey, nothing
 from redis_tools.flow_store import FlowStore
 from tests.support.own_settings import settings_of
@@ -81,8 +81,7 @@ class Servers:
 @asynccontextmanager
 async def _servers(service: Service) -> AsyncIterator[Servers]:
     settings = settings_of(service.environment)
-    async with open_database(settings.database) as database, open_redis(settings.redis) as redis:
-        valkey = Valkey(redis)
+    async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
         rungs = settings.rungs(device=False), settings.rungs(device=True)
         yield Servers(database, valkey, Ladder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl))
 
