@@ -185,89 +185,87 @@ def _session_rules(session: SessionSettings) -> SessionRules:
     return SessionRules(SessionLife(*times), session.most)
 
 
-# Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of the whole request.
-async def _services(request: Request) -> Services:
+def _services(request: Request) -> Services:
     services: Services = request.state.services
     return services
 
 
-_Services = Annotated[Services, Depends(_services)]
+# Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of the whole request.
+# Each asks for the request itself: a dependency of a dependency costs as much as one of a route.
+async def _register(request: Request) -> RegisterService:
+    return _services(request).register
 
 
-async def _register(services: _Services) -> RegisterService:
-    return services.register
+async def _login(request: Request) -> LoginService:
+    return _services(request).login
 
 
-async def _login(services: _Services) -> LoginService:
-    return services.login
+async def _recover(request: Request) -> RecoverService:
+    return _services(request).recover
 
 
-async def _recover(services: _Services) -> RecoverService:
-    return services.recover
+async def _sessions(request: Request) -> SessionService:
+    return _services(request).sessions
 
 
-async def _sessions(services: _Services) -> SessionService:
-    return services.sessions
+async def _account(request: Request) -> AccountService:
+    return _services(request).account
 
 
-async def _account(services: _Services) -> AccountService:
-    return services.account
+async def _email_changes(request: Request) -> EmailChangeService:
+    return _services(request).email_changes
 
 
-async def _email_changes(services: _Services) -> EmailChangeService:
-    return services.email_changes
+async def _exports(request: Request) -> ExportService:
+    return _services(request).exports
 
 
-async def _exports(services: _Services) -> ExportService:
-    return services.exports
+async def _deletions(request: Request) -> DeletionService:
+    return _services(request).deletions
 
 
-async def _deletions(services: _Services) -> DeletionService:
-    return services.deletions
+async def _introspection(request: Request) -> IntrospectionService:
+    return _services(request).introspection
 
 
-async def _introspection(services: _Services) -> IntrospectionService:
-    return services.introspection
+async def _admin_users(request: Request) -> AdminUserService:
+    return _services(request).admin_users
 
 
-async def _admin_users(services: _Services) -> AdminUserService:
-    return services.admin_users
+async def _admin_mail(request: Request) -> AdminMailService:
+    return _services(request).admin_mail
 
 
-async def _admin_mail(services: _Services) -> AdminMailService:
-    return services.admin_mail
+async def _audit_log(request: Request) -> AuditLogService:
+    return _services(request).audit_log
 
 
-async def _audit_log(services: _Services) -> AuditLogService:
-    return services.audit_log
+async def _roles(request: Request) -> RoleService:
+    return _services(request).roles
 
 
-async def _roles(services: _Services) -> RoleService:
-    return services.roles
+async def _role_holders(request: Request) -> RoleHolders:
+    return _services(request).role_holders
 
 
-async def _role_holders(services: _Services) -> RoleHolders:
-    return services.role_holders
+async def _announcements(request: Request) -> AnnouncementService:
+    return _services(request).announcements
 
 
-async def _announcements(services: _Services) -> AnnouncementService:
-    return services.announcements
+async def _health(request: Request) -> HealthService:
+    return _services(request).health
 
 
-async def _health(services: _Services) -> HealthService:
-    return services.health
+async def _metrics(request: Request) -> MetricsService:
+    return _services(request).metrics
 
 
-async def _metrics(services: _Services) -> MetricsService:
-    return services.metrics
+async def _service_clients(request: Request) -> ServiceClients:
+    return _services(request).service_clients
 
 
-async def _service_clients(services: _Services) -> ServiceClients:
-    return services.service_clients
-
-
-async def _bearers(services: _Services) -> BearerVerifier:
-    return services.bearers
+async def _bearers(request: Request) -> BearerVerifier:
+    return _services(request).bearers
 
 
 _LANGUAGES = "Language of mails, when the body names none."
