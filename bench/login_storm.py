@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from statistics import mean, quantiles
+from statistics import median, quantiles
 
 from backend.passwords import encode
 from bench.caller import Caller
@@ -29,9 +29,9 @@ from tests.conftest import migrated, serving_on
 from tests.support.people import Person, Walker
 from tests.support.service import ROOT, Service
 
-_SECONDS = 10.0
+_SECONDS = 8.0
 _WARM_UP = 2.0
-_ROUNDS = 3
+_ROUNDS = 5
 _CALLERS = (16, 64)
 _PEOPLE = 5000
 _PASSWORD = "correct horse battery"
@@ -130,14 +130,14 @@ def _ceiling() -> float:
 
 def _report(storms: list[Storm], ceilings: list[float], reads: list[float], idle_p99: float) -> None:
     accepted = [milliseconds for storm in storms for milliseconds in storm.accepted]
-    rate = len(accepted) / (_SECONDS * len(storms))
-    ceiling = mean(ceilings)
+    # The median: a neighbour on the machine takes a fifth of it for seconds, now from one and now from the other.
+    rate, ceiling = median(storm.rate for storm in storms), median(ceilings)
     p99 = _percentile(reads, 99)
     print(
         f"\n{storms[0].callers} callers, {len(storms)} rounds of {_SECONDS:g} s, each after a look at the ceiling:\n"
         f"  ceiling    {ceiling:.1f} hashes/s ({', '.join(f'{one:.1f}' for one in ceilings)})\n"
         f"  log-ins    {rate:.1f}/s = {rate / ceiling:.2f} of the ceiling "
-        f"({', '.join(f'{storm.rate / one:.2f}' for storm, one in zip(storms, ceilings, strict=True))})\n"
+        f"({', '.join(f'{storm.rate:.1f}' for storm in storms)})\n"
         f"             p50 {_percentile(accepted, 50):.0f} ms, p99 {_percentile(accepted, 99):.0f} ms, "
         f"{sum(storm.refused for storm in storms)} refused\n"
         f"  GET /me    p50 {_percentile(reads, 50):.1f} ms, p99 {p99:.1f} ms = {p99 / idle_p99:.1f} x idle"

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from bench.caller import Caller
 
-_PACE = 0.1
+_PACE = 0.2
 """Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
 
 
