@@ -54,4 +54,4 @@ class DirectoryRepo:
             wanted = wanted.where(users.c.blocked_at.is_not(None) if search.blocked else users.c.blocked_at.is_(None))
         if search.before is not None:
             wanted = wanted.where(users.c.id < search.before)
-        return [member_of(row) for row in await self._connection.execute(wanted)]
+        return [member_of(row) for row in (await self._connection.execute(wanted)).mappings()]

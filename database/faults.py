@@ -25,14 +25,12 @@ class SchemaMissing(Exception):
     """The database answers and has no tables of ours."""
 
 
-def _state(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _state(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
 
 
-def _is_passing(error: DBAPIError) -> bool:
-    if error.connection_invalidated or isinstance(error, InterfaceError):
-        return True
-    return _state(error).startswith(_PASSING)
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, InterfaceError))
 
 
 @contextmanager
@@ -47,14 +45,11 @@ def unavailable_when_away() -> Iterator[None]:
         yield
     except (OSError, TimeoutError, PoolTimeout, DriverInterfaceError) as error:
         raise Unavailable from error
-    except DBAPIError as error:
-        if _is_passing(error):
+    except (DBAPIError, PostgresError) as error:
+        # While a connection is being made, and over the driver itself, the driver's own exceptions come unwrapped.
+        state = _state(error.orig if isinstance(error, DBAPIError) else error)
+        if _is_lost(error) or state.startswith(_PASSING):
             raise Unavailable from error
-        if _state(error) == _UNDEFINED_TABLE:
+        if state == _UNDEFINED_TABLE:
             raise SchemaMissing("The database has no tables yet. Make them with: python main.py migrate") from error
-        raise
-    except PostgresError as error:
-        # While a connection is being made the driver's own exceptions come through unwrapped.
-        if (error.sqlstate or "").startswith(_PASSING):
-            raise Unavailable from error
         raise

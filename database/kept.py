@@ -5,14 +5,21 @@ To check one out and in again takes the process longer than PostgreSQL takes to 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+def driver_of(connection: AsyncConnection) -> Any:
+    """The driver's own connection, an `asyncpg.Connection` (it ships no types); None after a loss that was noticed."""
+    kept = connection.sync_connection
+    return kept.connection.driver_connection if kept is not None and not kept.invalidated else None
 
 
 def _is_cut(connection: AsyncConnection) -> bool:
     """Whether PostgreSQL was restarted meanwhile; the driver knows, at no round trip."""
-    kept = connection.sync_connection
-    driver = kept.connection.driver_connection if kept is not None and not kept.invalidated else None
-    return driver is None or driver.is_closed()
+    driver = driver_of(connection)
+    return driver is None or bool(driver.is_closed())
 
 
 class KeptConnections:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from asyncpg import UniqueViolationError
 from sqlalchemy import (
     Boolean,
     Double,
@@ -22,9 +23,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.direct import DirectStatement
 from database.tables import guess_budgets, guess_reservations
 
 
@@ -82,7 +83,7 @@ _TAKEN = (
     .returning(guess_budgets.c.digits)
     .cte("taken")
 )
-_RESERVE = (
+_RESERVE = DirectStatement(
     insert(guess_reservations)
     .from_select(
         ["flow_id", "subject", "purpose", "device", "digits", "guesses", "settle_at"],
@@ -183,11 +184,12 @@ class LadderRepo:
             "life": life,
         }
         try:
-            reserved = await self._connection.execute(_RESERVE, values)
-        except IntegrityError:
+            row = await _RESERVE.row(self._connection, values)
+        except UniqueViolationError:
             reserved = await self._connection.execute(_RESERVED, {"flow_id": flow_id})
-        digits: int | None = reserved.scalar_one_or_none()
-        return digits
+            digits: int | None = reserved.scalar_one_or_none()
+            return digits
+        return row["digits"] if row else None
 
     async def due(self, most: int) -> list[bytes]:
         """Flows that are over and have not been settled."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.direct import DirectStatement
 from database.tables import outbox
 
 CHANNEL = "outbox"
@@ -90,7 +91,7 @@ _PUT = (
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
     .returning(outbox.c.id)
 )
-_PUT_LEASED = (
+_PUT_LEASED = DirectStatement(
     insert(outbox)
     .values(
         kind=bindparam("kind"),
@@ -174,8 +175,9 @@ class OutboxRepo:
     ) -> Job:
         """Enqueue a mail that a worker beside the caller takes at once: it is leased from the start."""
         values = {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after, "lease": lease}
-        job_id = (await self._connection.execute(_PUT_LEASED, values)).scalar_one()
-        return Job(job_id, kind, payload, attempts=1, given_up=False)
+        row = await _PUT_LEASED.row(self._connection, values)
+        assert row is not None
+        return Job(row["id"], kind, payload, attempts=1, given_up=False)
 
     async def lease(self, most: int, lease: timedelta) -> list[Job]:
         """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -9,7 +10,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
     Update,
     bindparam,
@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
+from database.direct import DirectStatement
 from database.tables import role_permissions, sessions, user_roles, users
 from models.locale import Locale
 
@@ -122,8 +123,8 @@ def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
     return select(*columns).select_from(_ONE.outerjoin(users, found))
 
 
-_BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
-_BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
+_BY_TYPED_EMAIL = DirectStatement(_somebody_or_nobody(users.c.email == bindparam("identifier")))
+_BY_TYPED_LOGIN = DirectStatement(_somebody_or_nobody(users.c.login_canonical == bindparam("identifier")))
 _MEMBER_BY_ID = MEMBER.where(users.c.id == bindparam("id"))
 _LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
@@ -181,22 +182,22 @@ _SET_LOCALE = (
 _DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
-def _user(row: Row[Any]) -> User:
+def _user(row: Mapping[Any, Any]) -> User:
     return User(
-        id=row.id,
-        email=row.email,
-        login=row.login,
-        password_hash=row.password_hash,
-        locale=Locale(row.locale),
-        version=row.version,
-        blocked_at=row.blocked_at,
-        created_at=row.created_at,
+        id=row["id"],
+        email=row["email"],
+        login=row["login"],
+        password_hash=row["password_hash"],
+        locale=Locale(row["locale"]),
+        version=row["version"],
+        blocked_at=row["blocked_at"],
+        created_at=row["created_at"],
     )
 
 
-def member_of(row: Row[Any]) -> Member:
+def member_of(row: Mapping[Any, Any]) -> Member:
     """A row of `MEMBER`."""
-    return Member(_user(row), tuple(row.roles), tuple(row.permissions))
+    return Member(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
 
 
 class UserRepo:
@@ -206,7 +207,7 @@ class UserRepo:
         self._connection = connection
 
     async def _one(self, query: Select[Any], **values: object) -> User | None:
-        row = (await self._connection.execute(query, values)).one_or_none()
+        row = (await self._connection.execute(query, values)).mappings().one_or_none()
         return _user(row) if row else None
 
     async def by_id(self, user_id: UUID) -> User | None:
@@ -223,12 +224,12 @@ class UserRepo:
         It does the same whether or not there is such an account.
         """
         query = _BY_TYPED_EMAIL if "@" in identifier else _BY_TYPED_LOGIN
-        user = await self._one(query, identifier=identifier)
-        return user if user and user.id.int else None
+        row = await query.row(self._connection, {"identifier": identifier})
+        return _user(row) if row and row["id"].int else None
 
     async def member(self, user_id: UUID) -> Member | None:
         """The account with its roles and their permissions, in one statement."""
-        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).one_or_none()
+        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).mappings().one_or_none()
         return member_of(row) if row else None
 
     async def locked_member(self, user_id: UUID) -> Member | None:
@@ -242,8 +243,8 @@ class UserRepo:
 
     async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""
-        row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).one_or_none()
-        return MemberWithSessions(member_of(row), tuple(row.sids)) if row else None
+        row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).mappings().one_or_none()
+        return MemberWithSessions(member_of(row), tuple(row["sids"])) if row else None
 
     async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.
