@@ -155,7 +155,7 @@ def main() -> None:
             with service.client() as client:
                 token = Walker(client, sink).log_in(people[0])
             print("GET /me, idle …", flush=True)
-            idle = asyncio.run(_read(service, token, 2 * _SECONDS))
+            idle = asyncio.run(_read(service, token, 3 * _SECONDS))
             print(f"  p50 {_percentile(idle, 50):.1f} ms, p99 {_percentile(idle, 99):.1f} ms")
             in_turn = itertools.cycle(people)
             for callers in _CALLERS:
