@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack
-from tests.support.service import Service
+from tests.support.backstage import backstage_of
+from tests.support.people import Walker, somebody
+from tests.support.service import ROOT, Service
 
 _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -25,6 +30,16 @@ def running(stack: Stack, tmp_path: Path) -> Iterator[Service]:
     yield service
     service.kill()
     stack.postgres.drop_database("stopping")
+
+
+@pytest.fixture
+def without_worker(stack: Stack, tmp_path: Path) -> Iterator[Service]:
+    stack.postgres.create_database("leaving", template="migrated")
+    service = Service(stack, "leaving", 251, tmp_path, MAIL_WORKER="false")
+    service.start()
+    yield service
+    service.kill()
+    stack.postgres.drop_database("leaving")
 
 
 def _ask(port: int) -> str:
@@ -62,3 +77,18 @@ def test_fault_17_of_all_who_were_let_in_nobody_is_cut_off_when_it_stops(running
     assert outcomes["answered"] > 50
     assert outcomes["not let in"] > 0
     assert not outcomes["lost"], outcomes
+
+
+def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_worker: Service, stack: Stack) -> None:
+    worker = subprocess.Popen([sys.executable, "main.py", "worker"], cwd=ROOT, env=without_worker.environment)
+    try:
+        with without_worker.client() as client, backstage_of(without_worker) as backstage:
+            walk = Walker(client, stack.mailbox)
+            for _ in range(3):
+                walk.open_registration(somebody("leaving"))
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(timeout=10)
+            assert backstage.value("SELECT count(*) FROM outbox") == 0
+    finally:
+        worker.kill()
+        worker.wait()

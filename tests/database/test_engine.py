@@ -1,0 +1,129 @@
+"""Statements, transactions and snapshots on connections that take turns at being each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+
+from config import DatabaseSettings
+from database.engine import Database, Db, open_database
+from devstack.stack import Stack
+from models.errors import Unavailable
+
+_numbers = itertools.count(1)
+
+
+def settings_for(stack: Stack, **more: object) -> DatabaseSettings:
+    name = f"engine_{next(_numbers)}"
+    stack.postgres.create_database(name, template="migrated")
+    return DatabaseSettings.model_validate({"url": stack.postgres.url(name), **more})
+
+
+@pytest.fixture
+async def narrow(stack: Stack) -> AsyncIterator[Database]:
+    """Two connections, of which one may be kept: whoever loses one is soon found out."""
+    async with open_database(settings_for(stack, pool_size=1, pool_overflow=1)) as opened:
+        yield opened
+
+
+async def add_role(db: Db, name: str) -> None:
+    await db.connection.execute(text("INSERT INTO roles (name, description) VALUES (:name, '')"), {"name": name})
+
+
+async def add_role_and_fail(database: Database, name: str) -> None:
+    async with database.transaction() as db:
+        await add_role(db, name)
+        raise ZeroDivisionError
+
+
+async def roles(database: Database) -> set[str]:
+    async with database.statement() as db:
+        return set((await db.connection.execute(text("SELECT name FROM roles"))).scalars())
+
+
+async def isolation(db: Db) -> str:
+    return str((await db.connection.execute(text("SHOW transaction_isolation"))).scalar_one())
+
+
+async def test_what_fails_in_a_transaction_is_undone_whatever_the_connection_did_before(narrow: Database) -> None:
+    before = await roles(narrow)
+    for number in range(5):
+        with pytest.raises(ZeroDivisionError):
+            await add_role_and_fail(narrow, f"undone-{number}")
+        async with narrow.statement() as db:
+            await add_role(db, f"kept-{number}")
+        async with narrow.transaction() as db:
+            await add_role(db, f"committed-{number}")
+    assert await roles(narrow) - before == {f"{how}-{n}" for how in ("kept", "committed") for n in range(5)}
+
+
+async def test_each_way_of_asking_has_its_isolation_however_they_take_turns(narrow: Database) -> None:
+    for _ in range(3):
+        async with narrow.snapshot() as db:
+            assert await isolation(db) == "repeatable read"
+        async with narrow.statement() as db:
+            assert await isolation(db) == "read committed"
+        async with narrow.transaction() as db:
+            assert await isolation(db) == "read committed"
+        async with narrow.long_snapshot() as db:
+            assert await isolation(db) == "repeatable read"
+
+
+async def test_whoever_leaves_in_the_middle_of_a_statement_takes_no_connection_along(narrow: Database) -> None:
+    chance = random.Random(2026)
+
+    async def ask(number: int) -> None:
+        async with narrow.statement() as db:
+            asked = await db.connection.execute(text("SELECT CAST(:number AS integer)"), {"number": number})
+            assert asked.scalar_one() == number
+
+    for number in range(0, 400, 2):
+        leaving = asyncio.create_task(ask(number))
+        for _ in range(chance.randrange(6)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(chance.random() / 500)
+        leaving.cancel()
+        with suppress(asyncio.CancelledError):
+            await leaving
+        await ask(number + 1)
+        async with narrow.transaction() as db:
+            await db.connection.execute(text("SELECT 1"))
+
+
+async def test_one_connection_is_enough_for_statements_and_transactions(stack: Stack) -> None:
+    async with open_database(settings_for(stack, pool_size=1, pool_overflow=0)) as database:
+        for _ in range(3):
+            await roles(database)
+            async with database.transaction() as db:
+                await db.connection.execute(text("SELECT 1"))
+
+
+async def test_a_connection_that_postgresql_has_cut_is_told_once_and_replaced(narrow: Database) -> None:
+    await roles(narrow)
+    with pytest.raises(Unavailable):
+        async with narrow.statement() as db:
+            await db.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    await roles(narrow)
+    # Cut while it lay idle: nobody is told.
+    async with narrow.transaction() as db:
+        others = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await db.connection.execute(others)
+    await asyncio.sleep(0.1)
+    assert "user" in await roles(narrow)
+
+
+async def test_a_direct_statement_is_refused_in_a_transaction_that_would_not_have_begun(narrow: Database) -> None:
+    async with narrow.statement() as db:
+        assert await db.users.by_identifier("nobody-of-this-name") is None
+    with pytest.raises(RuntimeError):
+        async with narrow.transaction() as db:
+            await db.users.by_identifier("nobody-of-this-name")

@@ -1,0 +1,88 @@
+"""Exchanges with a real Valkey: whatever happens to one of them, the next one is given its own answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from redis.asyncio import BlockingConnectionPool
+
+from devstack.stack import Stack
+from models.errors import Unavailable
+from redis_tools.exchange import Call, Script, Valkey
+
+_LAST_DATABASE = 255
+
+
+def echo(word: str) -> Call[str]:
+    return Call(("ECHO", word), bytes.decode)
+
+
+def wait_in_vain(seconds: float) -> Call[object]:
+    return Call(("BLPOP", "what-nobody-pushes", str(seconds)), lambda answer: answer)
+
+
+@pytest.fixture
+async def narrow(stack: Stack) -> AsyncIterator[BlockingConnectionPool]:
+    """Two connections: whoever loses one, or leaves an answer in it, is soon found out."""
+    pool = BlockingConnectionPool.from_url(stack.valkey.url(_LAST_DATABASE), max_connections=2, timeout=1)
+    yield pool
+    await pool.aclose()
+
+
+async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_ones(narrow: BlockingConnectionPool) -> None:
+    valkey, chance = Valkey(narrow, timeout=5), random.Random(2026)
+
+    async def ask(number: int) -> None:
+        calls = [echo(f"{number}-{place}") for place in range(5)]
+        assert await valkey.ask_all(*calls) == [f"{number}-{place}" for place in range(5)]
+
+    async def ask_and_leave(number: int) -> None:
+        task = asyncio.create_task(ask(number))
+        for _ in range(chance.randrange(12)):
+            await asyncio.sleep(0)
+        if chance.random() < 0.5:
+            await asyncio.sleep(chance.random() / 1000)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    for number in range(0, 1200, 4):
+        await asyncio.gather(*(ask_and_leave(number + place) for place in range(3)), ask(number + 3))
+
+
+async def test_a_late_answer_is_unavailable_and_costs_no_connection(narrow: BlockingConnectionPool) -> None:
+    valkey = Valkey(narrow, timeout=0.05)
+    for number in range(10):
+        with pytest.raises(Unavailable):
+            await valkey.ask(wait_in_vain(0.2))
+        assert await valkey.ask(echo(str(number))) == str(number)
+
+
+async def test_a_refused_call_leaves_the_others_of_its_exchange_and_the_connection_whole(
+    narrow: BlockingConnectionPool,
+) -> None:
+    valkey = Valkey(narrow, timeout=5)
+    for number in range(10):
+        with pytest.raises(Exception, match="wrong number of arguments"):
+            await valkey.ask_all(echo("before"), Call(("ECHO",), bytes.decode), echo("after"))
+        assert await valkey.ask(echo(str(number))) == str(number)
+
+
+async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neighbours(
+    narrow: BlockingConnectionPool,
+) -> None:
+    valkey = Valkey(narrow, timeout=5)
+    count = Script("return redis.call('INCR', KEYS[1])")
+    place = "test:{forgotten}"
+
+    def counted() -> Call[int]:
+        return Call.of(count, [place], [], int)
+
+    await valkey.ask(Call(("DEL", place), int))
+    for number in range(3):
+        await valkey.ask(Call(("SCRIPT", "FLUSH"), lambda answer: answer))
+        assert await valkey.ask_all(counted(), echo("beside"), counted()) == [2 * number + 1, "beside", 2 * number + 2]
