@@ -142,8 +142,10 @@ class Database:
                 connection = await self._kept.take()
                 try:
                     yield Db(connection)
-                except BaseException:
-                    # Whatever it was, the pool judges what is left of the connection.
+                except BaseException as error:
+                    if isinstance(error, asyncio.CancelledError | TimeoutError):
+                        # It may never answer, and must keep nobody else waiting.
+                        await connection.invalidate()
                     await connection.close()
                     raise
                 await self._kept.give_back(connection)

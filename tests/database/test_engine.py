@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, func, select, text
 
 from config import DatabaseSettings
+from database.direct import DirectStatement
 from database.engine import Database, Db, open_database
 from devstack.stack import Stack
 from models.errors import Unavailable
@@ -94,6 +95,23 @@ async def test_whoever_leaves_in_the_middle_of_a_statement_takes_no_connection_a
         await ask(number + 1)
         async with narrow.transaction() as db:
             await db.connection.execute(text("SELECT 1"))
+
+
+_SLEEP = DirectStatement(select(func.pg_backend_pid().label("pid"), func.pg_sleep(bindparam("seconds"))))
+
+
+async def test_a_connection_that_was_too_slow_is_asked_nothing_else(stack: Stack) -> None:
+    async with open_database(settings_for(stack, pool_size=1, pool_overflow=1, timeout=0.3)) as database:
+        seen = set()
+        for _ in range(5):
+            async with database.statement() as db:
+                row = await _SLEEP.row(db.connection, {"seconds": 0})
+                assert row is not None
+                seen.add(row["pid"])
+            with pytest.raises(Unavailable):
+                async with database.statement() as db:
+                    await _SLEEP.row(db.connection, {"seconds": 1})
+        assert len(seen) == 5
 
 
 async def test_one_connection_is_enough_for_statements_and_transactions(stack: Stack) -> None:
