@@ -156,8 +156,10 @@ class MailWorker:
         self._more = len(jobs) == free
         for job in jobs:
             self._take(job)
+        # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes with the call, and no stop would end.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _POLL_EVERY)
+            async with asyncio.timeout(_POLL_EVERY):
+                await self._wake.wait()
 
     def _free(self) -> int:
         return self._hands - len(self._held)
@@ -178,8 +180,11 @@ class MailWorker:
         if not self._sent:
             self._some_sent.clear()
             await self._some_sent.wait()
-        await asyncio.sleep(_GATHER)
-        await self._clear()
+        while self._sent:
+            await asyncio.sleep(_GATHER)
+            # Tried anew at once: when PostgreSQL is back, its lease is over, and another worker would send it again.
+            with suppress(Unavailable):
+                await self._clear()
 
     async def _clear(self) -> None:
         """Take what was sent out of the outbox."""
@@ -203,6 +208,8 @@ class MailWorker:
             if isinstance(outcome, Done):
                 self._sent.add(job.id)
                 self._some_sent.set()
+                if self._bell.hands is None:  # we stop, and nobody gathers any more
+                    await self._clear()
             else:
                 await self._settle(job, outcome)
         finally:

@@ -101,9 +101,9 @@ class Db:
 class Database:
     """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float, *, keep: int) -> None:
-        """``keep`` is how many connections stay out of the pool for single statements."""
-        self._kept = KeptConnections(engine, keep)
+    def __init__(self, engine: AsyncEngine, timeout: float, kept: KeptConnections) -> None:
+        """``kept`` are connections of the same engine."""
+        self._kept = kept
         self._committed = engine.execution_options(isolation_level="READ COMMITTED")
         self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
@@ -116,8 +116,10 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline; whether a commit stood is then unknown.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._committed.begin() as connection:
-                yield Db(connection)
+            async with asyncio.timeout(self._timeout):
+                await self._kept.make_room()
+                async with self._committed.begin() as connection:
+                    yield Db(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Db]:
@@ -127,8 +129,10 @@ class Database:
             Unavailable: see `transaction`.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout), self._frozen.begin() as connection:
-                yield Db(connection)
+            async with asyncio.timeout(self._timeout):
+                await self._kept.make_room()
+                async with self._frozen.begin() as connection:
+                    yield Db(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Db]:
@@ -160,6 +164,7 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline.
         """
         with unavailable_when_away():
+            await self._kept.make_room()
             async with self._frozen.connect() as connection:
                 yield Db(connection)
 
@@ -235,8 +240,8 @@ async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False)
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    # Never all of them: a transaction finds one in the pool.
-    database = Database(engine, timeout, keep=min(_KEPT, (settings.pool_size + settings.pool_overflow) // 2))
+    kept = KeptConnections(engine, most=_KEPT, capacity=settings.pool_size + settings.pool_overflow)
+    database = Database(engine, timeout, kept)
     try:
         yield database
     finally:

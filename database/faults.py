@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from asyncpg import InterfaceError as DriverInterfaceError
-from asyncpg import PostgresError
+from asyncpg import InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -43,7 +43,8 @@ def unavailable_when_away() -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, TimeoutError, PoolTimeout, DriverInterfaceError) as error:
+    except (OSError, TimeoutError, PoolTimeout, DriverInterfaceError, InternalClientError) as error:
+        # The driver takes the loss of a connection in the middle of a statement for an error of its own.
         raise Unavailable from error
     except (DBAPIError, PostgresError) as error:
         # While a connection is being made, and over the driver itself, the driver's own exceptions come unwrapped.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 
 import pytest
 from sqlalchemy import bindparam, func, select, text
@@ -120,6 +121,51 @@ async def test_one_connection_is_enough_for_statements_and_transactions(stack: S
             await roles(database)
             async with database.transaction() as db:
                 await db.connection.execute(text("SELECT 1"))
+
+
+async def test_statements_keep_no_connection_from_as_many_transactions_as_there_may_be(stack: Stack) -> None:
+    async with open_database(settings_for(stack, pool_size=4, pool_overflow=2)) as database:
+        for all_at_once in (database.transaction, database.snapshot, database.long_snapshot) * 2:
+            await asyncio.gather(*(roles(database) for _ in range(6)))
+            barrier = asyncio.Barrier(6)
+
+            async def hold(begin: Callable[[], AbstractAsyncContextManager[Db]], barrier: asyncio.Barrier) -> None:
+                async with begin() as db:
+                    await db.connection.execute(text("SELECT 1"))
+                    await barrier.wait()
+
+            await asyncio.gather(*(hold(all_at_once, barrier) for _ in range(6)))
+
+
+async def test_whoever_loses_a_connection_is_told_that_it_is_unavailable_whatever_the_driver_calls_it(
+    stack: Stack,
+) -> None:
+    async with open_database(settings_for(stack, pool_size=6, pool_overflow=3)) as database:
+        over = asyncio.Event()
+        told: Counter[str] = Counter()
+
+        async def go_on() -> None:
+            while not over.is_set():
+                try:
+                    async with database.statement() as db:
+                        await db.users.by_identifier("nobody-of-this-name")
+                except Unavailable:
+                    told["unavailable"] += 1
+                else:
+                    told["answered"] += 1
+
+        asking = [asyncio.create_task(go_on()) for _ in range(4)]
+        cut = text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        for _ in range(60):
+            async with database.transaction() as db:
+                await db.connection.execute(cut)
+            await asyncio.sleep(0.02)
+        over.set()
+        await asyncio.gather(*asking)
+        assert told["unavailable"] > 0 < told["answered"]
 
 
 async def test_a_connection_that_postgresql_has_cut_is_told_once_and_replaced(narrow: Database) -> None:
