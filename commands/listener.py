@@ -35,10 +35,14 @@ def turn_away(listener: socket.socket) -> None:
     Whoever is connected and not accepted when a listening socket is closed is cut off, perhaps with a request on the
     way, and a proxy must not send a POST again that somebody may have read. Who is not let in goes elsewhere.
 
-    Elsewhere than on Linux there is no such filter, and a stop is as it is with any server.
+    Elsewhere than on Linux there is no such filter, and a stop is as it is with any server. Some kernels let root alone
+    set one (6.18 does): then the queue is made as short as can be, and one who is in it at the very end may be cut.
     """
     if sys.platform != "linux":
         return
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in _NO_NEW_CONNECTIONS))
     described = struct.pack("HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(program))
-    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    except PermissionError:
+        listener.listen(0)
