@@ -9,6 +9,7 @@ from backend.administrators import as_of_now, keep_one, refuse_above
 from backend.audit import audit
 from backend.live_users import LiveUsers
 from database.engine import Database, Db
+from database.users import Member
 from models.audit import Actor, Event
 from models.errors import InsufficientScope, NoSuchRole, NoSuchUser, TooManyRoles
 from models.permission import ADMIN_ROLE, Permission
@@ -32,10 +33,7 @@ class RoleHolders:
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.locked_member(user_id)
-            if member is None:
-                raise NoSuchUser
-            acting = await _locked_to_hand_out(db, actor, name)
+            member, acting = await _locked(db, actor, user_id, name)
             if name not in member.roles and len(member.roles) >= MOST_ROLES:
                 raise TooManyRoles
             if await db.roles.give(user_id, name):
@@ -51,10 +49,7 @@ class RoleHolders:
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
-            member = await db.users.locked_member(user_id)
-            if member is None:
-                raise NoSuchUser
-            acting = await _locked_to_hand_out(db, actor, name)
+            member, acting = await _locked(db, actor, user_id, name)
             refuse_above(acting, member)
             if not await db.roles.take(user_id, name):
                 return
@@ -63,18 +58,21 @@ class RoleHolders:
             await audit(db, Event.ROLE_TAKEN, acting, user_id, role=name)
 
 
-async def _locked_to_hand_out(db: Db, actor: Actor, name: str) -> Actor:
-    """Lock a role that is given or taken, and return the actor as he is then: he may have waited for it.
+async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[Member, Actor]:
+    """Lock a user and the role that he is given or loses; return him, and the actor as he is then: he may have waited.
 
     A role is more than its permissions, for other services may ask for its name.
 
     Raises:
-        NoSuchRole: there is none of that name.
+        NoSuchUser, NoSuchRole: one of the two is not there.
         InsufficientScope: the actor has not got the role, and may not do everything either.
     """
+    member = await db.users.locked_member(user_id)
+    if member is None:
+        raise NoSuchUser
     if await db.roles.locked(name) is None:
         raise NoSuchRole
     acting = await as_of_now(db, actor, Permission.ROLE_WRITE)
     if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
         raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")
-    return acting
+    return member, acting

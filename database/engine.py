@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
 
 import asyncpg
@@ -108,30 +108,28 @@ class Database:
         self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Db]:
+    def transaction(self) -> AbstractAsyncContextManager[Db]:
         """Everything inside is committed together when the block ends, and not at all when it raises.
 
         Raises:
             Unavailable: PostgreSQL is away or slower than the deadline; whether a commit stood is then unknown.
         """
-        with unavailable_when_away():
-            async with asyncio.timeout(self._timeout):
-                await self._kept.make_room()
-                async with self._committed.begin() as connection:
-                    yield Db(connection)
+        return self._begin(self._committed)
 
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Db]:
+    def snapshot(self) -> AbstractAsyncContextManager[Db]:
         """A transaction whose reads agree with each other: all of them see PostgreSQL as it was at the first one.
 
         Raises:
             Unavailable: see `transaction`.
         """
+        return self._begin(self._frozen)
+
+    @asynccontextmanager
+    async def _begin(self, engine: AsyncEngine) -> AsyncIterator[Db]:
         with unavailable_when_away():
             async with asyncio.timeout(self._timeout):
                 await self._kept.make_room()
-                async with self._frozen.begin() as connection:
+                async with engine.begin() as connection:
                     yield Db(connection)
 
     @asynccontextmanager
@@ -197,14 +195,14 @@ def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _pr
         raise InvalidatePoolError
 
 
+_KEPT = 4
+"""Single statements that a process has under way at once, hardly ever more."""
+
 # security.md, section 4: no statement, lock or forgotten transaction may hold others up.
 _HURRIED = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
 
 # A command that moves people may be kept waiting by the pipe that it reads or writes.
 _AT_LEISURE = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
-_KEPT = 4
-"""Single statements that a process has under way at once, hardly ever more."""
-
 _LEISURE = 60.0
 """Seconds that a transaction, or a statement, of such a command may take."""
 
