@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import socket
-import struct
 import sys
 
-_SO_ATTACH_FILTER = 26
-"""Linux's, from asm-generic/socket.h; Python has no name for it."""
+_LEAST_HOPS = {
+    socket.AF_INET: ((socket.IPPROTO_IP, 21),),
+    # A socket for ::, too, takes IPv4 connections, and these mind the option of IPv4.
+    socket.AF_INET6: ((socket.IPPROTO_IPV6, 73), (socket.IPPROTO_IP, 21)),
+}
+"""IP_MINTTL and IPV6_MINHOPCOUNT of Linux: packets with fewer hops to go are dropped. Python has no names for them."""
 
-_NO_NEW_CONNECTIONS = (
-    (0x30, 0, 0, 13),  # the byte of the TCP header that holds the flags
-    (0x45, 0, 1, 0x02),  # is SYN among them?
-    (0x06, 0, 0, 0),  # then the packet is dropped
-    (0x06, 0, 0, 0xFFFFFFFF),  # any other is let through
-)
-"""A filter in classic BPF: code, jumps if true and if false, operand."""
+_MORE_THAN_ANYBODY_HAS = 255
+"""Linux, BSD and macOS send with 64 hops, Windows with 128."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,14 +32,23 @@ def turn_away(listener: socket.socket) -> None:
     Whoever is connected and not accepted when a listening socket is closed is cut off, perhaps with a request on the
     way, and a proxy must not send a POST again that somebody may have read. Who is not let in goes elsewhere.
 
-    Elsewhere than on Linux there is no such filter, and a stop is as it is with any server. Some kernels let root alone
-    set one (6.18 does): then the queue is made as short as can be, and one who is in it at the very end may be cut.
+    The listening socket is made deaf: it drops what asks for a connection, and not what completes one, for that is
+    kept in a place of its own. The option was made to keep out what comes from afar (RFC 5082), and needs no rights.
+    Elsewhere than on Linux there is no such thing, and a stop is as it is with any server; so it is for a caller next
+    door that sends with 255 hops.
     """
-    if sys.platform != "linux":
-        return
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in _NO_NEW_CONNECTIONS))
-    described = struct.pack("HP", len(_NO_NEW_CONNECTIONS), ctypes.addressof(program))
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
-    except PermissionError:
-        listener.listen(0)
+    _hear_from(listener, _MORE_THAN_ANYBODY_HAS)
+
+
+def hear_out(connection: socket.socket) -> None:
+    """Listen to a connection that may have been completed after `turn_away`: it has inherited the deafness.
+
+    What it has not heard until now is sent once more, after 0.2 s (TCP_RTO_MIN of Linux).
+    """
+    _hear_from(connection, 0)
+
+
+def _hear_from(which: socket.socket, hops: int) -> None:
+    if sys.platform == "linux":
+        for level, option in _LEAST_HOPS[which.family]:
+            which.setsockopt(level, option, hops)

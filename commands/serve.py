@@ -22,7 +22,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from commands import logs
-from commands.listener import listen, turn_away
+from commands.listener import hear_out, listen, turn_away
 from config import load_settings
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,11 @@ _GRACE = 6
 _WHOLE_STOP = 9.5
 """Seconds after which a worker process is ended by force; a stop takes at most 10 (design.md, section 9)."""
 
-_LAST_CALL = 0.2
+_LAST_CALL = 0.4
 """Seconds between the last connection that is let in and the end of those that have asked for nothing."""
+
+_ROUNDS = 20
+"""Looks for somebody who was connected at the last moment, in that time."""
 
 _BACKLOG = 2048
 
@@ -58,7 +61,11 @@ class _Server(uvicorn.Server):
         """Stop; a connection that has sent nothing yet would be cut, and whoever has just connected is about to."""
         for listener in sockets or ():
             turn_away(listener)
-        await asyncio.sleep(_LAST_CALL)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(_LAST_CALL / _ROUNDS)
+            for connection in self.server_state.connections:
+                if not connection.transport.is_closing():
+                    hear_out(connection.transport.get_extra_info("socket"))
         await super().shutdown(sockets)
 
 
