@@ -36,8 +36,8 @@ _POISON_ATTEMPTS = 3
 """After so many unforeseen errors a job is a dead letter (security.md, fault 25)."""
 
 _GATHER = 0.2
-"""Seconds in which mail that SMTP has taken is gathered: it leaves the outbox together, in one statement. A worker that
-is killed meanwhile leaves as much of it to be sent a second time."""
+"""Seconds between two statements that take mail that SMTP has taken out of the outbox: the first goes at once, and in a
+rush each takes all that was sent meanwhile. A worker that is killed leaves as much of it to be sent a second time."""
 
 _SETTLE_TRIES = 60
 _GOODBYE = 3.0
@@ -176,15 +176,15 @@ class MailWorker:
             task.add_done_callback(self._forget)
 
     async def _clear_sent(self) -> None:
-        """Wait until mail has been sent, and for what else is sent just then."""
+        """Wait until mail has been sent, and take it out of the outbox, seldom however much it is."""
         if not self._sent:
             self._some_sent.clear()
             await self._some_sent.wait()
         while self._sent:
-            await asyncio.sleep(_GATHER)
-            # Tried anew at once: when PostgreSQL is back, its lease is over, and another worker would send it again.
+            # Tried anew soon: when PostgreSQL is back, its lease is over, and another worker would send it again.
             with suppress(Unavailable):
                 await self._clear()
+            await asyncio.sleep(_GATHER)
 
     async def _clear(self) -> None:
         """Take what was sent out of the outbox."""

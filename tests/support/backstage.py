@@ -42,6 +42,7 @@ class Backstage:
         while waiting := self.value("SELECT count(*) FROM outbox WHERE failed_at IS NULL"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{waiting} mails have not left after {seconds:g} s")
+            time.sleep(0.01)
 
     def remember_valkey(self) -> Memory:
         """Every key with its life and what it holds, to be brought back by `restore_valkey`."""

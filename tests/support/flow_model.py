@@ -106,6 +106,10 @@ class House:
         """Whether the flow's address is one that a code is mailed to."""
         return (flow.email in self.accounts) != (flow.purpose == "register")
 
+    def gets_a_mail(self, flow: Flow) -> bool:
+        """Whether it is told of the flow at all: the owner of a taken address is, a stranger at /recover is not."""
+        return self.gets_a_code(flow) or flow.purpose == "register"
+
     def _enter(self, flow: Flow, login: str) -> Verdict:
         flow.step = "gone"
         self.accounts[flow.email] = Account(flow.email, login, flow.password)
