@@ -142,6 +142,7 @@ class House:
 
     def _confirm_recover(self, flow: Flow) -> Verdict:
         flow.step, flow.key = "password", "(told by the answer)"
+        flow.version = self.accounts[flow.email].version
         return 200, ""
 
     def choose_login(self, key: Key, login: str) -> Verdict:
@@ -171,6 +172,9 @@ class House:
             flow.spend()
             return WEAK
         flow.step = "gone"
+        # Another recovery has changed it since the code was given.
+        if account.version != flow.version:
+            return GONE
         account.password, account.version = password, account.version + 1
         return 204, ""
 
