@@ -45,12 +45,13 @@ from backend.sessions import SessionRules, SessionService
 from backend.signing_keys import KeyKeeper
 from backend.tally import Tally
 from backend.tokens import TokenService
-from config import SessionSettings, Settings
+from config import Settings
 from database.engine import Database
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.decorators import guard
 from models.locale import Locale, preferred_locale
+from models.settings import SessionSettings
 from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
 from redis_tools.ping import Pulse
@@ -112,7 +113,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
     backlog = BacklogGauge(
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
     )
-    its_thermostats = thermostats(settings)
+    its_thermostats = thermostats(settings.thermostat, settings.rungs(device=False))
     clerk = AuditClerk(database)
     limits = Limits(
         valkey,

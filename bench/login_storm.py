@@ -23,8 +23,8 @@ from statistics import median, quantiles
 from backend.passwords import encode
 from bench.caller import Caller
 from bench.sink import Sink
-from config import PBKDF2_FLOOR
 from devstack.stack import Stack
+from models.settings import PBKDF2_FLOOR
 from tests.conftest import migrated, serving_on
 from tests.support.people import Person, Walker
 from tests.support.service import ROOT, Service

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from backend.keys import Keys
 from backend.signing_keys import KeyKeeper, KeyRules
-from config import LONGEST_TOKEN, Settings
+from config import Settings
 from database.engine import Database
+from models.settings import LONGEST_TOKEN
 
 
 def key_keeper(settings: Settings, database: Database, keys: Keys) -> KeyKeeper:

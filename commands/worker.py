@@ -55,7 +55,7 @@ async def open_mail_worker(
         store=store,
         keys=keys,
         ladder=ladder,
-        thermostats=thermostats(settings),
+        thermostats=thermostats(settings.thermostat, settings.rungs(device=False)),
         buckets=MailBuckets(settings.limit.mails, settings.limit.device_mails),
         templates=templates,
         postman=postman,

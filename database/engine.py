@@ -14,7 +14,6 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from config import DatabaseSettings
 from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
 from database.directory import DirectoryRepo
@@ -29,6 +28,7 @@ from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
 from database.used_flows import UsedFlowRepo
 from database.users import UserRepo
+from models.settings import DatabaseSettings
 
 
 class Db:

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from config import RedisSettings
+from models.settings import RedisSettings
 from redis_tools.exchange import Call, Valkey, nothing
 
 

@@ -17,11 +17,12 @@ guesses at no flow at all in one breath would raise the floor, and kill every co
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from config import Settings
+from models.ladder import Rung
+from models.settings import ThermostatSettings
 from redis_tools.clock import CLOCK
 from redis_tools.exchange import Call, Script
 
@@ -157,13 +158,12 @@ class Reading:
     won_a_day: int
 
 
-def thermostats(settings: Settings) -> dict[str, Thermostat]:
+def thermostats(settings: ThermostatSettings, rungs: Mapping[str, Sequence[Rung]]) -> dict[str, Thermostat]:
     """The thermostats of the purposes that have one; a registration has no account to take."""
-    caps = {"login": settings.thermostat.login, "recover": settings.thermostat.recover}
+    caps = {"login": settings.login, "recover": settings.recover}
     built = {}
     for purpose, its_caps in caps.items():
-        rungs = settings.rungs(device=False)[purpose]
-        floors = [rung.digits for rung in rungs]
+        floors = [rung.digits for rung in rungs[purpose]]
         built[purpose] = Thermostat(purpose, floors, its_caps[len(its_caps) - len(floors) + 1 :])
     return built
 

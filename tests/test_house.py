@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 
 # Downstairs only, and each floor sees the next one; whoever may skip a floor says why.
 MAY_IMPORT = {
-    "config": {"models"},  # settings are told in the words of the house: Rate, Budget
+    "config": {"models"},  # settings are told in the words of the house
     "models": {"models"},
-    "database": {"database", "models", "config"},
-    "redis_tools": {"redis_tools", "models", "config"},
+    "database": {"database", "models"},
+    "redis_tools": {"redis_tools", "models"},
     "jwt_tools": {"jwt_tools"},  # stands alone, so that another service can use it as it is
     "template_message": {"template_message", "models"},
     "backend": {"backend", "database", "redis_tools", "jwt_tools", "template_message", "models"},

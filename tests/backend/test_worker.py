@@ -8,9 +8,9 @@ import pytest
 
 from backend.bell import Bell
 from backend.worker import MailWorker, Work
-from config import DatabaseSettings
 from database.engine import open_database
 from devstack.stack import Stack
+from models.settings import DatabaseSettings
 from tests.support.uncounted import uncounted
 
 

@@ -12,11 +12,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 import pytest
 from sqlalchemy import bindparam, func, select, text
 
-from config import DatabaseSettings
 from database.direct import DirectStatement
 from database.engine import Database, Db, open_database
 from devstack.stack import Stack
 from models.errors import Unavailable
+from models.settings import DatabaseSettings
 
 _numbers = itertools.count(1)
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from config import DatabaseSettings
 from database.engine import Database, open_database
 from database.ladder import BudgetOf, Terms
 from devstack.stack import Stack
+from models.settings import DatabaseSettings
 
 FOUR = Terms(digits=4, burst=6, per_year=2, guesses=3)
 LIFE = timedelta(minutes=30)

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from config import DatabaseSettings
 from database.engine import Database, open_database
 from devstack.stack import Stack
+from models.settings import DatabaseSettings
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 _PUT = text(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.caller import Caller
-from config import PBKDF2_FLOOR
 from devstack.mailbox import Mailbox
+from models.settings import PBKDF2_FLOOR
 from tests.conftest import Serving
 from tests.support.people import Person, Walker, somebody
 from tests.support.service import Service
