@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
+
+log = logging.getLogger(__name__)
 
 _LEAST_HOPS = {
     socket.AF_INET: ((socket.IPPROTO_IP, 21),),
@@ -26,18 +29,25 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def turn_away(listener: socket.socket) -> None:
-    """Let nobody connect any more, while whoever has connected can still be accepted.
+def turn_away(listener: socket.socket) -> bool:
+    """Let nobody connect any more, while whoever has connected can still be accepted; tell whether that can be done.
 
     Whoever is connected and not accepted when a listening socket is closed is cut off, perhaps with a request on the
     way, and a proxy must not send a POST again that somebody may have read. Who is not let in goes elsewhere.
 
     The listening socket is made deaf: it drops what asks for a connection, and not what completes one, for that is
     kept in a place of its own. The option was made to keep out what comes from afar (RFC 5082), and needs no rights.
-    Elsewhere than on Linux there is no such thing, and a stop is as it is with any server; so it is for a caller next
-    door that sends with 255 hops.
+    Elsewhere than on Linux, and in sandboxes that play Linux, there is no such thing, and a stop is as it is with any
+    server; so it is for a caller next door that sends with 255 hops.
     """
-    _hear_from(listener, _MORE_THAN_ANYBODY_HAS)
+    if sys.platform != "linux":
+        return False
+    try:
+        _hear_from(listener, _MORE_THAN_ANYBODY_HAS)
+    except OSError as error:
+        log.warning("whoever connects just now may be cut off, this kernel cannot turn anybody away: %s", error)
+        return False
+    return True
 
 
 def hear_out(connection: socket.socket) -> None:
@@ -49,6 +59,5 @@ def hear_out(connection: socket.socket) -> None:
 
 
 def _hear_from(which: socket.socket, hops: int) -> None:
-    if sys.platform == "linux":
-        for level, option in _LEAST_HOPS[which.family]:
-            which.setsockopt(level, option, hops)
+    for level, option in _LEAST_HOPS[which.family]:
+        which.setsockopt(level, option, hops)

@@ -59,13 +59,12 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a connection that has sent nothing yet would be cut, and whoever has just connected is about to."""
-        for listener in sockets or ():
-            turn_away(listener)
-        for _ in range(_ROUNDS):
-            await asyncio.sleep(_LAST_CALL / _ROUNDS)
-            for connection in self.server_state.connections:
-                if not connection.transport.is_closing():
-                    hear_out(connection.transport.get_extra_info("socket"))
+        if all(turn_away(listener) for listener in sockets or ()):
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(_LAST_CALL / _ROUNDS)
+                for connection in self.server_state.connections:
+                    if not connection.transport.is_closing():
+                        hear_out(connection.transport.get_extra_info("socket"))
         await super().shutdown(sockets)
 
 

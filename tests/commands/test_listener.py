@@ -34,7 +34,7 @@ def test_who_has_connected_is_served_and_nobody_connects_any_more(
 ) -> None:
     listener.listen()
     with socket.create_connection(address) as early:
-        turn_away(listener)
+        assert turn_away(listener)
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.3)
         served, _ = listener.accept()
