@@ -20,7 +20,7 @@ HEADER = "X-Device"
 _COOKIE_SAYS = "Set by every finished flow: the device is then known to the account."
 _HEADER_SAYS = (
     "For apps, in place of the cookie: `new` at first, then the `X-Device` of the last finished flow's last answer. "
-    "A known device has limits and a ladder of its own at `/login` and `/recover`."
+    "A known device has limits of its own, and another ladder, at `/login` and `/recover`."
 )
 
 _LONGEST_USER_AGENT = 200

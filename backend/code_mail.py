@@ -11,6 +11,7 @@ from hashlib import sha256
 from time import monotonic
 from uuid import UUID
 
+from backend.devices import ladder_of
 from backend.flow_spec import Step
 from backend.keys import Keys
 from backend.ladder import Ladder
@@ -129,7 +130,7 @@ class CodeMail:
     def _whose(self, letter: Letter) -> BudgetOf:
         """Whose ladder: the account's, or before there is one the address's."""
         subject = letter.owner.bytes if letter.owner else bytes.fromhex(letter.waiting.subject)
-        return BudgetOf(subject, letter.waiting.purpose, letter.waiting.device)
+        return BudgetOf(subject, letter.waiting.purpose, ladder_of(letter.waiting.device))
 
     async def _rescue(self, waiting: Waiting) -> str:
         """A rescue code for this address and purpose; who floods the address delivers its owner's way in."""

@@ -1,7 +1,8 @@
 """Known devices: whoever has finished a flow gets a card, and is no stranger to that account any more.
 
-A card is no credential. It opens nothing, and only lets its holder use a ladder, a mail bucket and a failure bucket of
-his own, so that an attack on the account is not felt on the owner's own device (OWASP, "device cookies"). It needs no
+A card is no credential. It opens nothing, and only lets its holder use a mail bucket and a failure bucket of his own,
+and one of two ladders beside the strangers', so that an attack on the account is not felt on the owner's own device
+(OWASP, "device cookies"). It needs no
 table: id, time and two MACs, one over the account's address and one over its login, whichever is typed next time.
 """
 
@@ -32,6 +33,10 @@ _CARD = _ID + _TIME + 2 * _MAC
 _MOST = 4
 """Accounts that one device is known to: a family's tablet."""
 
+_LADDERS = 2
+"""That the known devices of an account share: with one each, whoever was in an account for an hour could collect cards
+there, and with a thousand of them guess at it nine thousand times."""
+
 _LONGEST = _MOST * (_CARD * 4 // 3 + 4)
 
 
@@ -56,6 +61,11 @@ def _read(text: str) -> Iterator[_Card]:
         if len(raw) == _CARD:
             macs = raw[_ID + _TIME : -_MAC], raw[-_MAC:]
             yield _Card(raw[:_ID], raw[_ID : _ID + _TIME], macs)
+
+
+def ladder_of(device: str) -> str:
+    """Which of the ladders for known devices one climbs; nothing for a stranger, who climbs the other one."""
+    return str(int(device, 16) % _LADDERS + 1) if device else ""
 
 
 class Devices:

@@ -38,7 +38,7 @@ class Ladder:
     """
 
     def __init__(self, database: Database, store: FlowStore, strangers: Rungs, devices: Rungs, flow_ttl: int) -> None:
-        """``strangers`` is climbed by whoever comes from nowhere, ``devices`` by each known device for itself."""
+        """``strangers`` is climbed by whoever comes from nowhere, ``devices`` by known devices."""
         self._database = database
         self._store = store
         self._strangers = strangers

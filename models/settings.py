@@ -141,7 +141,7 @@ class LadderSettings(Group):
     four: Guesses = Field(Budget(6, 2), alias="4", description="Guesses at 4 digits, from unknown devices.")
     six: Guesses = Field(Budget(30, 52), alias="6", description="Guesses at 6 digits.")
     eight: Guesses = Field(Budget(200, 1000), alias="8", description="Guesses at 8 digits; then a code has 12.")
-    device: Guesses = Field(Budget(9, 12), description="Guesses at 4 digits, for each known device.")
+    device: Guesses = Field(Budget(9, 12), description="Guesses at 4 digits, on each of the two ladders that known devices share.")
 
     def rungs(self, least: int, *, device: bool) -> tuple[Rung, ...]:
         """The ladder from a least length on, for unknown devices or for a known one."""

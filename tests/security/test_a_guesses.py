@@ -28,6 +28,7 @@ from tests.support.burst import Call, burst, burst_of, outcomes, post
 from tests.support.contract import forms_of
 from tests.support.flows import FLOWS, GONE, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.many_people import confirming, metric, registering
+from tests.support.owner import Owner
 from tests.support.patience import eventually
 from tests.support.people import Person, Walker, a_wrong, somebody
 from tests.support.planted import Planter
@@ -386,3 +387,26 @@ def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_ac
     assert outcome(answer) == TOO_MANY
     # His guesses are not felt where the owner logs in.
     assert apart_walk.post("/login", login=person.login, password=person.password).status_code == 202
+
+
+def test_row_05_who_has_collected_cards_of_an_account_has_no_more_guesses_than_two_devices(
+    service: Service, mailbox: Mailbox
+) -> None:
+    """Somebody who was in the account for an hour, and is out again, with as many cards as he had time for."""
+    owner = Owner(service, mailbox)
+    cards = []
+    for _ in range(10):
+        owner.on_a_new_device()
+        owner.log_in()
+        cards.append(owner.cards)
+    lengths: Counter[int] = Counter()
+    for card in cards:
+        with service.client(headers=card) as client:
+            walk = Walker(client, mailbox)
+            for _ in range(2):
+                key, code = walk.open_recovery(owner.person)
+                lengths[len(code)] += 1
+                for _ in range(3):
+                    assert outcome(walk.confirm("recover", key, a_wrong(code))) == WRONG_CODE
+    # Nine guesses each, three to a code; chance may give all cards the same ladder.
+    assert lengths[4] in {3, 6}, lengths
