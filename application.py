@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -87,6 +89,16 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKe
             return ring
 
 
+def end_with(duty: asyncio.Task[None]) -> None:
+    """End the process in order when a duty of it has failed: without its duties it would answer, and do harm at that.
+
+    Each of them catches what it can; what is left is a mistake of ours. Whoever has started us starts us again.
+    """
+    if not duty.cancelled() and (error := duty.exception()):
+        log.critical("a duty has failed, the process ends", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The service with these settings."""
 
@@ -110,6 +122,8 @@ def create_app(settings: Settings) -> FastAPI:
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
                 background.append(tasks.create_task(worker.run()))
+            for task in background:
+                task.add_done_callback(end_with)
             warn_of_caught_mail(settings.domain, [server.get_secret_value() for server in settings.smtp.url])
             await advise_length(services.metrics, settings.least_digits)
             yield state

@@ -44,6 +44,7 @@ class RegisterService:
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
+        self.passwords.refuse_when_busy()
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
         admission = await self.limits.start(REGISTER.name, caller)

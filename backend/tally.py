@@ -51,3 +51,6 @@ class Tally:
         except Unavailable:
             # Whether they were added is not known; added again they might count twice.
             log.warning("%d counts were lost, for Valkey is away", len(counted))
+        except Exception:
+            # Counting is not worth an end of the process.
+            log.exception("%d counts could not be added", len(counted))

@@ -153,7 +153,7 @@ class MailWorker:
         if free > 0:
             async with self._database.statement() as db:
                 jobs = await db.outbox.lease(free, LEASE)
-        self._more = len(jobs) == free
+        self._more = len(jobs) >= free
         for job in jobs:
             self._take(job)
         # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes with the call, and no stop would end.

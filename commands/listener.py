@@ -53,7 +53,8 @@ def turn_away(listener: socket.socket) -> bool:
 def hear_out(connection: socket.socket) -> None:
     """Listen to a connection that may have been completed after `turn_away`: it has inherited the deafness.
 
-    What it has not heard until now is sent once more, after 0.2 s (TCP_RTO_MIN of Linux).
+    What it has not heard until now is sent once more, some 0.2 s and two round trips after it was sent (RFC 6298, with
+    the least of Linux).
     """
     _hear_from(connection, 0)
 

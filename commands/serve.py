@@ -27,16 +27,16 @@ from config import load_settings
 
 log = logging.getLogger(__name__)
 
-_GRACE = 6
+_GRACE = 4
 """Seconds that requests in hand are waited for; mail in hand may take three more."""
 
 _WHOLE_STOP = 9.5
 """Seconds after which a worker process is ended by force; a stop takes at most 10 (design.md, section 9)."""
 
-_LAST_CALL = 0.4
+_LAST_CALL = 0.8
 """Seconds between the last connection that is let in and the end of those that have asked for nothing."""
 
-_ROUNDS = 20
+_ROUNDS = 40
 """Looks for somebody who was connected at the last moment, in that time."""
 
 _BACKLOG = 2048

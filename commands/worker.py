@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from backend.tally import Tally
 from backend.worker import Chore, Mailer, MailWorker, Work
 from commands import logs
 from config import Settings, load_settings
-from database.engine import Database, open_database
+from database.engine import Database, Db, open_database
 from redis_tools.connection import open_valkey
 from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
@@ -67,12 +67,18 @@ async def open_mail_worker(
     url = settings.database.url.get_secret_value()
 
     async def tidy() -> None:
-        async with database.statement() as db:
-            await db.outbox.forget_old()
-            await db.used_flows.forget_old()
-            await db.sessions.forget_over()
-            while await db.audit.forget_old(timedelta(seconds=settings.audit.keep)):
-                pass
+        keep = timedelta(seconds=settings.audit.keep)
+        forgets: tuple[Callable[[Db], Awaitable[bool]], ...] = (
+            lambda db: db.outbox.forget_old(),
+            lambda db: db.used_flows.forget_old(),
+            lambda db: db.sessions.forget_over(),
+            lambda db: db.audit.forget_old(keep),
+        )
+        for forget_some in forgets:
+            more = True
+            while more:
+                async with database.statement() as db:
+                    more = await forget_some(db)
         await ladder.forget_full()
 
     chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))

@@ -8,24 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Select, bindparam, delete, func, insert, select, union
+from sqlalchemy import ColumnElement, Interval, Select, bindparam, func, insert, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audit_log
+from database.tidying import delete_some, may_leave_more
 from models.audit import Record
-
-_CHUNK = 5_000
-"""Rows forgotten by one statement, so that none runs into its deadline."""
 
 _ADD = insert(audit_log)
 _ADD_ONE = _ADD.returning(audit_log.c.id)
-_OLD = (
-    select(audit_log.c.id)
-    .where(audit_log.c.at < func.now() - bindparam("keep", type_=Interval))
-    .order_by(audit_log.c.at)
-    .limit(_CHUNK)
-)
-_FORGET_OLD = delete(audit_log).where(audit_log.c.id.in_(_OLD)).returning(audit_log.c.id)
+_FORGET_OLD = delete_some(audit_log, audit_log.c.at < func.now() - bindparam("keep", type_=Interval))
 
 
 def _next_ids(whose: ColumnElement[Any]) -> Select[tuple[int]]:
@@ -106,8 +98,7 @@ class AuditRepo:
 
     async def forget_old(self, keep: timedelta) -> bool:
         """Drop some of what is older than that; True when there may be more."""
-        gone = await self._connection.execute(_FORGET_OLD, {"keep": keep})
-        return len(gone.all()) == _CHUNK
+        return may_leave_more(await self._connection.execute(_FORGET_OLD, {"keep": keep}))
 
 
 def _values(record: Record, times: int) -> dict[str, object]:

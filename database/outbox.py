@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.direct import DirectStatement
 from database.tables import outbox
+from database.tidying import delete_some, may_leave_more
 
 CHANNEL = "outbox"
 """The NOTIFY channel that wakes the workers."""
@@ -142,12 +143,13 @@ _STATES = select(
     func.count().filter(~_WAITS).label("dead"),
     func.coalesce(func.now() - func.min(outbox.c.created_at).filter(_WAITS), text("interval '0'")).label("oldest"),
 ).group_by(outbox.c.kind)
-_FORGET_OLD = delete(outbox).where(
+_FORGET_OLD = delete_some(
+    outbox,
     or_(
         outbox.c.failed_at < func.now() - text("interval '14 days'"),
         # An address that its owner has withdrawn is kept no longer than the mail to it is tried.
         and_(outbox.c.payload.has_key(SEALED), outbox.c.failed_at < func.now() - text("interval '48 hours'")),
-    )
+    ),
 )
 _ABOUT = outbox.c.payload["user_id"].astext == bindparam("user")
 _OF_USER = (
@@ -212,9 +214,9 @@ class OutboxRepo:
         """How the mail of each kind stands, of those kinds that there is any of."""
         return [MailState(*row) for row in await self._connection.execute(_STATES)]
 
-    async def forget_old(self) -> None:
-        """Drop dead letters after a fortnight, those with an address after two days."""
-        await self._connection.execute(_FORGET_OLD)
+    async def forget_old(self) -> bool:
+        """Drop some dead letters of a fortnight ago, with an address of two days ago; True when there may be more."""
+        return may_leave_more(await self._connection.execute(_FORGET_OLD))
 
     async def of_user(self, user_id: UUID) -> list[WaitingMail]:
         """Mail about a user that waits, oldest first; mail with a code names a flow alone, and is not among it."""

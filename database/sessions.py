@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import sessions
+from database.tidying import delete_some, may_leave_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ _END = (
 )
 _END_ALL = delete(sessions).where(sessions.c.user_id == bindparam("user"))
 _END_OTHERS = _END_ALL.where(sessions.c.id != bindparam("session"))
-_FORGET_OVER = delete(sessions).where(~_IS_ALIVE)
+_FORGET_OVER = delete_some(sessions, ~_IS_ALIVE)
 
 
 class SessionRepo:
@@ -229,6 +230,6 @@ class SessionRepo:
         else:
             await self._connection.execute(_END_OTHERS, {"user": user_id, "session": but})
 
-    async def forget_over(self) -> None:
-        """Drop sessions whose time is over."""
-        await self._connection.execute(_FORGET_OVER)
+    async def forget_over(self) -> bool:
+        """Drop some of the sessions whose time is over; True when there may be more."""
+        return may_leave_more(await self._connection.execute(_FORGET_OVER))

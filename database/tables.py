@@ -94,7 +94,7 @@ guess_budgets = Table(
     # The ladder: wrong guesses that a length of code may still cost somebody. No row means that nothing is missing.
     Column("subject", LargeBinary, primary_key=True),  # a user's id; before there is a user, an HMAC of the address
     Column("purpose", Text, primary_key=True),
-    Column("device", Text, primary_key=True),  # a known device, or nothing
+    Column("device", Text, primary_key=True),  # which ladder of known devices, or nothing
     Column("digits", SmallInteger, primary_key=True),
     Column("guesses", Double, nullable=False),  # as of refilled_at; it comes back little by little
     Column("refilled_at", _Moment, nullable=False, server_default=func.now(), index=True),

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import guess_budgets, guess_reservations, used_flow
+from database.tidying import delete_some, may_leave_more
 
 # One statement marks the step and gives back what the flow's code had reserved: a flow that succeeds costs nothing,
 # its own wrong guesses included. Only what this flow reserved comes back, whatever else was guessed meanwhile.
@@ -32,7 +33,7 @@ _REFUND = (
 )
 _MARK_AND_REFUND = select(_MARK.c.flow_id).add_cte(_REFUND)
 _MARK_ALONE = insert(used_flow).on_conflict_do_nothing().returning(used_flow.c.flow_id)
-_FORGET_OLD = delete(used_flow).where(used_flow.c.used_at < func.now() - text("interval '1 day'"))
+_FORGET_OLD = delete_some(used_flow, used_flow.c.used_at < func.now() - text("interval '1 day'"))
 
 RESCUE = "rescue"
 """The step under which a rescue code is marked, by its own digest in place of a flow's id."""
@@ -57,6 +58,6 @@ class UsedFlowRepo:
         marked = await self._connection.execute(_MARK_ALONE, {"flow_id": digest, "step": RESCUE})
         return marked.one_or_none() is not None
 
-    async def forget_old(self) -> None:
-        """Drop marks of flows that ended long ago; a day is far beyond any flow's life."""
-        await self._connection.execute(_FORGET_OLD)
+    async def forget_old(self) -> bool:
+        """Drop some marks of flows that ended long ago, a day is far beyond any's life; True when there may be more."""
+        return may_leave_more(await self._connection.execute(_FORGET_OLD))

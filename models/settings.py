@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qs
 
@@ -26,6 +27,13 @@ LONGEST_TOKEN = 3600
 
 PBKDF2_FLOOR = 600_000
 """OWASP Password Storage Cheat Sheet (2023): the least iterations for PBKDF2-HMAC-SHA256."""
+
+
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+"""Of libpq, and so of asyncpg."""
+
+_REDIS_OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"})
+"""What a URL may say; the rest has settings of its own."""
 
 
 class Group(BaseModel):
@@ -50,8 +58,11 @@ class DatabaseSettings(Group):
     @classmethod
     def _is_postgresql(cls, url: SecretStr) -> SecretStr:
         parts = readable(url, "postgresql", "postgres", "postgresql+asyncpg")
-        if set(parse_qs(parts.query)) - {"sslmode"}:
+        options = parse_qs(parts.query, keep_blank_values=True)
+        if options.keys() - {"sslmode"}:
             raise ValueError("may end in ?sslmode=… and in no other parameter")
+        if not _SSL_MODES.issuperset(options.get("sslmode", ())):
+            raise ValueError("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
         return url
 
 
@@ -68,7 +79,9 @@ class RedisSettings(Group):
     @field_validator("url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
-        readable(url, "redis", "rediss", "unix")
+        options = parse_qs(readable(url, "redis", "rediss", "unix").query, keep_blank_values=True)
+        if options.keys() - _REDIS_OPTIONS:
+            raise ValueError(f"may end in no other parameters than {', '.join(sorted(_REDIS_OPTIONS))}")
         return url
 
 
@@ -88,7 +101,12 @@ class SmtpSettings(Group):
     @classmethod
     def _are_smtp(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for url in urls:
-            readable(url, "smtps", "smtp+starttls", "smtp")
+            parts = readable(url, "smtps", "smtp+starttls", "smtp")
+            options = parse_qs(parts.query, keep_blank_values=True)
+            if not parts.hostname or parts.path.strip("/") or options.keys() - {"ca"}:
+                raise ValueError("must name a host, and may end in ?ca=/a/file.pem and in nothing else")
+            if not all(Path(file).is_file() for file in options.get("ca", ())):
+                raise ValueError("the file that ?ca= names is not there")
         return urls
 
 
@@ -141,7 +159,7 @@ class LadderSettings(Group):
     four: Guesses = Field(Budget(6, 2), alias="4", description="Guesses at 4 digits, from unknown devices.")
     six: Guesses = Field(Budget(30, 52), alias="6", description="Guesses at 6 digits.")
     eight: Guesses = Field(Budget(200, 1000), alias="8", description="Guesses at 8 digits; then a code has 12.")
-    device: Guesses = Field(Budget(9, 12), description="Guesses at 4 digits, on each of the two ladders that known devices share.")
+    device: Guesses = Field(Budget(9, 12), description="Guesses at 4 digits, on each of two ladders for known devices.")
 
     def rungs(self, least: int, *, device: bool) -> tuple[Rung, ...]:
         """The ladder from a least length on, for unknown devices or for a known one."""
@@ -165,10 +183,10 @@ class ThermostatSettings(Group):
     @classmethod
     def _are_three(cls, caps: object) -> object:
         parts = split(caps)
-        numbers = [int(part) for part in parts if str(part).isdecimal()] if isinstance(parts, Sequence) else []
-        if len(numbers) != 3 or min(numbers) < 1:  # noqa: PLR2004 - a floor each for 4, 6 and 8 digits
+        numbers = tuple(map(whole, parts)) if isinstance(parts, Sequence) else ()
+        if len(numbers) != 3 or not all(isinstance(number, int) and number > 0 for number in numbers):  # noqa: PLR2004 - a floor each for 4, 6 and 8 digits
             raise ValueError("must be three numbers above 0, such as 20,500,5000")
-        return tuple(numbers)
+        return numbers
 
 
 class LimitSettings(Group):

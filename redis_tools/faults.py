@@ -35,8 +35,9 @@ _AWAY = (
     OSError,
 )
 
-# A disk that cannot be written to stops writes with MISCONF, for which the client has no class of its own.
-_AWAY_ANSWERS = ("MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
+# A disk that cannot be written to stops writes with MISCONF, and somebody's endless script everything with BUSY: the
+# client has no classes of its own for them.
+_AWAY_ANSWERS = ("MISCONF", "BUSY", "OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
 
 
 @contextmanager

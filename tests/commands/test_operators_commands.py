@@ -99,6 +99,13 @@ def test_good_settings_are_said_to_be_good_and_nothing_is_connected_to(service: 
         ("ISSUER", "https://canary.example.com/"),
         ("ISSUER", "https://canary.example.com?x=1"),
         ("ISSUER", "canary.example.com"),
+        ("THERMOSTAT_LOGIN", "100,canary,500,5000"),
+        ("THERMOSTAT_RECOVER", "0,500,5000"),
+        ("DATABASE_URL", "postgresql://canary/auth?sslmode=canary"),
+        ("REDIS_URL", "redis://canary?max_connections=canary"),
+        ("SMTP_URL", "smtp://"),
+        ("SMTP_URL", "smtp://canary/path"),
+        ("SMTP_URL", "smtps://canary?ca=/canary.pem"),
     ],
 )
 def test_bad_settings_are_told_by_name_without_their_values(name: str, value: str, service: Service) -> None:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import ResponseError
 
 from devstack.stack import Stack
 from models.errors import Unavailable
@@ -86,3 +87,22 @@ async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neigh
     for number in range(3):
         await valkey.ask(Call(("SCRIPT", "FLUSH"), lambda answer: answer))
         assert await valkey.ask_all(counted(), echo("beside"), counted()) == [2 * number + 1, "beside", 2 * number + 2]
+
+
+async def test_a_valkey_that_somebody_keeps_busy_is_away_until_it_is_not(
+    valkey: Valkey, redis: Redis, stack: Stack
+) -> None:
+    endless = Redis.from_url(stack.valkey.url(_LAST_DATABASE))
+    await redis.config_set("busy-reply-threshold", 1)
+    script = asyncio.ensure_future(endless.eval("while true do end", 0))
+    try:
+        await asyncio.sleep(0.2)
+        with pytest.raises(Unavailable):
+            await valkey.ask(echo("anybody?"))
+    finally:
+        await redis.script_kill()
+        await redis.config_set("busy-reply-threshold", 5000)
+        with pytest.raises(ResponseError):
+            await script
+        await endless.aclose()
+    assert await valkey.ask(echo("anybody?")) == "anybody?"

@@ -1,0 +1,34 @@
+"""What is over is dropped some at a time, so that however much of it there is, each statement comes to its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+
+from database.engine import Database, open_database
+from database.tidying import SOME
+from devstack.stack import Stack
+from models.settings import DatabaseSettings
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[Database]:
+    stack.postgres.create_database("tidying", template="migrated")
+    async with open_database(DatabaseSettings.model_validate({"url": stack.postgres.url("tidying")})) as opened:
+        yield opened
+    stack.postgres.drop_database("tidying")
+
+
+async def test_more_than_one_statement_may_drop_is_dropped_by_the_next_ones(database: Database) -> None:
+    piled_up = (
+        "INSERT INTO used_flow (flow_id, step, used_at) SELECT int4send(n), 'code', now() - interval '2 days' "
+        f"FROM generate_series(1, {SOME + 7}) AS n"
+    )
+    async with database.transaction() as db:
+        await db.connection.execute(text(piled_up))
+    for left, may_be_more in ((7, True), (0, False), (0, False)):
+        async with database.statement() as db:
+            assert await db.used_flows.forget_old() is may_be_more
+            assert (await db.connection.execute(text("SELECT count(*) FROM used_flow"))).scalar_one() == left
