@@ -336,7 +336,8 @@ def _load(settings_cls: type[_AnySettings], known: Mapping[str, str]) -> _AnySet
             name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
             text = problem["msg"].removeprefix("Value error, ")
             if name not in known:
-                problems.append(f"{name}: {text}" if name else text)
+                # What is said of a group begins with the name of one of its settings.
+                problems.append(f"{name}: {text}" if name and not text.startswith(f"{name}_") else text)
     if problems:
         raise ConfigurationError("\n  ".join((_UNUSABLE, *problems)))
     return settings

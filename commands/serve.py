@@ -81,7 +81,7 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise click.ClickException(
-                f"Cannot serve on {host}:{port}: {error.strerror}. Choose another --port."
+                f"Cannot serve on {host}:{port}: {error.strerror}. Choose another one: PORT, or serve --port."
             ) from error
 
 

@@ -6,8 +6,15 @@ import time
 from pathlib import Path
 
 from devstack.mailbox import Mailbox
+from devstack.ports import PORTS
 from devstack.processes import DevstackError
 from devstack.run import StopSignals, run, say, show
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) not in PORTS:
+        raise argparse.ArgumentTypeError("must be a number from 1 to 65535")
+    return int(text)
 
 
 def main() -> int:
@@ -15,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="PostgreSQL, Valkey, a mailbox and the service, until Ctrl-C")
-    running.add_argument("--port", type=int, default=8000)
+    running.add_argument("--port", type=_port, default=8000)
     running.add_argument("--data", type=Path, default=Path(".data"))
     running.add_argument("--workers", type=int, default=1)
     catching = commands.add_parser("mailbox", help="an SMTP server that keeps every mail, until Ctrl-C")

@@ -12,6 +12,9 @@ from typing import Self
 
 from devstack.processes import DevstackError
 
+_LEGIBLE = 300
+"""Letters of a line that a terminal is shown; a traceback in one line has thousands."""
+
 
 def private_folder(path: Path) -> Path:
     """Make the folder, closed to others, unless it exists; no folder that exists changes its mode."""
@@ -50,7 +53,7 @@ def end_of(log: Path, count: int = 12) -> str:
     """Tell the last lines of a log, for a message to a person."""
     try:
         with log.open(errors="replace") as file:
-            lines = [f"    {line.rstrip()}" for line in deque(file, count)]
+            lines = [f"    {line.rstrip()[:_LEGIBLE]}" for line in deque(file, count)]
     except FileNotFoundError:
         lines = []
     return "\n".join([f"The end of {log}:", *lines])
@@ -66,8 +69,13 @@ class FolderLock:
 
     def __enter__(self) -> Self:
         """Take the folder, or say who has it."""
-        private_folder(self._folder)
-        file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            private_folder(self._folder)
+            file = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as problem:
+            raise DevstackError(
+                f"{self._folder} cannot be used: {problem.strerror}. Choose another folder, such as DATA=.data2."
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

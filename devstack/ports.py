@@ -6,6 +6,8 @@ import socket
 
 from devstack.processes import DevstackError
 
+PORTS = range(1, 65_536)
+
 # Below the range from which Linux takes the near end of outgoing connections (32768 and up): a stopped server finds its
 # port still free when it comes back.
 OUT_OF_THE_WAY = range(20000, 32000)

@@ -7,19 +7,24 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from textwrap import indent
 from types import FrameType, TracebackType
 from typing import Self
 
+from dotenv import dotenv_values
+
 from devstack.folders import FolderLock, kept_secret, write_privately
 from devstack.mailbox import Mail
-from devstack.ports import is_free
+from devstack.ports import PORTS, free_port, is_free
 from devstack.processes import DevstackError
 from devstack.service import ROOT, Service
 from devstack.stack import Stack
+
+WHOSE = "DEVSTACK_SETTINGS"
+"""Says in a terminal whose settings it has read."""
 
 SERVICE = (sys.executable, str(ROOT / "main.py"))
 
@@ -46,7 +51,7 @@ def _run(port: int, data: Path, workers: int, command: Sequence[str], signals: "
     say(f"Starting PostgreSQL, Valkey and a mailbox in {data} …")
     with Stack(data, on_mail=show, report=say) as stack:
         settings = environment(stack, port)
-        write_privately(_settings_file(stack), "".join(f"export {name}={quote(settings[name])}\n" for name in settings))
+        write_privately(_settings_file(stack), _for_commands(settings, data))
         service = Service(command, settings, port, stack.logs / "service.log")
         try:
             say("Applying the migrations …")
@@ -71,7 +76,14 @@ def _run(port: int, data: Path, workers: int, command: Sequence[str], signals: "
 
 
 def environment(stack: Stack, port: int) -> dict[str, str]:
-    """Tell the service's settings: ours for the servers and the address, else the user's where there is one."""
+    """Tell the service's settings: ours for the servers and the address, else the user's where there is one.
+
+    A terminal that has read the settings of a copy says nothing of what its user wishes for this one: with the secrets
+    of another copy, what this one stores could be opened by that terminal alone.
+    """
+    if elsewhere := os.environ.get(WHOSE):
+        say(f"This terminal has read the settings of {elsewhere}; they are not used.")
+    given = {**dotenv_values(ROOT / ".env"), **({} if elsewhere else os.environ)}
     defaults = {
         "MAIL_FROM": "Auth <auth@localhost>",
         "SECRET_KEYS": kept_secret(stack.data / "secret_keys", _new_key),
@@ -85,7 +97,13 @@ def environment(stack: Stack, port: int) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": str(port),
     }
-    return {name: os.environ.get(name, value) for name, value in defaults.items()} | ours
+    return {name: given.get(name) or value for name, value in defaults.items()} | ours
+
+
+def _for_commands(settings: Mapping[str, str], data: Path) -> str:
+    """The settings as a shell reads them; where we serve is nothing for a command to know, or for the next `make`."""
+    exported = {WHOSE: str(data), **settings}
+    return "".join(f"export {name}={quote(exported[name])}\n" for name in exported if name not in {"HOST", "PORT"})
 
 
 def _settings_file(stack: Stack) -> Path:
@@ -117,7 +135,8 @@ def _printable(text: str) -> str:
 
 def _refuse_taken_port(port: int) -> None:
     if not is_free(port):
-        raise DevstackError(f"Port {port} on 127.0.0.1 is taken. Choose another one, such as PORT={port + 1}.")
+        another = next(filter(is_free, PORTS[port : port + 100]), None) or free_port()
+        raise DevstackError(f"Port {port} on 127.0.0.1 is taken. Choose another one, such as PORT={another}.")
 
 
 def _welcome(stack: Stack, port: int, admin: str) -> str:

@@ -140,8 +140,9 @@ def test_a_newcomer_sees_progress_addresses_and_the_code_of_each_mail(
     settings = run.data / "settings.sh"
     assert settings.stat().st_mode & 0o777 == 0o600
     told = subprocess.check_output(["sh", "-c", f". {settings} && env"], env={}, text=True).splitlines()
-    for name in ("DATABASE_URL", "SECRET_KEYS", "MAIL_FROM", "PORT"):
+    for name in ("DATABASE_URL", "SECRET_KEYS", "MAIL_FROM"):
         assert f"{name}={environment[name]}" in told
+    assert not any(line.startswith("PORT=") for line in told), "the next `make run` would take it for a wish"
 
     with smtplib.SMTP("127.0.0.1", int(environment["SMTP_URL"].rpartition(":")[2]), timeout=5) as client:
         client.sendmail("auth@localhost", "bob@example.org", "Subject: Your code\n\nHello\n\n0042\n")
@@ -228,6 +229,36 @@ def test_a_second_run_on_one_folder_and_a_taken_port_are_refused(start: Callable
     assert third.returncode == 1
     assert f"Port {run.port} on 127.0.0.1 is taken. Choose another one, such as PORT={run.port + 1}." in third.stderr
     assert run.end(signal.SIGTERM) == 0
+
+
+def test_a_terminal_that_has_read_the_settings_of_another_copy_does_not_lend_them_to_this_one(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = start(fresh=True, DEVSTACK_SETTINGS="/another/copy", SECRET_KEYS="of another copy", ISSUER="http://another")
+    run.read_until("Ctrl-C stops everything")
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["SECRET_KEYS"] == (run.data / "secret_keys").read_text()
+    assert environment["ISSUER"] == f"http://127.0.0.1:{run.port}"
+    assert "the settings of /another/copy; they are not used" in run.seen
+    assert run.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (["--data", "/proc/none"], "cannot be used"),
+        (["--data", "/dev/null"], "cannot be used"),
+        (["--data", "/dev/null/below"], "cannot be used"),
+        (["--port", "80000"], "from 1 to 65535"),
+        (["--port", "0"], "from 1 to 65535"),
+    ],
+)
+def test_a_folder_or_port_that_cannot_be_had_is_told_in_a_sentence(wish: list[str], told: str) -> None:
+    command = [sys.executable, "-m", "devstack", "run", *wish]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_mailbox_runs_alone(tmp_path: Path) -> None:
