@@ -103,6 +103,8 @@ class MailWorker:
         self._held: dict[int, Job] = {}
         self._sent: set[int] = set()
         self._some_sent = asyncio.Event()
+        # What was just taken out of the outbox must not come back by a lease that was answered before.
+        self._outbox = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = False
 
@@ -151,11 +153,12 @@ class MailWorker:
         free = self._free() - self._bell.promised
         jobs: list[Job] = []
         if free > 0:
-            async with self._database.statement() as db:
-                jobs = await db.outbox.lease(free, LEASE)
+            async with self._outbox:
+                async with self._database.statement() as db:
+                    jobs = await db.outbox.lease(free, LEASE)
+                for job in jobs:
+                    self._take(job)
         self._more = len(jobs) >= free
-        for job in jobs:
-            self._take(job)
         # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes with the call, and no stop would end.
         with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_EVERY):
@@ -188,11 +191,11 @@ class MailWorker:
 
     async def _clear(self) -> None:
         """Take what was sent out of the outbox."""
-        sent = set(self._sent)
-        if sent:
-            async with self._database.statement() as db:
-                await db.outbox.done(sent)
-            self._sent -= sent
+        async with self._outbox:
+            if sent := set(self._sent):
+                async with self._database.statement() as db:
+                    await db.outbox.done(sent)
+                self._sent -= sent
 
     async def _renew(self) -> None:
         if self._held:

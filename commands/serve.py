@@ -59,6 +59,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; a connection that has sent nothing yet would be cut, and whoever has just connected is about to."""
+        # Whoever keeps his connection for the next request is told with this answer that there will be none.
+        self.server_state.default_headers.append((b"connection", b"close"))
         if all(turn_away(listener) for listener in sockets or ()):
             for _ in range(_ROUNDS):
                 await asyncio.sleep(_LAST_CALL / _ROUNDS)
@@ -108,14 +110,20 @@ def _serve_here(host: str, port: int) -> None:
         backlog=_BACKLOG,
         lifespan="on",
     )
-    _leave_when_told()
     _Server(settings).run(sockets=[listen(host, port)])
 
 
 def _leave_when_told() -> None:
     # The server stops by itself and then raises the signal once more: a stop that was asked for is no failure.
     for name in _STOPS:
-        signal.signal(name, lambda *_: sys.exit(0))
+        signal.signal(name, _leave)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    # Asked once more while the interpreter is taken down, the process would die of it.
+    for name in _STOPS:
+        signal.signal(name, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _serve_as_child(host: str, port: int, supervisor: int) -> None:
@@ -151,6 +159,8 @@ class _Supervisor:
         self._stopping = False
         self._deaths = 0
         self._began = time.monotonic()
+        for name in _STOPS:
+            signal.signal(name, self._stop)
         self._workers = [self._start() for _ in range(workers)]
 
     def _start(self) -> BaseProcess:
@@ -163,8 +173,6 @@ class _Supervisor:
         self._stopping = True
 
     def run(self) -> None:
-        for name in _STOPS:
-            signal.signal(name, self._stop)
         while not self._stopping:
             time.sleep(0.2)
             for place, process in enumerate(self._workers):
@@ -187,6 +195,8 @@ class _Supervisor:
             process.join(max(0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
+        for name in _STOPS:
+            signal.signal(name, signal.SIG_IGN)
 
 
 @click.command()
@@ -195,6 +205,7 @@ class _Supervisor:
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve.")
 def serve(host: str | None, port: int | None, workers: int) -> None:
     """Answer requests until stopped."""
+    _leave_when_told()
     settings = load_settings()
     host, port = host or settings.host, settings.port if port is None else port
     _refuse_taken(host, port)

@@ -96,8 +96,14 @@ async def _work(settings: Settings) -> None:
         tally = Tally(valkey)
         async with open_mail_worker(settings, database, valkey, Bell(heard=True), tally) as mail_worker:
             task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(tally.run())
+
+            def stop() -> None:
+                # Once: asked again, it would let go of the mail in hand.
+                if not task.cancelling():
+                    task.cancel()
+
             for name in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+                asyncio.get_running_loop().add_signal_handler(name, stop)
             await asyncio.wait([task])
             # What the last mails counted for is added before the end.
             counting.cancel()

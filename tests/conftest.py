@@ -33,6 +33,7 @@ _LONGEST = (
     "security/test_b_addresses",
     "security/test_a_year_of_guessing",
     "security/test_f_privacy",
+    "commands/test_stop",
     "commands/test_start",
     "jwt_tools/test_fetch",
     "faults/test_killed_at_random",
