@@ -21,7 +21,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import ROOMS, docs, problems
 from api.body_limit import BodyLimit
 from api.deps import Resources, State, build_state
-from api.interruption import Interruption
+from api.last_resort import LastResort
 from api.outcomes import Outcomes
 from api.request_id import RequestId
 from backend.advice import advise_length, warn_of_caught_mail
@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
         )
     app.add_middleware(BodyLimit)
-    app.add_middleware(Interruption)
+    app.add_middleware(LastResort)
     app.add_middleware(Outcomes)
     if settings.trusted_proxies:
         # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.

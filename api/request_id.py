@@ -10,7 +10,6 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import unforeseen
 from models.request_id import request_id
 
 _A_NAME = re.compile("[0-9a-f]{32}")
@@ -54,11 +53,8 @@ class RequestId:
             return
         name = self._name(scope)
         request_id.set(name)
-        started = False
 
         async def send_named(message: Message) -> None:
-            nonlocal started
-            started = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = name
@@ -66,10 +62,4 @@ class RequestId:
                     headers.setdefault(header, value)
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_named)
-        except Exception as error:
-            # Answered here and not further out, so that a 500 has its headers, too.
-            if started:
-                raise
-            await unforeseen(scope["method"], scope["path"], error)(scope, receive, send_named)
+        await self._app(scope, receive, send_named)

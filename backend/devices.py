@@ -2,8 +2,8 @@
 
 A card is no credential. It opens nothing, and only lets its holder use a mail bucket and a failure bucket of his own,
 and one of two ladders beside the strangers', so that an attack on the account is not felt on the owner's own device
-(OWASP, "device cookies"). It needs no
-table: id, time and two MACs, one over the account's address and one over its login, whichever is typed next time.
+(OWASP, "device cookies"). It needs no table: id, time and two MACs, one over the account's address and one over its
+login, whichever is typed next time.
 """
 
 from __future__ import annotations

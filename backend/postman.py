@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from backend.smtp import MailDelayed, MailRefused, ServerUnreached, SmtpServer, SmtpSession, read_server
+from backend.smtp import MailDelayed, MailRefused, ServerUnreached, SmtpServer, SmtpSession
 from template_message.letter import Sender, is_plain_address, write_letter
 from template_message.render import Rendered
 
@@ -26,7 +26,7 @@ class Postman:
         command_timeout: float = 10,
     ) -> None:
         """Take the servers' URLs, the preferred one first, and raise ValueError for what cannot work."""
-        self._servers = [read_server(number, url) for number, url in enumerate(servers, start=1)]
+        self._servers = [SmtpServer.parse(url) for url in servers]
         if not self._servers or connections < 1:
             raise ValueError("a postman needs an SMTP server and a connection")
         self._sender = Sender.parse(sender)

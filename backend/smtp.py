@@ -3,7 +3,6 @@
 import asyncio
 import re
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Literal, Self
@@ -135,15 +134,12 @@ class SmtpServer:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `smtp://`, `smtps://` or `smtp+starttls://`, with `?ca=` for a private CA, or raise ValueError."""
+        """Read `smtp://`, `smtps://` or `smtp+starttls://`, with `?ca=` for a private CA, as settings let it pass."""
         parts = urlsplit(url)
-        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or options.keys() - {"ca"}:
-            raise ValueError(url)
-        parts.hostname.encode("idna")
+        options = parse_qs(parts.query)
         return cls(
             scheme=parts.scheme,
-            host=parts.hostname,
+            host=parts.hostname or "",
             port=parts.port or DEFAULT_PORTS[parts.scheme],
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
@@ -188,14 +184,6 @@ class SmtpServer:
         elif self.scheme == "smtp" and not _is_private(session.get_transport_info("peername")[0]):
             # Somebody on the way can strike STARTTLS out of the offer; he gets neither mail nor password.
             raise SMTPException("STARTTLS is not offered, and the address is neither loopback nor private")
-
-
-def read_server(number: int, url: str) -> SmtpServer:
-    """Read the URL of the `number`th server, or raise ValueError that does not quote it."""
-    with suppress(ValueError):
-        return SmtpServer.parse(url)
-    # Said outside the handler: the parser's own words quote the URL, and the URL holds the password.
-    raise ValueError(f"SMTP server {number} is not a URL like smtp+starttls://user:password@host:587")
 
 
 def _is_private(peer: str) -> bool:

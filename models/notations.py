@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -39,6 +40,13 @@ def readable(url: SecretStr, *schemes: str) -> SplitResult:
             "or password write / as %2F, @ as %40 and : as %3A"
         )
     return parts
+
+
+def is_host(name: str | None) -> bool:
+    """Whether a name can be asked DNS for, or is an address."""
+    with suppress(UnicodeError):
+        return bool(name and name.encode("idna"))
+    return False
 
 
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from pydantic_settings import NoDecode
 
 from models.ladder import TOP, Budget, Rung, takeover_bound
-from models.notations import Caps, Digits, Guesses, OneRate, Rates, readable, split, whole
+from models.notations import Caps, Digits, Guesses, OneRate, Rates, is_host, readable, split, whole
 from models.rate import Rate
 
 LONGEST_WAIT_FOR_MAIL = 5_400
@@ -103,7 +103,7 @@ class SmtpSettings(Group):
         for url in urls:
             parts = readable(url, "smtps", "smtp+starttls", "smtp")
             options = parse_qs(parts.query, keep_blank_values=True)
-            if not parts.hostname or parts.path.strip("/") or options.keys() - {"ca"}:
+            if not is_host(parts.hostname) or parts.path.strip("/") or options.keys() - {"ca"}:
                 raise ValueError("must name a host, and may end in ?ca=/a/file.pem and in nothing else")
             if not all(Path(file).is_file() for file in options.get("ca", ())):
                 raise ValueError("the file that ?ca= names is not there")

@@ -104,6 +104,7 @@ def test_good_settings_are_said_to_be_good_and_nothing_is_connected_to(service: 
         ("DATABASE_URL", "postgresql://canary/auth?sslmode=canary"),
         ("REDIS_URL", "redis://canary?max_connections=canary"),
         ("SMTP_URL", "smtp://"),
+        ("SMTP_URL", f"smtp://canary.{'a' * 64}"),
         ("SMTP_URL", "smtp://canary/path"),
         ("SMTP_URL", "smtps://canary?ca=/canary.pem"),
     ],

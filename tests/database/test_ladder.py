@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from database.engine import Database, open_database
+from database.engine import Database
 from database.ladder import BudgetOf, Terms
-from devstack.stack import Stack
-from models.settings import DatabaseSettings
 
 FOUR = Terms(digits=4, burst=6, per_year=2, guesses=3)
 LIFE = timedelta(minutes=30)
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    name = f"ladder_{next(_numbers)}"
-    stack.postgres.create_database(name, template="migrated")
-    async with open_database(DatabaseSettings.model_validate({"url": stack.postgres.url(name)})) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-import pytest
 from sqlalchemy import text
 
-from database.engine import Database, open_database
-from devstack.stack import Stack
-from models.settings import DatabaseSettings
+from database.engine import Database
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 _PUT = text(
     "INSERT INTO outbox (kind, payload, give_up_at, failed_at) "
     "VALUES (:kind, CAST(:payload AS jsonb), now(), now() - make_interval(hours => :hours))"
 )
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    stack.postgres.create_database("outbox", template="migrated")
-    async with open_database(DatabaseSettings.model_validate({"url": stack.postgres.url("outbox")})) as opened:
-        yield opened
-    stack.postgres.drop_database("outbox")
 
 
 async def put_dead(database: Database, kind: str, user: UUID, hours: int, *, sealed: bool) -> None:

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from sqlalchemy import text
 
-from database.engine import Database, open_database
+from database.engine import Database
 from database.tidying import SOME
-from devstack.stack import Stack
-from models.settings import DatabaseSettings
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    stack.postgres.create_database("tidying", template="migrated")
-    async with open_database(DatabaseSettings.model_validate({"url": stack.postgres.url("tidying")})) as opened:
-        yield opened
-    stack.postgres.drop_database("tidying")
 
 
 async def test_more_than_one_statement_may_drop_is_dropped_by_the_next_ones(database: Database) -> None:
