@@ -18,25 +18,26 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import ROOMS, docs, problems
-from api.body_limit import BodyLimit
+from api import ROUTERS, problems
 from api.deps import Resources, State, build_state
-from api.last_resort import LastResort
-from api.outcomes import Outcomes
-from api.request_id import RequestId
-from backend.advice import advise_length, warn_of_caught_mail
-from backend.bell import Bell
-from backend.hash_pool import HashPool
+from api.middleware.body_limit import BodyLimit
+from api.middleware.errors import LastResort
+from api.middleware.request_id import RequestId
+from api.middleware.request_metrics import Outcomes
+from api.openapi import docs
+from backend.counters import Tally
 from backend.keys import Keys
-from backend.signing_keys import KeyKeeper
-from backend.tally import Tally
-from commands.key_keeper import key_keeper
+from backend.mail.enqueue import Bell
+from backend.operations.startup_checks import advise_length, warn_of_caught_mail
+from backend.passwords.hash_pool import HashPool
+from backend.tokens.signing_keys import KeyKeeper
 from commands.worker import open_mail_worker
 from config import Settings, load_settings
 from database.engine import Database, open_database
 from database.faults import SchemaMissing
 from models.errors import Unavailable
 from redis_tools.connection import open_valkey
+from wiring.signing_keys import key_keeper
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +144,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for room in ROOMS:
-        app.include_router(room.router)
+    for router in ROUTERS:
+        app.include_router(router)
     problems.install(app)
     if settings.docs:
         docs.install(app)

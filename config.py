@@ -29,9 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from models.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
-from models.notations import HostName, Networks, secrets_by_name, split
-from models.settings import (
+from models.settings.groups import (
     LONGEST_TOKEN,
     PBKDF2_FLOOR,
     AuditSettings,
@@ -52,6 +50,8 @@ from models.settings import (
     ThermostatSettings,
     TokenSettings,
 )
+from models.settings.notations import HostName, Networks, secrets_by_name, split
+from models.values.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 
 SECRET_KEY_VARIETY = 10
 """Different characters that a random key of 32 has for certain; `changeme…` and `aaaa…` have fewer."""
@@ -295,7 +295,7 @@ class Settings(BaseSettings):
         return {purpose: self.ladder.rungs(least, device=device) for purpose, least in self.least_digits.items()}
 
     def takeover_bounds(self, *, device: bool) -> dict[str, float]:
-        """What a year of guessing can win against one account, by purpose (`models.ladder.takeover_bound`)."""
+        """What a year of guessing can win against one account, by purpose (`models.values.ladder.takeover_bound`)."""
         mails = self.limit.device_mails if device else self.limit.mails
         return {
             purpose: self.ladder.takeover_bound(least, mails, device=device)

@@ -1,34 +1,22 @@
-"""What the outside may ask."""
+"""The HTTP routes, grouped by who calls them; routers import services from ``api.deps`` and no other floor.
+
+``ROUTERS`` lists every router in the order of the documentation.
+"""
 
 from __future__ import annotations
 
-from api import (
-    account,
-    admin_audit,
-    admin_mail,
-    admin_permissions,
-    admin_roles,
-    admin_user_roles,
-    admin_user_sessions,
-    admin_users,
-    health,
-    login,
-    metrics,
-    oauth,
-    own_deletion,
-    own_email,
-    own_export,
-    own_sessions,
-    recover,
-    register,
-    token,
-    well_known,
-)
+from api import sessions
+from api.admin import audit, mail, permissions, roles, user_roles, user_sessions, users
+from api.flows import login, recover, register
+from api.me import account, delete, email, export
+from api.me import sessions as own_sessions
+from api.oauth import introspection, well_known
+from api.operations import health, metrics
 
-ROOMS = (
-    *(register, login, recover, token),
-    *(account, own_email, own_sessions, own_export, own_deletion),
-    *(admin_users, admin_user_sessions, admin_user_roles, admin_roles, admin_permissions, admin_mail, admin_audit),
-    *(well_known, oauth, health, metrics),
+ROUTERS = (
+    *(register.router, login.router, recover.router, sessions.router),
+    *(account.router, email.router, own_sessions.router, export.router, delete.router),
+    *(users.router, user_sessions.router, user_roles.router, roles.router, permissions.router),
+    *(mail.router, audit.router),
+    *(well_known.router, introspection.router, health.router, metrics.router),
 )
-"""Every module with a router, in the order of the documentation."""

@@ -8,53 +8,53 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
 
-from backend.account import AccountService
-from backend.admin_mail import AdminMailService
-from backend.admin_users import AdminUserService
-from backend.announcements import AnnouncementService
+from backend.access.assignments import RoleHolders
+from backend.access.roles import RoleService
+from backend.accounts.export import ExportService
+from backend.accounts.reauthentication import OwnPassword
+from backend.accounts.service import AccountService
+from backend.admin.audit_log import AuditLogService
+from backend.admin.mail import AdminMailService
+from backend.admin.users import AdminUserService
 from backend.audit import AuditClerk
-from backend.audit_log import AuditLogService
-from backend.backlog import BacklogGauge
-from backend.bearers import Bearer, BearerVerifier
-from backend.bell import Bell
-from backend.crowd import Crowd
-from backend.deletion import DeletionService
-from backend.devices import Devices
-from backend.email_change import EmailChangeService
-from backend.envelopes import Envelopes
-from backend.export import ExportService
-from backend.flow import FlowEngine, FlowRules, PostRoom
-from backend.flow_spec import CODE_MAIL, DELETE, EMAIL, LOGIN, RECOVER, REGISTER
-from backend.hash_pool import HashPool
-from backend.health import HealthService
-from backend.introspection import IntrospectionService, ServiceClients
+from backend.counters import Tally
+from backend.flows.change_email import EmailChangeService
+from backend.flows.delete_account import DeletionService
+from backend.flows.engine import FlowEngine, FlowRules, PostRoom
+from backend.flows.login import LoginService
+from backend.flows.recover import RecoverService
+from backend.flows.register import RegisterService
 from backend.keys import Keys
-from backend.limits import LimitRules, Limits
-from backend.live_users import LiveUsers
-from backend.login import LoginService
-from backend.mail_bucket import MailBuckets
-from backend.metrics import MetricsService
-from backend.own_password import OwnPassword
-from backend.passwords import Passwords
-from backend.recover import RecoverService
-from backend.refresh_token import RefreshTokens
-from backend.register import RegisterService
-from backend.role_holders import RoleHolders
-from backend.roles import RoleService
-from backend.sessions import SessionRules, SessionService
-from backend.signing_keys import KeyKeeper
-from backend.tally import Tally
-from backend.tokens import TokenService
+from backend.mail.backlog import BacklogGauge
+from backend.mail.enqueue import Bell
+from backend.mail.sealed_recipient import Envelopes
+from backend.operations.health import HealthService
+from backend.operations.metrics import MetricsService
+from backend.operations.proxy_check import Crowd
+from backend.passwords.hash_pool import HashPool
+from backend.passwords.hasher import Passwords
+from backend.protection.known_devices import Devices
+from backend.protection.mail_limits import MailBuckets
+from backend.protection.rate_limits import LimitRules, Limits
+from backend.sessions.authentication import Bearer, BearerVerifier
+from backend.sessions.refresh_tokens import RefreshTokens
+from backend.sessions.service import SessionRules, SessionService
+from backend.sessions.user_cache import LiveUsers
+from backend.tokens.access_tokens import TokenService
+from backend.tokens.introspection import IntrospectionService, ServiceClients
+from backend.tokens.server_metadata import AnnouncementService
+from backend.tokens.signing_keys import KeyKeeper
 from config import Settings
 from database.engine import Database
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.decorators import guard
-from models.locale import Locale, preferred_locale
-from models.settings import SessionSettings
-from redis_tools.exchange import Valkey
+from models.settings.groups import SessionSettings
+from models.values.flow import CODE_MAIL, DELETE, EMAIL, LOGIN, RECOVER, REGISTER
+from models.values.locale import Locale, preferred_locale
 from redis_tools.flow_store import FlowStore
-from redis_tools.ping import Pulse
+from redis_tools.health import Pulse
+from redis_tools.pipeline import Valkey
 from redis_tools.thermostat import thermostats
 
 

@@ -13,9 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
-from models.answers import OAuthError, Problem
-from models.audit import Actor, Event, somebody
-from models.caller import Caller, networks_of
+from models.context.audit import Actor, Event, somebody
+from models.context.client import Caller, networks_of
 from models.errors import (
     InsufficientScope,
     InvalidAccessToken,
@@ -29,6 +28,7 @@ from models.errors import (
     TooMany,
     Unavailable,
 )
+from models.responses.common import OAuthError, Problem
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from database.engine import Database, Db
-from models.audit import Actor, Event, Record
+from models.context.audit import Actor, Event, Record
 from models.errors import Unavailable
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from backend.passwords import encode
+from backend.passwords.hasher import encode
 
 
 def hashes_per_second(iterations: int, seconds: float) -> float:

@@ -20,11 +20,11 @@ from http import HTTPStatus
 from pathlib import Path
 from statistics import median, quantiles
 
-from backend.passwords import encode
+from backend.passwords.hasher import encode
 from bench.caller import Caller
 from bench.sink import Sink
 from devstack.stack import Stack
-from models.settings import PBKDF2_FLOOR
+from models.settings.groups import PBKDF2_FLOOR
 from tests.conftest import migrated, serving_on
 from tests.support.people import Person, Walker
 from tests.support.service import ROOT, Service

@@ -19,7 +19,7 @@ and the service does not start; `python main.py check-config` tells it without s
 Each setting may stand in a file instead, which `NAME_FILE` names, as Docker's secrets do:
 `SECRET_KEYS_FILE=/run/secrets/secret_keys`.
 
-This page is made from [config.py](../config.py) and [models/settings.py](../models/settings.py) by
+This page is made from [config.py](../config.py) and [models/settings/groups.py](../models/settings.py) by
 `python main.py check-config --page`.
 """
 

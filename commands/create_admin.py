@@ -12,17 +12,17 @@ from typing import Annotated
 import click
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from backend.first_admin import Administrators, EmailTaken
-from backend.live_users import LiveUsers
-from backend.passwords import is_unusable
+from backend.admin.first_admin import Administrators, EmailTaken
+from backend.passwords.hasher import is_unusable
+from backend.sessions.user_cache import LiveUsers
+from commands.errors import told_when_away
 from commands.interruption import Interruption
-from commands.servers import told_when_away
 from config import load_settings
 from database.engine import open_database
-from models.email import Email
 from models.errors import LoginTaken, WeakPassword
-from models.forms import Password, Printable
-from models.login import Login
+from models.requests.flows import Password, Printable
+from models.values.email import Email
+from models.values.login import Login
 from redis_tools.connection import open_valkey
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Annotated[Email, Printable])

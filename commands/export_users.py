@@ -15,13 +15,13 @@ from typing import IO
 import click
 
 from backend.audit import audit
+from commands.errors import told_when_away
 from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
-from commands.servers import told_when_away
 from config import load_settings
 from database.engine import Database, open_database
-from models.audit import COMMAND_LINE, Event
-from models.moving_user import line_of
+from models.admin.user_transfer import line_of
+from models.context.audit import COMMAND_LINE, Event
 
 _STEP = 1000
 

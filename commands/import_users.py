@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 import click
 
-from backend.moving_in import LONGEST_LINE, Line, SoFar, importing
+from backend.admin.user_import import LONGEST_LINE, Line, SoFar, importing
+from commands.errors import told_when_away
 from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
-from commands.servers import told_when_away
 from config import load_settings
 from database.engine import open_database
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from models.request_id import request_id
+from models.context.request_id import request_id
 
 
 class JsonLines(logging.Formatter):

@@ -9,10 +9,10 @@ from math import ceil
 import click
 
 from backend.keys import Keys
-from commands.key_keeper import key_keeper
-from commands.servers import told_when_away
+from commands.errors import told_when_away
 from config import Settings, load_settings
 from database.engine import open_database
+from wiring.signing_keys import key_keeper
 
 
 async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:

@@ -11,24 +11,24 @@ from functools import partial
 
 import click
 
-from backend.bell import Bell
-from backend.code_mail import CodeMail
-from backend.envelopes import Envelopes
-from backend.flow_spec import CODE_MAIL
-from backend.hand_over import HandOver
+from backend.counters import Tally
 from backend.keys import Keys
-from backend.ladder import Ladder
-from backend.mail_bucket import MailBuckets
-from backend.notices import Notice
-from backend.postman import Postman
-from backend.tally import Tally
-from backend.worker import Chore, Mailer, MailWorker, Work
+from backend.mail.code_mail import CodeMail
+from backend.mail.enqueue import Bell
+from backend.mail.handlers import HandOver
+from backend.mail.notices import Notice
+from backend.mail.sealed_recipient import Envelopes
+from backend.mail.smtp_pool import Postman
+from backend.mail.worker import Chore, Mailer, MailWorker, Work
+from backend.protection.code_length_ladder import Ladder
+from backend.protection.mail_limits import MailBuckets
 from commands import logs
 from config import Settings, load_settings
 from database.engine import Database, Db, open_database
+from models.values.flow import CODE_MAIL
 from redis_tools.connection import open_valkey
-from redis_tools.exchange import Valkey
 from redis_tools.flow_store import FlowStore
+from redis_tools.pipeline import Valkey
 from redis_tools.thermostat import thermostats
 from template_message.render import MailTemplates
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import roles, user_roles, users
-from models.permission import ADMIN_ROLE
+from models.values.permission import ADMIN_ROLE
 
 # The weaker lock is enough: it keeps out others who take it, and lets those pass who only give the role to somebody.
 _LOCK = select(roles.c.name).where(roles.c.name == ADMIN_ROLE).with_for_update(key_share=True)

@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Interval, Select, bindparam, func, insert, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.batch_delete import delete_some, may_leave_more
 from database.tables import audit_log
-from database.tidying import delete_some, may_leave_more
-from models.audit import Record
+from models.context.audit import Record
 
 _ADD = insert(audit_log)
 _ADD_ONE = _ADD.returning(audit_log.c.id)

@@ -16,19 +16,19 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from database.administrators import AdministratorRepo
 from database.audit import AuditRepo
-from database.directory import DirectoryRepo
 from database.faults import unavailable_when_away
-from database.kept import KeptConnections
 from database.ladder import LadderRepo
 from database.mail_queue import MailQueueRepo
-from database.moving_users import MovingUserRepo
 from database.outbox import OutboxRepo
 from database.roles import RoleRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
+from database.statement_pool import KeptConnections
 from database.used_flows import UsedFlowRepo
+from database.user_search import DirectoryRepo
+from database.user_transfer import MovingUserRepo
 from database.users import UserRepo
-from models.settings import DatabaseSettings
+from models.settings.groups import DatabaseSettings
 
 
 class Db:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.direct import DirectStatement
+from database.raw_statement import DirectStatement
 from database.tables import guess_budgets, guess_reservations
 
 

@@ -25,9 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.direct import DirectStatement
+from database.batch_delete import delete_some, may_leave_more
+from database.raw_statement import DirectStatement
 from database.tables import outbox
-from database.tidying import delete_some, may_leave_more
 
 CHANNEL = "outbox"
 """The NOTIFY channel that wakes the workers."""

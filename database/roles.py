@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
 from database.tables import permissions, role_permissions, roles, user_roles
-from models.permission import ADMIN_ROLE
+from models.values.permission import ADMIN_ROLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.batch_delete import delete_some, may_leave_more
 from database.tables import sessions
-from database.tidying import delete_some, may_leave_more
 
 
 @dataclass(frozen=True, slots=True)

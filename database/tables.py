@@ -36,7 +36,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Uuid, primary_key=True),  # UUIDv7: new rows lie together in the index (RFC 9562 section 5.7)
-    Column("email", Text, nullable=False, unique=True),  # canonical, see models/email.py
+    Column("email", Text, nullable=False, unique=True),  # canonical, see models/values/email.py
     Column("login", Text, nullable=False),  # as typed
     Column("login_canonical", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),  # pbkdf2_sha256$iterations$salt$hash
@@ -134,7 +134,7 @@ signing_keys = Table(
     Column("kid", Text, primary_key=True),
     Column("algorithm", Text, nullable=False),
     Column("public_jwk", JSONB, nullable=False),
-    Column("private_key", LargeBinary, nullable=False),  # encrypted, see backend/signing_keys.py
+    Column("private_key", LargeBinary, nullable=False),  # encrypted, see backend/tokens/signing_keys.py
     Column("signs_from", _Moment, nullable=False),  # it is published before, so that every verifier knows it by then
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )
@@ -160,7 +160,7 @@ audit_log = Table(
     # What happened to accounts, kept when they are gone: ids, and whatever else could name a person masked.
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("at", _Moment, nullable=False, server_default=func.now(), index=True),
-    Column("event", Text, nullable=False),  # see models/audit.py
+    Column("event", Text, nullable=False),  # see models/context/audit.py
     Column("actor", Uuid),  # who did it, if somebody was signed in
     Column("subject", Uuid),  # whose account it is about
     Column("source", Text, nullable=False),  # where it came from: a network, or the command line

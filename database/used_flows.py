@@ -6,8 +6,8 @@ from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.batch_delete import delete_some, may_leave_more
 from database.tables import guess_budgets, guess_reservations, used_flow
-from database.tidying import delete_some, may_leave_more
 
 # One statement marks the step and gives back what the flow's code had reserved: a flow that succeeds costs nothing,
 # its own wrong guesses included. Only what this flow reserved comes back, whatever else was guessed meanwhile.

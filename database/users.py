@@ -26,9 +26,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
-from database.direct import DirectStatement
+from database.raw_statement import DirectStatement
 from database.tables import role_permissions, sessions, user_roles, users
-from models.locale import Locale
+from models.values.locale import Locale
 
 
 @dataclass(frozen=True, slots=True)

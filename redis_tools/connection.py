@@ -11,8 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from models.settings import RedisSettings
-from redis_tools.exchange import Call, Valkey, nothing
+from models.settings.groups import RedisSettings
+from redis_tools.pipeline import Call, Valkey, nothing
 
 
 @asynccontextmanager

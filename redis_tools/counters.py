@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from redis_tools.exchange import Call, Script, nothing
+from redis_tools.pipeline import Call, Script, nothing
 
 _PLACE = "counters"
 

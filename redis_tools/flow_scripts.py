@@ -20,7 +20,7 @@ A flow that is open is a hash ``flow:{id}``; one that is over has none. Its fiel
 from __future__ import annotations
 
 from redis_tools.clock import CLOCK
-from redis_tools.exchange import Script
+from redis_tools.pipeline import Script
 
 # KEYS: flow, spent. ARGV: flow ttl in s, spent ttl in s, resend_after in ms, then the fields.
 OPEN = Script(

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.errors import FlowGone, StepOutOfOrder, TooSoon
 from redis_tools import flow_scripts
-from redis_tools.exchange import Argument, Call, Script, Valkey, nothing
+from redis_tools.pipeline import Argument, Call, Script, Valkey, nothing
 
 CLAIM_MS = 5_000
 """How long a right answer may take to have its effect before the same answer may be given again (design.md, 4)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis_tools.exchange import Call, nothing
+from redis_tools.pipeline import Call, nothing
 
 RESCUE_TTL = 7_200
 """Seconds. Longer than the hour in which a mail bucket gives one back: whenever a mail is refused for want of one,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from redis_tools.exchange import Call, Script, nothing
+from redis_tools.pipeline import Call, Script, nothing
 
 ENTRY_MS = 60_000
 """How long an entry is believed. Nothing hangs on it but the one case that no order can mend: a failover of Valkey

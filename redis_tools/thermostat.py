@@ -21,10 +21,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.ladder import Rung
-from models.settings import ThermostatSettings
+from models.settings.groups import ThermostatSettings
+from models.values.ladder import Rung
 from redis_tools.clock import CLOCK
-from redis_tools.exchange import Call, Script
+from redis_tools.pipeline import Call, Script
 
 _Result = TypeVar("_Result")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api import ROOMS
+from api import ROUTERS
 from jwt_tools.decorators import guard, requirement_of
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "api.problems": {"models", "jwt_tools.errors"},  # the one translator of refusals
     "commands": {
         "commands",
+        "wiring",
         "backend",
         "database",
         "redis_tools",
@@ -34,7 +35,8 @@ MAY_IMPORT = {
         "config",
     },  # a door, wires itself
     "main": {"commands"},  # the front door; the application is loaded by who serves
-    "application": {"api", "commands", "backend", "database", "redis_tools", "jwt_tools", "models", "config"},
+    "wiring": {"wiring", "backend", "database", "redis_tools", "jwt_tools", "template_message", "models", "config"},
+    "application": {"api", "wiring", "commands", "backend", "database", "redis_tools", "jwt_tools", "models", "config"},
     "alembic": {"config", "database"},
     "devstack": {"devstack"},
     "examples": {"jwt_tools"},  # services of other people
@@ -86,11 +88,11 @@ def test_alembic_is_no_package() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists(), "it would hide the library of the same name"
 
 
-def test_every_route_of_a_guarded_room_says_what_it_requires() -> None:
-    guarded = [room for room in ROOMS if any(dependency.dependency is guard for dependency in room.router.dependencies)]
-    assert guarded, "no room is guarded, so this test has lost its subject"
-    for room in guarded:
-        for route in room.router.routes:
+def test_every_route_of_a_guarded_router_says_what_it_requires() -> None:
+    guarded = [router for router in ROUTERS if any(it.dependency is guard for it in router.dependencies)]
+    assert guarded, "no router is guarded, so this test has lost its subject"
+    for router in guarded:
+        for route in router.routes:
             endpoint = getattr(route, "endpoint", None)
             assert endpoint is not None
             assert requirement_of(endpoint) is not None, (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.audit import Event
+from models.context.audit import Event
 from tests.support.administrators import Official, Officials, officials_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.patience import eventually

@@ -12,11 +12,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from backend.envelopes import Envelopes
 from backend.keys import Keys
+from backend.mail.sealed_recipient import Envelopes
 from database.users import User
 from devstack.mailbox import Mailbox
-from models.locale import Locale
+from models.values.locale import Locale
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import burst_of, outcomes

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models.permission import Permission
+from models.values.permission import Permission
 from tests.conftest import Serving
 from tests.support.administrators import Official, Officials
 from tests.support.backstage import Backstage, backstage_of

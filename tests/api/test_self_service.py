@@ -10,8 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from backend.devices import Devices
 from backend.keys import Keys
+from backend.protection.known_devices import Devices
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving

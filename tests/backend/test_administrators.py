@@ -11,14 +11,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from backend.administrators import keep_one, refuse_above
+from backend.access.authority import keep_one, refuse_above
 from database.engine import Database, open_database
 from database.users import NewUser
 from devstack.stack import Stack
-from models.audit import Actor
+from models.context.audit import Actor
 from models.errors import InsufficientScope, LastAdministrator
-from models.locale import Locale
-from models.settings import DatabaseSettings
+from models.settings.groups import DatabaseSettings
+from models.values.locale import Locale
 
 _BLOCK = text("UPDATE users SET blocked_at = now() WHERE id = :user")
 _DELETE = text("DELETE FROM users WHERE id = :user")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend.advice import warn_of_caught_mail
-from backend.crowd import Crowd
+from backend.operations.proxy_check import Crowd
+from backend.operations.startup_checks import warn_of_caught_mail
 
 SHARED = "every client has the address 10.1.2.3"
 

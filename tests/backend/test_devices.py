@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.devices import Devices
 from backend.keys import Keys
+from backend.protection.known_devices import Devices
 
 KEYS = Keys(["a secret of more than thirty-two letters 0123456789"])
 DEVICES = Devices(KEYS, ttl=90 * 86_400)

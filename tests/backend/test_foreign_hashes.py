@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.security import generate_password_hash
 
-from backend import foreign_hashes
-from backend.foreign_hashes import HashRefused, read
-from backend.hash_pool import HashPool
-from backend.passwords import Passwords, encode, matches, unusable_password
+from backend.passwords import imported_hashes
+from backend.passwords.hash_pool import HashPool
+from backend.passwords.hasher import Passwords, encode, matches, unusable_password
+from backend.passwords.imported_hashes import HashRefused, read
 from tests.support.foreign import PASSWORD, ab64, each_form
 from tests.support.service import ROOT
 from tests.support.uncounted import uncounted
@@ -173,7 +173,7 @@ async def test_what_nobody_could_log_in_with_is_refused_and_never_fails_a_log_in
         assert "nobody can log in" in caplog.text
 
 
-@given(st.one_of(st.text(), *(st.from_regex(form, fullmatch=True) for form, _ in foreign_hashes._FORMS)))
+@given(st.one_of(st.text(), *(st.from_regex(form, fullmatch=True) for form, _ in imported_hashes._FORMS)))
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_refused_or_can_be_checked(encoded: str) -> None:
     cheap = re.sub(r"\$2(.)\$\d\d\$", r"$2\1$04$", encoded)
@@ -196,7 +196,7 @@ def test_any_password_may_be_tried(form: str, password: str) -> None:
 WITHOUT = """
 import sys
 sys.modules["bcrypt"] = sys.modules["argon2"] = None
-from backend.foreign_hashes import HashRefused, read
+from backend.passwords.imported_hashes import HashRefused, read
 for encoded in sys.argv[1:]:
     try:
         read(encoded)
@@ -216,7 +216,7 @@ def test_without_the_extra_its_hashes_are_refused_with_what_to_install() -> None
 async def test_a_log_in_without_the_extra_is_refused_and_logged(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(foreign_hashes, "bcrypt", None)
+    monkeypatch.setattr(imported_hashes, "bcrypt", None)
     with caplog.at_level(logging.WARNING):
         assert not await passwords.verify(PASSWORD, FORMS["bcrypt"])
     assert "requirements-import.txt" in caplog.text

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.hash_pool import HashPool
+from backend.passwords.hash_pool import HashPool
 from models.errors import Unavailable
 from tests.support.uncounted import uncounted
 

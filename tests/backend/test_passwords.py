@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.passwords import encode, matches, normalise, own_words, refuse_common, refuse_own_words
+from backend.passwords.hasher import encode, matches, normalise, own_words, refuse_common, refuse_own_words
 from models.errors import WeakPassword
 
 PASSWORDS = st.text(st.characters(codec="utf-8"), min_size=8, max_size=128)

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import pytest
 
-from backend import postman as postman_module
-from backend import smtp as smtp_module
-from backend.postman import Postman
-from backend.smtp import MailDelayed, MailRefused
+from backend.mail import smtp as smtp_module
+from backend.mail import smtp_pool as postman_module
+from backend.mail.smtp import MailDelayed, MailRefused
+from backend.mail.smtp_pool import Postman
 from devstack.ports import free_port
 from template_message.render import MailTemplates, Rendered
 from tests.support.smtp_server import PASSWORD, Certificates, Server

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.keys import Keys
-from backend.refresh_token import RefreshTokens
+from backend.sessions.refresh_tokens import RefreshTokens
 
 OLD, NEW = "an old secret of many letters 0123", "a new secret of many letters 45678"
 TOKENS = RefreshTokens(Keys([OLD]))

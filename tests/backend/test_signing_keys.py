@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.signing_keys import KeyRules
+from backend.tokens.signing_keys import KeyRules
 from database.signing_keys import StoredKey
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)

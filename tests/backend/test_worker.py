@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from backend.bell import Bell
-from backend.worker import MailWorker, Work
+from backend.mail.enqueue import Bell
+from backend.mail.worker import MailWorker, Work
 from database.engine import open_database
 from devstack.stack import Stack
-from models.settings import DatabaseSettings
+from models.settings.groups import DatabaseSettings
 from tests.support.uncounted import uncounted
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.moving_in import Import, Line, SoFar
+from backend.admin.user_import import Import, Line, SoFar
 from devstack.stack import Stack
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.commands import Terminal, run, running

@@ -9,7 +9,7 @@ import pytest
 
 from database.engine import Database, open_database
 from devstack.stack import Stack
-from models.settings import DatabaseSettings
+from models.settings.groups import DatabaseSettings
 
 _numbers = itertools.count(1)
 

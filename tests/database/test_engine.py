@@ -12,11 +12,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 import pytest
 from sqlalchemy import bindparam, func, select, text
 
-from database.direct import DirectStatement
 from database.engine import Database, Db, open_database
+from database.raw_statement import DirectStatement
 from devstack.stack import Stack
 from models.errors import Unavailable
-from models.settings import DatabaseSettings
+from models.settings.groups import DatabaseSettings
 
 _numbers = itertools.count(1)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from database.batch_delete import SOME
 from database.engine import Database
-from database.tidying import SOME
 
 
 async def test_more_than_one_statement_may_drop_is_dropped_by_the_next_ones(database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.caller import NOWHERE, networks_of
+from models.context.client import NOWHERE, networks_of
 
 
 def names(address: str | None) -> list[str]:

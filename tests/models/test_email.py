@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.email import canonical_email
+from models.values.email import canonical_email
 
 SPELLINGS = {
     "Alice@Example.COM": "alice@example.com",

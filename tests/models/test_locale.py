@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.locale import Locale, preferred_locale
+from models.values.locale import Locale, preferred_locale
 
 
 @pytest.mark.parametrize(

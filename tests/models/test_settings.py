@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from models.settings import SmtpSettings
+from models.settings.groups import SmtpSettings
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from devstack.stack import Stack
-from redis_tools.exchange import Valkey
+from redis_tools.pipeline import Valkey
 
 _numbers = itertools.count(1)
 _LAST_DATABASE = 255  # services take theirs from the first one on

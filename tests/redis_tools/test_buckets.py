@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from models.rate import Rate
-from redis_tools.buckets import Bucket
-from redis_tools.exchange import Valkey
+from models.values.rate import Rate
+from redis_tools.pipeline import Valkey
+from redis_tools.token_bucket import Bucket
 
 HOURLY = Rate(5, 5 * 3600)
 """Five at once, then one an hour: no test lasts so long that one comes back by itself."""

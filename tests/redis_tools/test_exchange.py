@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from devstack.stack import Stack
 from models.errors import Unavailable
-from redis_tools.exchange import Call, Script, Valkey
+from redis_tools.pipeline import Call, Script, Valkey
 
 _LAST_DATABASE = 255
 

@@ -6,8 +6,8 @@ import secrets
 
 import pytest
 
-from redis_tools.exchange import Valkey
 from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, Opening, Proof
+from redis_tools.pipeline import Valkey
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import itertools
 import pytest
 from redis.asyncio import Redis
 
-from redis_tools.exchange import Valkey
+from redis_tools.pipeline import Valkey
 from redis_tools.thermostat import Hold, Reading, Thermostat
 
 HOUR = 3600

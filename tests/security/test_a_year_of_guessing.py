@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.ladder import Ladder
+from backend.protection.code_length_ladder import Ladder
 from database.engine import open_database
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack

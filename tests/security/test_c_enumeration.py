@@ -13,7 +13,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from backend.passwords import encode
+from backend.passwords.hasher import encode
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.backstage import Backstage, backstage_of

@@ -13,7 +13,7 @@ import httpx
 import jwt
 import pytest
 
-from models.permission import Permission
+from models.values.permission import Permission
 from tests.support.administrators import Official, Officials, officials_of
 from tests.support.flows import MALFORMED, outcome
 from tests.support.forger import Forger, stolen_key

@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.caller import Caller
 from devstack.mailbox import Mailbox
-from models.settings import PBKDF2_FLOOR
+from models.settings.groups import PBKDF2_FLOOR
 from tests.conftest import Serving
 from tests.support.people import Person, Walker, somebody
 from tests.support.service import Service

@@ -17,13 +17,13 @@ import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.types import Interval, LargeBinary
 
-from backend.ladder import Ladder
+from backend.protection.code_length_ladder import Ladder
 from database.engine import Database, open_database
 from database.ladder import BudgetOf
 from devstack.stack import Stack
 from redis_tools.connection import open_valkey
-from redis_tools.exchange import Call, Valkey, nothing
 from redis_tools.flow_store import FlowStore
+from redis_tools.pipeline import Call, Valkey, nothing
 from tests.support.own_settings import settings_of
 from tests.support.service import AS_SHIPPED, Service
 

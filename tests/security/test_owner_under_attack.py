@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.code_mail import _FEW_LEFT
+from backend.mail.code_mail import _FEW_LEFT
 from config import Settings
 from devstack.mailbox import Mail, Mailbox
 from devstack.stack import Stack

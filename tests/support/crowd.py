@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.passwords import encode
+from backend.passwords.hasher import encode
 from tests.support.backstage import Backstage
 
 PASSWORD = "the crowd's own passphrase"

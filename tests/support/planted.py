@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 
 from backend.keys import Keys
-from backend.refresh_token import RefreshTokens
+from backend.sessions.refresh_tokens import RefreshTokens
 from jwt_tools.create import Grant, create_access_token
 from tests.support.backstage import Backstage
 from tests.support.forger import stolen_key

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis.asyncio import ConnectionPool
 
-from backend.tally import Tally
-from redis_tools.exchange import Valkey
+from backend.counters import Tally
+from redis_tools.pipeline import Valkey
 
 
 def uncounted() -> Tally:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError
 
-from template_message.letter import Sender, is_plain_address, write_letter
+from template_message.message import Sender, is_plain_address, write_letter
 from template_message.render import HERE, MailTemplates, Rendered, counted
 
 LOCALES = ("en", "ru")

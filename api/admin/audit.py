@@ -1,0 +1,31 @@
+"""/admin/audit: what happened to accounts, for administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from api.deps import AuditLog
+from api.openapi.guarded import refusals
+from api.problems import documented, malformed
+from jwt_tools.decorators import guard, requires
+from models.admin.schemas import AuditPage, AuditQuery
+from models.values.permission import Permission
+
+router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(guard)])
+
+
+@router.get(
+    "",
+    summary="Read the audit log",
+    response_description="A page of the lines that fit, the newest first.",
+    responses=documented(
+        *refusals(Permission.AUDIT_READ),
+        malformed("query.since", "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"),
+    ),
+)
+@requires(Permission.AUDIT_READ)
+async def read_audit_log(query: Annotated[AuditQuery, Query()], audit_log: AuditLog) -> AuditPage:
+    """Who did what to whose account, and what was refused; names and addresses are masked."""
+    return await audit_log.find(query)

@@ -1,0 +1,75 @@
+"""/admin/permissions: what roles are made of."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import Roles
+from api.openapi.guarded import refusals
+from api.problems import ALWAYS, documented, malformed
+from api.request_context import FromActor
+from api.strict_json import StrictJsonRoute
+from jwt_tools.decorators import guard, requires
+from models.admin.roles import NewPermission, PermissionChange, PermissionName, PermissionShown
+from models.errors import NoSuchPermission, PermissionExists, Shipped, TooManyPermissions
+from models.values.permission import Permission
+
+router = APIRouter(
+    prefix="/admin/permissions", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
+)
+
+_WRITE = refusals(Permission.ROLE_WRITE)
+_NO_NAME = malformed("path.permission", "must be resource:action, such as reports:read, of at most 40 letters")
+
+
+@router.get(
+    "",
+    summary="List the permissions",
+    response_description="Every permission, by name.",
+    responses=documented(*refusals(Permission.ROLE_READ)),
+)
+@requires(Permission.ROLE_READ)
+async def list_permissions(roles: Roles) -> list[PermissionShown]:
+    """Everything that a role can allow: what this service asks for, and what services of yours do."""
+    return await roles.permissions()
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Make a permission",
+    response_description="The permission; administrators have it.",
+    responses=documented(*ALWAYS, *_WRITE, PermissionExists(), TooManyPermissions()),
+)
+@requires(Permission.ROLE_WRITE)
+async def create_permission(form: NewPermission, actor: FromActor, roles: Roles) -> PermissionShown:
+    """A permission for a service of yours to ask for, with `@requires("reports:read")`; `admin` allows it at once."""
+    return await roles.create_permission(actor, form.name, form.description)
+
+
+@router.patch(
+    "/{permission}",
+    summary="Describe a permission",
+    response_description="The permission as it is now.",
+    responses=documented(*ALWAYS, *_WRITE, NoSuchPermission()),
+)
+@requires(Permission.ROLE_WRITE)
+async def change_permission(
+    permission: PermissionName, form: PermissionChange, actor: FromActor, roles: Roles
+) -> PermissionShown:
+    """Another description; a name is for ever, since other services ask for it."""
+    return await roles.describe_permission(actor, permission, form.description)
+
+
+@router.delete(
+    "/{permission}",
+    status_code=204,
+    response_class=Response,
+    summary="Delete a permission",
+    response_description="The permission is gone, from every role that allowed it.",
+    responses=documented(*_WRITE, NoSuchPermission(), Shipped(), _NO_NAME),
+)
+@requires(Permission.ROLE_WRITE)
+async def delete_permission(permission: PermissionName, actor: FromActor, roles: Roles) -> None:
+    """Take a permission out of every role and forget it. What this service itself asks for stays."""
+    await roles.delete_permission(actor, permission)

@@ -1,0 +1,67 @@
+"""/admin/users/{user_id}/sessions: where a user is signed in, for administrators."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import AdminUsers
+from api.openapi.guarded import no_id, refusals
+from api.problems import documented
+from api.request_context import FromActor
+from jwt_tools.decorators import guard, requires
+from models.errors import NoSuchSession, NoSuchUser
+from models.responses.common import UserSession
+from models.values.permission import Permission
+
+router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dependencies=[Depends(guard)])
+
+_ENDING = (
+    *refusals(Permission.SESSION_WRITE),
+    NoSuchUser(),
+    no_id("user_id"),
+)
+
+
+@router.get(
+    "",
+    summary="List the sessions of a user",
+    response_description="The sessions that live, newest first.",
+    responses=documented(*refusals(Permission.USER_READ), NoSuchUser(), no_id("user_id")),
+)
+@requires(Permission.USER_READ)
+async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSession]:
+    """Where a user is signed in: one entry a log-in."""
+    return await users.sessions(user_id)
+
+
+@router.delete(
+    "",
+    status_code=204,
+    response_class=Response,
+    summary="End all sessions of a user",
+    response_description="Every session has ended; their tokens are refused from now on.",
+    responses=documented(*_ENDING),
+)
+@requires(Permission.SESSION_WRITE)
+async def end_user_sessions(user_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+    """Sign a user out everywhere. Nothing keeps the user from logging in again; a block does.
+
+    Nobody does so to somebody who may do more.
+    """
+    await users.end_sessions(actor, user_id)
+
+
+@router.delete(
+    "/{session_id}",
+    status_code=204,
+    response_class=Response,
+    summary="End one session of a user",
+    response_description="The session has ended; its tokens are refused from now on.",
+    responses=documented(*_ENDING, NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")),
+)
+@requires(Permission.SESSION_WRITE)
+async def end_user_session(user_id: UUID, session_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+    """Sign a user out on one device."""
+    await users.end_session(actor, user_id, session_id)

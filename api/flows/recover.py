@@ -1,0 +1,69 @@
+"""POST /recover: a new password for whoever reads the mail."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api.deps import Recover
+from api.openapi.examples import COMMON_PASSWORD, opened
+from api.problems import LIMITED, documented
+from api.request_context import FromCaller, known, remember
+from api.strict_json import StrictJsonRoute
+from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
+from models.requests.flows import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
+from models.responses.common import FlowOpened, NextStep
+
+router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRoute)
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Start: a code is mailed",
+    response_description="A flow is open; a code is on its way, should the address have an account.",
+    responses=documented(*LIMITED) | opened("/recover/confirm"),
+)
+async def open_recovery(form: Recovery, recover: Recover, caller: FromCaller) -> FlowOpened:
+    """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
+    return await recover.start(form.email, caller)
+
+
+@router.post(
+    "/confirm",
+    summary="Give the code: get the key for the next step",
+    response_description="A new session key, for `/recover/password`.",
+    responses=documented(*LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()),
+)
+async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: FromCaller) -> NextStep:
+    """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
+
+    A flow has three guesses; at the last wrong one it is gone, whatever the code was.
+    """
+    return await recover.confirm(form.session_key.get_secret_value(), form.code, caller)
+
+
+@router.post(
+    "/password",
+    status_code=204,
+    response_class=Response,
+    summary="Choose a new password",
+    response_description="The password is changed.",
+    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()) | known(204),
+)
+async def choose_new_password(form: PasswordChoice, recover: Recover, caller: FromCaller, response: Response) -> None:
+    """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
+    password = form.password.get_secret_value()
+    remember(response, caller, await recover.set_password(form.session_key.get_secret_value(), password, caller))
+
+
+@router.post(
+    "/resend",
+    status_code=202,
+    summary="Have another code mailed",
+    response_description="Another code is on its way, should the address have an account; the older one is dead.",
+    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon())
+    | opened("/recover/confirm", expires_in=1735),
+)
+async def resend_recovery_code(form: ResendRequest, recover: Recover, caller: FromCaller) -> FlowOpened:
+    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    return await recover.resend(form.session_key.get_secret_value(), caller)

@@ -1,0 +1,72 @@
+"""/me: the own account."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import Account, FromBearer
+from api.openapi.examples import COMMON_PASSWORD
+from api.openapi.guarded import refusals
+from api.problems import LIMITED, documented, malformed
+from api.request_context import FromOwner
+from api.strict_json import StrictJsonRoute
+from jwt_tools.decorators import guard, requires
+from models.errors import LoginTaken, WeakPassword, WrongPassword
+from models.requests.account import LocaleChange, LoginChange, PasswordChange
+from models.responses.common import UserProfile
+from models.values.permission import Permission
+
+router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
+
+_CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+
+
+@router.get(
+    "",
+    summary="Read the own account",
+    response_description="The account as it is now.",
+    responses=documented(*refusals(Permission.ACCOUNT_READ)),
+)
+@requires(Permission.ACCOUNT_READ)
+async def show_own_account(bearer: FromBearer) -> UserProfile:
+    """The account that the access token belongs to, as it is now, with roles and permissions."""
+    return bearer.user
+
+
+@router.put(
+    "/password",
+    status_code=204,
+    response_class=Response,
+    summary="Change the own password",
+    response_description="The password is changed; every other session has ended.",
+    responses=documented(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_password(form: PasswordChange, account: Account, owner: FromOwner) -> None:
+    """Set another password. The session that asks stays, all others end; the owner is told by mail."""
+    current, password = form.current_password.get_secret_value(), form.password.get_secret_value()
+    await account.change_password(owner, current, password)
+
+
+@router.put(
+    "/login",
+    summary="Change the own login",
+    response_description="The account with its new login.",
+    responses=documented(*_CHANGE, WrongPassword(), LoginTaken()),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_login(form: LoginChange, account: Account, owner: FromOwner) -> UserProfile:
+    """Set another login; the owner is told by mail."""
+    return await account.change_login(owner, form.password.get_secret_value(), form.login)
+
+
+@router.put(
+    "/locale",
+    summary="Change the language of mails",
+    response_description="The account with its new language.",
+    responses=documented(*_CHANGE, malformed("locale", "Input should be 'en' or 'ru'")),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def change_own_locale(form: LocaleChange, account: Account, owner: FromOwner) -> UserProfile:
+    """Set another language of mails."""
+    return await account.change_locale(owner, form.locale)

@@ -1,0 +1,64 @@
+"""/me/delete: the end of the own account."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import Deletions
+from api.openapi.examples import opened
+from api.openapi.guarded import refusals
+from api.problems import LIMITED, documented
+from api.request_context import FromOwner, FromOwnerOnDevice
+from api.strict_json import StrictJsonRoute
+from jwt_tools.decorators import guard, requires
+from models.errors import FlowGone, LastAdministrator, TooSoon, WrongCode
+from models.requests.flows import CodeConfirmation, ResendRequest
+from models.responses.common import FlowOpened
+from models.values.permission import Permission
+
+router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
+
+_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Delete the own account: a code is mailed",
+    response_description="A flow is open; a code is on its way to the account's address.",
+    responses=documented(*_REFUSALS) | opened("/me/delete/confirm"),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def open_deletion(deletions: Deletions, owner: FromOwnerOnDevice) -> FlowOpened:
+    """Have a code mailed to the account's address. Nothing is deleted yet."""
+    return await deletions.start(owner)
+
+
+@router.post(
+    "/confirm",
+    status_code=204,
+    response_class=Response,
+    summary="Give the code: the account is deleted",
+    response_description="The account is gone.",
+    responses=documented(*_REFUSALS, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: FromOwner) -> None:
+    """Trade the mailed code for the end of the account, of its sessions and of all that is known of it.
+
+    What is left are lines of the audit log, with ids and masked names. Take along `/me/export` before.
+    """
+    await deletions.confirm(owner, form.session_key.get_secret_value(), form.code)
+
+
+@router.post(
+    "/resend",
+    status_code=202,
+    summary="Have another code mailed",
+    response_description="Another code is on its way; the older one is dead.",
+    responses=documented(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: FromOwner) -> FlowOpened:
+    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    return await deletions.resend(owner, form.session_key.get_secret_value())

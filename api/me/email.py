@@ -1,0 +1,70 @@
+"""/me/email: another address for the own account."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import EmailChanges
+from api.openapi.examples import opened
+from api.openapi.guarded import refusals
+from api.problems import LIMITED, documented
+from api.request_context import FromOwner, FromOwnerOnDevice, known, remember
+from api.strict_json import StrictJsonRoute
+from jwt_tools.decorators import guard, requires
+from models.errors import FlowGone, TooSoon, WrongCode, WrongPassword
+from models.requests.account import EmailChange
+from models.requests.flows import CodeConfirmation, ResendRequest
+from models.responses.common import FlowOpened, UserProfile
+from models.values.permission import Permission
+
+router = APIRouter(prefix="/me/email", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
+
+_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Change the own address: a code is mailed to it",
+    response_description="A flow is open; a code is on its way to the new address, should it be free.",
+    responses=documented(*_REFUSALS, WrongPassword()) | opened("/me/email/confirm"),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def open_email_change(form: EmailChange, changes: EmailChanges, owner: FromOwner) -> FlowOpened:
+    """Check the password and have a code mailed to the new address. The answer is the same if the address is taken.
+
+    Nothing is changed yet.
+    """
+    return await changes.start(owner, form.password.get_secret_value(), form.email)
+
+
+@router.post(
+    "/confirm",
+    summary="Give the code: the address is changed",
+    response_description="The account with its new address.",
+    responses=documented(*_REFUSALS, WrongCode(attempts_left=2), FlowGone()) | known(200),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def confirm_email_change(
+    form: CodeConfirmation, changes: EmailChanges, owner: FromOwnerOnDevice, response: Response
+) -> UserProfile:
+    """Trade the mailed code for the change; the old address is told.
+
+    Log-ins and recoveries that were begun with the old address are dead. Should somebody else have taken the new one
+    meanwhile, the answer is 410.
+    """
+    key = form.session_key.get_secret_value()
+    return remember(response, owner.caller, await changes.confirm(owner, key, form.code))
+
+
+@router.post(
+    "/resend",
+    status_code=202,
+    summary="Have another code mailed to the new address",
+    response_description="Another code is on its way, should the address be free; the older one is dead.",
+    responses=documented(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
+)
+@requires(Permission.ACCOUNT_WRITE)
+async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: FromOwner) -> FlowOpened:
+    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    return await changes.resend(owner, form.session_key.get_secret_value())

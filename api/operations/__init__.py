@@ -1,0 +1,1 @@
+"""Health and metrics, for the operator. Imports models and api.deps."""

@@ -1,0 +1,107 @@
+"""Who sent a request, and how a device is told by what it will be known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Cookie, Depends, Header, Request, Response
+
+from api.deps import FromBearer
+from models.context.audit import Actor
+from models.context.client import Caller, Finished, networks_of
+from models.context.masking import masked_network
+from models.context.owner import Owner
+from models.responses.common import Answer
+
+COOKIE = "__Host-device"
+HEADER = "X-Device"
+
+_COOKIE_SAYS = "Set by every finished flow: the device is then known to the account."
+_HEADER_SAYS = (
+    "For apps, in place of the cookie: `new` at first, then the `X-Device` of the last finished flow's last answer. "
+    "A known device has limits of its own, and another ladder, at `/login` and `/recover`."
+)
+
+_LONGEST_USER_AGENT = 200
+"""Characters; enough to tell browser and system."""
+
+_AnswerType = TypeVar("_AnswerType", bound=Answer | None)
+
+
+async def _from_address(request: Request) -> Caller:
+    # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
+    said = request.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
+    user_agent = "".join(letter for letter in said if letter.isprintable())
+    return Caller(networks_of(request.client.host if request.client else None), user_agent=user_agent)
+
+
+FromAddress = Annotated[Caller, Depends(_from_address)]
+
+
+async def _actor(request: Request, bearer: FromBearer, caller: FromAddress) -> Actor:
+    actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.permissions, bearer.roles)
+    request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
+    return actor
+
+
+FromActor = Annotated[Actor, Depends(_actor)]
+"""Whoever is signed in, as one who acts on accounts."""
+
+
+async def _caller(
+    caller: FromAddress,
+    cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
+    header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
+) -> Caller:
+    if header is None:
+        return replace(caller, cards=cookie)
+    return replace(caller, cards=header, is_app=True)
+
+
+_KNOWN_FROM_NOW_ON = {
+    "X-Device": {
+        "schema": {"type": "string"},
+        "description": "Only for who has sent `X-Device`: what the device is known by from now on. Keep it.",
+    },
+    "Set-Cookie": {
+        "schema": {"type": "string"},
+        "description": f"Only for who has not: the cookie `{COOKIE}`, which says the same.",
+    },
+}
+
+
+def known(status: int) -> dict[int | str, dict[str, Any]]:
+    """The headers of a flow's last answer, for the OpenAPI description of a route."""
+    return {status: {"headers": _KNOWN_FROM_NOW_ON}}
+
+
+FromCaller = Annotated[Caller, Depends(_caller)]
+
+
+async def _owner(bearer: FromBearer, actor: FromActor, caller: FromAddress) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, caller)
+
+
+async def _owner_on_device(bearer: FromBearer, actor: FromActor, caller: FromCaller) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, caller)
+
+
+FromOwner = Annotated[Owner, Depends(_owner)]
+"""Whoever is signed in, as one who acts on the own account."""
+FromOwnerOnDevice = Annotated[Owner, Depends(_owner_on_device)]
+"""The same with what the device is known by."""
+
+
+def remember(response: Response, caller: Caller, finished: Finished[_AnswerType]) -> _AnswerType:
+    """Give the device its cards, the way it keeps them; return the answer.
+
+    A browser's scripts never see them. Only who has sent ``X-Device`` is answered in it.
+    """
+    if caller.is_app:
+        response.headers[HEADER] = finished.cards
+    else:
+        response.set_cookie(
+            COOKIE, finished.cards, max_age=finished.lasts, path="/", secure=True, httponly=True, samesite="lax"
+        )
+    return finished.answer

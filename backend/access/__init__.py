@@ -1,0 +1,1 @@
+"""Roles, who holds them, and who may act on whom. Imports sessions."""

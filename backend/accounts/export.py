@@ -1,0 +1,121 @@
+"""The owner's copy of everything that the service knows of the account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from backend.accounts.profile import profile
+from backend.audit import audit
+from backend.keys import Keys
+from backend.passwords.hasher import described
+from backend.protection.code_length_ladder import names_of
+from backend.protection.rate_limits import Limits
+from backend.sessions.service import shown
+from database.audit import AuditLine
+from database.engine import Database
+from database.ladder import BudgetLeft
+from database.outbox import WaitingMail
+from models.context.audit import Event
+from models.context.owner import Owner
+from models.errors import InvalidAccessToken
+from models.responses.export import AuditedEvent, Export, ExportInPages, GuessBudget, StoredPassword, UnsentMail, Whose
+
+_KEPT_FOR_MINUTES = (
+    "Valkey keeps what ends by itself: registrations, log-ins, recoveries and changes that wait for a code, with their "
+    "address, for at most {minutes} minutes; a copy of this account, for a minute; rescue codes, by their digest, for "
+    "two hours; and counts of what was too often, by client address, user id or keyed hash of a name, until they are "
+    "full again. Mail that brings a code waits in PostgreSQL by the name of its flow alone."
+)
+
+_PAGE = 500
+"""Lines of the audit log that are held at once; they take the event loop a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportService:
+    """Writes down everything about one user, as of one moment."""
+
+    database: Database
+    limits: Limits
+    keys: Keys
+    flow_ttl: int
+
+    async def export(self, owner: Owner) -> ExportInPages:
+        """Everything; that it was asked for is the last of it.
+
+        Raises:
+            InvalidAccessToken: the account was deleted a moment ago.
+            TooMany: too many steps from this address, or too many exports of this account.
+            Unavailable: a server is away; the pages raise it, too.
+        """
+        await self.limits.export(owner.caller, owner.user_id)
+        async with self.database.snapshot() as db:
+            member = await db.users.member(owner.user_id)
+            if member is None:
+                raise InvalidAccessToken
+            last = await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
+            sessions = await db.sessions.of_user(owner.user_id)
+            mails = await db.outbox.of_user(owner.user_id)
+            budgets, reserved = await db.ladder.of(names_of(member.user, self.keys))
+        algorithm, iterations = described(member.user.password_hash)
+        head = Export(
+            exported_at=datetime.now(UTC),
+            user=profile(member),
+            blocked=member.user.blocked,
+            version=member.user.version,
+            password=StoredPassword(algorithm=algorithm, iterations=iterations),
+            sessions=[shown(session, owner.session_id) for session in sessions],
+            unsent_mails=[_mail(mail) for mail in mails],
+            guess_budgets=_guesses(budgets),
+            guesses_reserved=_guesses(reserved),
+            kept_for_minutes=_KEPT_FOR_MINUTES.format(minutes=-(-self.flow_ttl // 60)),
+            audit_log=[],
+        )
+        return ExportInPages(head, self._audit_log(owner.user_id, last))
+
+    async def _audit_log(self, user_id: UUID, last: int) -> AsyncIterator[list[AuditedEvent]]:
+        # No transaction spans the pages: whoever reads slowly would hold one of few connections.
+        seen = 0
+        while seen < last:
+            async with self.database.statement() as db:
+                lines = await db.audit.of_user(user_id, after=seen, last=last, most=_PAGE)
+            yield [_event(line, user_id) for line in lines]
+            seen = lines[-1].id
+
+
+def _event(line: AuditLine, user_id: UUID) -> AuditedEvent:
+    return AuditedEvent(
+        at=line.at,
+        event=line.event,
+        by=_whose(line.actor, user_id),
+        about=_whose(line.subject, user_id),
+        source=line.source,
+        details=dict(line.details),
+        times=line.times,
+    )
+
+
+def _whose(named: UUID | None, user_id: UUID) -> Whose | None:
+    if named is None:
+        return None
+    return "you" if named == user_id else "somebody else"
+
+
+def _mail(mail: WaitingMail) -> UnsentMail:
+    return UnsentMail(
+        kind=mail.kind,
+        created_at=mail.created_at,
+        next_try_at=mail.due_at,
+        given_up_at=mail.give_up_at,
+        failed_at=mail.failed_at,
+    )
+
+
+def _guesses(budgets: Iterable[BudgetLeft]) -> list[GuessBudget]:
+    return [
+        GuessBudget(purpose=left.purpose, device=left.device, digits=left.digits, guesses=left.guesses, at=left.at)
+        for left in budgets
+    ]

@@ -1,0 +1,68 @@
+"""The password once more: who changes how somebody logs in has to know it, a token alone does not do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.audit import AuditClerk
+from backend.passwords.hasher import Passwords
+from backend.protection.rate_limits import Limits
+from database.engine import Database, Db
+from database.users import Member, User
+from models.context.audit import Event
+from models.context.owner import Owner
+from models.errors import InvalidAccessToken, Unavailable, WrongPassword
+
+_GONE = "The account is gone, or blocked."
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPassword:
+    """Checks the password of somebody who is signed in."""
+
+    database: Database
+    limits: Limits
+    passwords: Passwords
+    clerk: AuditClerk
+
+    async def ask(self, owner: Owner, password: str) -> User:
+        """The owner's account, the password being right.
+
+        Raises:
+            WrongPassword: it is wrong.
+            InvalidAccessToken: the account was deleted a moment ago.
+            TooMany: too many steps from this address, or too many wrong passwords.
+            Unavailable: a server is away, or too many hashes wait.
+        """
+        self.passwords.refuse_when_busy()
+        admission = await self.limits.own_password(owner.caller, owner.user_id)
+        try:
+            async with self.database.statement() as db:
+                user = await db.users.by_id(owner.user_id)
+            # The connection is given back: no transaction is open while the hash is computed.
+            right = await self.passwords.verify(password, user.password_hash if user else None)
+        except Unavailable:
+            await self.limits.take_back(admission)
+            raise
+        if user is None:
+            raise InvalidAccessToken(_GONE)
+        if not right:
+            self.clerk.note(Event.PASSWORD_REFUSED, owner.actor, user.id)
+            raise WrongPassword
+        await self.limits.take_back(admission)
+        return user
+
+
+async def unchanged(db: Db, user: User) -> Member:
+    """The account, locked in the transaction that is about to change it, if it is as it was at the password's check.
+
+    Raises:
+        WrongPassword: password or address were changed meanwhile.
+        InvalidAccessToken: the account was deleted or blocked meanwhile.
+    """
+    member = await db.users.locked_member(user.id)
+    if member is None or member.user.blocked:
+        raise InvalidAccessToken(_GONE)
+    if member.user.version != user.version:
+        raise WrongPassword("The account was changed a moment ago. Give the password that it has now.")
+    return member

@@ -1,0 +1,88 @@
+"""The own account: another password, another login, another language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.accounts.profile import profile
+from backend.accounts.reauthentication import OwnPassword, unchanged
+from backend.audit import audit
+from backend.mail.notices import Notice, notify
+from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
+from backend.protection.rate_limits import Limits
+from backend.sessions.user_cache import LiveUsers
+from database.engine import Database
+from models.context.audit import Event
+from models.context.masking import masked_name
+from models.context.owner import Owner
+from models.errors import InvalidAccessToken, LoginTaken
+from models.responses.common import UserProfile
+from models.values.locale import Locale
+from models.values.login import canonical_login
+
+
+@dataclass(frozen=True, slots=True)
+class AccountService:
+    """Changes that take effect at once."""
+
+    database: Database
+    users: LiveUsers
+    limits: Limits
+    passwords: Passwords
+    own_password: OwnPassword
+    service_name: str
+
+    async def change_password(self, owner: Owner, current: str, password: str) -> None:
+        """Set another password, end every other session, and tell the owner by mail.
+
+        Raises:
+            WeakPassword: a common password, or little more than the user's own words.
+            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+        """
+        refuse_common(password)
+        user = await self.own_password.ask(owner, current)
+        refuse_own_words(password, own_words(user.email, user.login, self.service_name))
+        password_hash = await self.passwords.hash(password)
+        async with self.users.changing(user.id), self.database.transaction() as db:
+            await unchanged(db, user)
+            await db.users.set_password(user.id, password_hash)
+            await db.sessions.end_all(user.id, but=owner.session_id)
+            await notify(db, Notice.PASSWORD_CHANGED, user.id)
+            await audit(db, Event.PASSWORD_CHANGED, owner.actor, user.id)
+
+    async def change_login(self, owner: Owner, password: str, login: str) -> UserProfile:
+        """Set another login, and tell the owner by mail.
+
+        Raises:
+            LoginTaken: somebody else has it.
+            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+        """
+        user = await self.own_password.ask(owner, password)
+        async with self.users.changing(user.id), self.database.transaction() as db:
+            await unchanged(db, user)
+            if not await db.users.set_login(user.id, login, canonical_login(login)):
+                raise LoginTaken
+            await notify(db, Notice.LOGIN_CHANGED, user.id)
+            await audit(db, Event.LOGIN_CHANGED, owner.actor, user.id, old=masked_name(user.login))
+            member = await db.users.member(user.id)
+        if member is None:
+            raise InvalidAccessToken
+        return profile(member)
+
+    async def change_locale(self, owner: Owner, locale: Locale) -> UserProfile:
+        """Set another language of mails; the same once more is no change, and leaves no line in the audit log.
+
+        Raises:
+            InvalidAccessToken: the account was deleted a moment ago.
+            TooMany: too many steps from this address.
+            Unavailable: a server is away.
+        """
+        await self.limits.step(owner.caller)
+        async with self.users.changing(owner.user_id), self.database.transaction() as db:
+            changed = await db.users.set_locale(owner.user_id, locale)
+            member = await db.users.member(owner.user_id)
+            if member is None:
+                raise InvalidAccessToken
+            if changed:
+                await audit(db, Event.LOCALE_CHANGED, owner.actor, owner.user_id, locale=locale.value)
+        return profile(member)

@@ -1,0 +1,1 @@
+"""What administrators do, and the import of users. Imports access, accounts, passwords, sessions and mail."""

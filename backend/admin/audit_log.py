@@ -1,0 +1,36 @@
+"""Shows the audit log; nothing here changes it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from database.audit import AuditQuery as Wanted
+from database.engine import Database
+from models.admin.pagination import cut
+from models.admin.schemas import AuditEntry, AuditPage, AuditQuery
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogService:
+    """Reads the audit log."""
+
+    database: Database
+
+    async def find(self, query: AuditQuery) -> AuditPage:
+        """A page of those lines that fit, the newest first.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        wanted = Wanted(
+            event=query.event,
+            actor=query.actor,
+            subject=query.subject,
+            since=query.since,
+            until=query.until,
+            before=query.cursor,
+        )
+        async with self.database.statement() as db:
+            found = await db.audit.find(wanted, query.limit + 1)
+        page, following = cut(found, query.limit, lambda line: line.id)
+        return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=following)

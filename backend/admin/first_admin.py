@@ -1,0 +1,89 @@
+"""The first administrator: made where the database is, for nobody could admit him over the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uuid_utils.compat import uuid7
+
+from backend.audit import audit
+from backend.passwords.hasher import encode, own_words, refuse_common, refuse_own_words
+from backend.sessions.user_cache import LiveUsers
+from database.engine import Database
+from database.users import NewUser, User
+from models.context.audit import COMMAND_LINE, Event
+from models.errors import LoginTaken
+from models.values.locale import Locale
+from models.values.login import canonical_login
+from models.values.permission import ADMIN_ROLE, USER_ROLE
+
+
+class EmailTaken(Exception):
+    """The address has an account, which may be made an administrator's instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Administrators:
+    """Makes administrators."""
+
+    database: Database
+    users: LiveUsers
+    iterations: int
+    service_name: str
+
+    async def exist(self) -> bool:
+        """Whether there is one who is not blocked.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            return await db.administrators.count() > 0
+
+    async def account(self, email: str) -> User | None:
+        """Who has the address already.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            return await db.users.by_email(email)
+
+    async def create(self, email: str, login: str, password: str) -> None:
+        """A new account; whoever sits at the database need not prove that he reads the mail.
+
+        Raises:
+            WeakPassword: as at a registration.
+            EmailTaken: see `promote`.
+            LoginTaken: by another account.
+            Unavailable: PostgreSQL is away.
+        """
+        refuse_common(password)
+        refuse_own_words(password, own_words(email, login, self.service_name))
+        new = NewUser(
+            id=uuid7(),
+            email=email,
+            login=login,
+            login_canonical=canonical_login(login),
+            password_hash=encode(password, self.iterations),
+            locale=Locale.EN,
+        )
+        async with self.database.transaction() as db:
+            outcome = await db.users.add(new, USER_ROLE)
+            if outcome == "added":
+                await db.roles.give(new.id, ADMIN_ROLE)
+                await audit(db, Event.ADMINISTRATOR_CREATED, COMMAND_LINE, new.id)
+        if outcome == "email_taken":
+            raise EmailTaken
+        if outcome == "login_taken":
+            raise LoginTaken
+
+    async def promote(self, user: User) -> None:
+        """The role for an account that is there; its owner's next request has it.
+
+        Raises:
+            Unavailable: PostgreSQL or Valkey is away.
+        """
+        async with self.users.changing(user.id), self.database.transaction() as db:
+            if await db.roles.give(user.id, ADMIN_ROLE):
+                await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

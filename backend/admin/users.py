@@ -1,0 +1,210 @@
+"""What administrators do to accounts: find, invite, block, delete, and end sessions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from backend.access.authority import as_of_now, keep_one, refuse_above
+from backend.accounts.profile import profile
+from backend.audit import audit
+from backend.flows.delete_account import delete_account
+from backend.keys import Keys
+from backend.mail.notices import Notice, notify
+from backend.passwords.hasher import is_unusable, unusable_password
+from backend.sessions.service import outlined
+from backend.sessions.user_cache import LiveUsers
+from database.engine import Database, Db
+from database.user_search import UserSearch
+from database.users import Member, NewUser
+from models.admin.pagination import cut
+from models.admin.schemas import AdminUser, UserPage, UserQuery
+from models.context.audit import Actor, Event
+from models.context.masking import masked_name
+from models.errors import EmailTaken, LoginTaken, NoSuchSession, NoSuchUser
+from models.responses.common import UserSession
+from models.values.email import canonical_email
+from models.values.locale import Locale
+from models.values.login import canonical_login
+from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
+
+
+@dataclass(frozen=True, slots=True)
+class AdminUserService:
+    """Accounts, in the hands of an administrator."""
+
+    database: Database
+    keys: Keys
+    users: LiveUsers
+
+    async def find(self, query: UserQuery) -> UserPage:
+        """A page of those that fit, the newest first.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        search = UserSearch(
+            beginning=None if query.q is None else _canonical_beginning(query.q),
+            user_id=None if query.q is None else _whole_id(query.q),
+            role=query.role,
+            blocked=query.blocked,
+            before=query.cursor,
+        )
+        async with self.database.statement() as db:
+            found = await db.directory.find(search, query.limit + 1)
+        page, following = cut(found, query.limit, lambda member: member.user.id)
+        return UserPage(items=[_shown(member) for member in page], next=following)
+
+    async def show(self, user_id: UUID) -> AdminUser:
+        """One account.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            member = await db.users.member(user_id)
+        if member is None:
+            raise NoSuchUser
+        return _shown(member)
+
+    async def invite(self, actor: Actor, email: str, login: str, locale: Locale) -> AdminUser:
+        """Make an account without a password, and mail its owner how to choose one.
+
+        Whoever reads the mail at that address proves it when he recovers the password: no secret travels before.
+
+        Raises:
+            EmailTaken, LoginTaken: somebody has it.
+            Unavailable: PostgreSQL is away.
+        """
+        new = NewUser(uuid7(), email, login, canonical_login(login), unusable_password(), locale)
+        async with self.database.transaction() as db:
+            outcome = await db.users.add(new, USER_ROLE)
+            if outcome == "added":
+                await notify(db, Notice.INVITATION, new.id)
+                names = {"email": masked_name(email), "login": masked_name(login)}
+                await audit(db, Event.USER_INVITED, actor, new.id, **names)
+            member = await db.users.member(new.id)
+        if outcome == "email_taken":
+            raise EmailTaken
+        if member is None:
+            raise LoginTaken
+        return _shown(member)
+
+    async def block(self, actor: Actor, user_id: UUID) -> None:
+        """Keep the owner out: every session ends, and nobody gets in any more. Nothing happens when it is so already.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            InsufficientScope: the user may do more than the actor.
+            LastAdministrator: nobody would be left to lift the block.
+            Unavailable: a server is away.
+        """
+        async with self._acting_on(actor, user_id) as (db, member):
+            if await db.users.block(user_id):
+                if ADMIN_ROLE in member.roles:
+                    await keep_one(db)
+                await db.sessions.end_all(user_id)
+                await notify(db, Notice.ACCOUNT_BLOCKED, user_id)
+                await audit(db, Event.USER_BLOCKED, actor, user_id)
+
+    async def unblock(self, actor: Actor, user_id: UUID) -> None:
+        """Let the owner in again; sessions from before the block stay ended. Nothing happens when he is not blocked.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            InsufficientScope: the user may do more than the actor.
+            Unavailable: a server is away.
+        """
+        async with self._acting_on(actor, user_id) as (db, _):
+            if await db.users.unblock(user_id):
+                await notify(db, Notice.ACCOUNT_UNBLOCKED, user_id)
+                await audit(db, Event.USER_UNBLOCKED, actor, user_id)
+
+    async def delete(self, actor: Actor, user_id: UUID) -> None:
+        """Forget the account, with everything but its lines in the audit log.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            InsufficientScope: the user may do more than the actor.
+            LastAdministrator: nobody would be left to manage the others.
+            Unavailable: a server is away.
+        """
+        async with self._acting_on(actor, user_id) as (db, member):
+            await delete_account(db, self.keys, member)
+            await audit(db, Event.ACCOUNT_DELETED, actor, user_id)
+
+    async def sessions(self, user_id: UUID) -> list[UserSession]:
+        """Where a user is signed in, newest first.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            if await db.users.by_id(user_id) is None:
+                raise NoSuchUser
+            found = await db.sessions.of_user(user_id)
+        return [outlined(session) for session in found]
+
+    async def end_sessions(self, actor: Actor, user_id: UUID) -> None:
+        """End every session of a user; from now on their tokens are refused.
+
+        Raises:
+            NoSuchUser: there is none of that id.
+            InsufficientScope: the user may do more than the actor.
+            Unavailable: a server is away.
+        """
+        async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
+            await db.sessions.end_all(user_id)
+            await audit(db, Event.SESSIONS_ENDED, actor, user_id)
+
+    async def end_session(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
+        """End one session of a user.
+
+        Raises:
+            NoSuchUser, NoSuchSession: there is none of that id.
+            InsufficientScope: the user may do more than the actor.
+            Unavailable: a server is away.
+        """
+        async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
+            if not await db.sessions.end(session_id, user_id):
+                raise NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")
+            await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
+
+    @asynccontextmanager
+    async def _acting_on(
+        self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
+    ) -> AsyncIterator[tuple[Db, Member]]:
+        """One transaction, with the user's row locked, that everybody sees once the block is left."""
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            member = await db.users.locked_member(user_id)
+            if member is None:
+                raise NoSuchUser
+            refuse_above(await as_of_now(db, actor, needed), member)
+            yield db, member
+
+
+def _canonical_beginning(typed: str) -> str:
+    """What a stored login or address begins with; a whole address is searched for in its canonical form."""
+    with suppress(ValueError):
+        return canonical_email(typed)
+    return typed.lower()
+
+
+def _whole_id(typed: str) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(typed)
+    return None
+
+
+def _shown(member: Member) -> AdminUser:
+    return AdminUser(
+        **profile(member).model_dump(),
+        blocked_at=member.user.blocked_at,
+        has_password=not is_unusable(member.user.password_hash),
+    )

@@ -1,0 +1,95 @@
+"""Another e-mail address: it takes effect when its mailbox has been read, and the old one is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.accounts.profile import profile
+from backend.accounts.reauthentication import OwnPassword
+from backend.audit import audit
+from backend.flows.engine import FlowEngine
+from backend.mail.notices import Notice, notify
+from backend.mail.sealed_recipient import Envelopes
+from backend.protection.known_devices import Devices
+from backend.protection.rate_limits import Limits
+from backend.sessions.user_cache import LiveUsers
+from database.engine import Db
+from database.users import Member
+from models.context.audit import Event
+from models.context.client import Finished
+from models.context.masking import masked_name
+from models.context.owner import Owner
+from models.errors import FlowGone
+from models.responses.common import FlowOpened, UserProfile
+from models.values.flow import EMAIL, Step
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChangeService:
+    """Lets an owner move the account to another mailbox."""
+
+    flows: FlowEngine
+    limits: Limits
+    devices: Devices
+    users: LiveUsers
+    own_password: OwnPassword
+    envelopes: Envelopes
+
+    async def start(self, owner: Owner, password: str, email: str) -> FlowOpened:
+        """Check the password and have a code mailed to the new address. Whether it is free is not looked at, nor told.
+
+        Raises:
+            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+        """
+        self.flows.refuse_when_mail_is_stuck()
+        user = await self.own_password.ask(owner, password)
+        admission = await self.limits.start(EMAIL.name, owner.caller)
+        wanted = {
+            "user_id": str(user.id),
+            "version": user.version,
+            "email": email,
+            "locale": user.locale.value,
+        }
+        opened = await self.flows.begin(EMAIL.held_by(user.id), admission, email, wanted)
+        self.flows.clerk.note(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
+        return opened
+
+    async def confirm(self, owner: Owner, session_key: str, code: str) -> Finished[UserProfile]:
+        """Trade the mailed code for the change; what was begun with the old address is dead.
+
+        Raises:
+            FlowGone: also when the account was changed since the start, or somebody else has taken the address.
+            WrongCode, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+        """
+        spec = EMAIL.held_by(owner.user_id)
+        async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
+            async with self.users.changing(owner.user_id), passage.effect() as db:
+                member = await self._change(db, owner, passage.data)
+            if member is None:
+                raise FlowGone
+        return self.devices.know(owner.caller, member.user.email, member.user.login, profile(member))
+
+    async def resend(self, owner: Owner, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend`."""
+        return await self.flows.resend(EMAIL.held_by(owner.user_id), session_key, owner.caller)
+
+    async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> Member | None:
+        """The account with its new address; None if it is not what it was, or the address is not free any more."""
+        member = await db.users.locked_member(owner.user_id)
+        if member is None or member.user.blocked or member.user.version != wanted["version"]:
+            return None
+        old = member.user
+        if not await db.users.set_email(old.id, wanted["email"]):
+            return None
+        await notify(db, Notice.EMAIL_CHANGED, old.id, self.envelopes.seal(old))
+        await audit(
+            db,
+            Event.EMAIL_CHANGED,
+            owner.actor,
+            old.id,
+            old=masked_name(old.email),
+            new=masked_name(wanted["email"]),
+        )
+        return await db.users.member(old.id)

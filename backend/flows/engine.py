@@ -1,0 +1,242 @@
+"""The flow engine: session key, order of steps, expiry, guesses, single use and resend, once for all flows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from backend.audit import AuditClerk
+from backend.flows.claimed_step import Passage
+from backend.flows.session_key import is_from_device, new_flow_id, new_session_key, read_session_key
+from backend.keys import Keys
+from backend.mail.backlog import BacklogGauge
+from backend.mail.enqueue import Bell
+from backend.protection.mail_limits import MailBuckets
+from backend.protection.rate_limits import Admission, Guess, Limits
+from database.engine import Database
+from models.context.audit import Event, somebody
+from models.context.client import Caller
+from models.context.masking import masked_name
+from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable, WrongCode
+from models.requests.flows import RESCUE_LENGTH
+from models.responses.common import FlowOpened, NextStep
+from models.values.flow import CODE_MAIL, TRIES, WAITING, FlowSpec, Step
+from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, Opening, Proof
+from redis_tools.pipeline import Call, Valkey
+from redis_tools.rescue_store import drop_rescue
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PostRoom:
+    """What a flow knows of the mail: whether too much of it waits, how to say that there is more, and its buckets."""
+
+    backlog: BacklogGauge
+    bell: Bell
+    buckets: MailBuckets
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRules:
+    """The numbers of a flow, in seconds."""
+
+    ttl: int
+    resend_after: int
+    resends: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEngine:
+    """Begins flows, lets them pass their steps, and ends them."""
+
+    valkey: Valkey
+    store: FlowStore
+    database: Database
+    keys: Keys
+    limits: Limits
+    post: PostRoom
+    rules: FlowRules
+    clerk: AuditClerk
+
+    def refuse_when_mail_is_stuck(self) -> None:
+        """Called first at every start: a code that will not leave in time is not promised.
+
+        Raises:
+            Unavailable: too much mail waits, or has waited for too long.
+        """
+        self.post.backlog.refuse_when_long()
+
+    async def begin(self, spec: FlowSpec, admission: Admission, email: str, data: Mapping[str, Any]) -> FlowOpened:
+        """Open a flow about an address, and have a code mailed.
+
+        Valkey first, PostgreSQL last: if the commit fails, what is left is a flow that expires alone.
+
+        Raises:
+            Unavailable: Valkey or PostgreSQL is away.
+        """
+        flow_id = new_flow_id(from_device=bool(admission.device))
+        session_key, digest = new_session_key(flow_id, spec.holder)
+        step = spec.steps[0]
+        opening = Opening(step, self.keys.subject(email), admission.device, admission.epoch, data)
+        key = FlowKey(flow_id, spec.name, digest)
+        await self.valkey.ask_all(
+            self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *admission.refunds
+        )
+        await self._enqueue(flow_id, serial=0, beside={WAITING: opening.waiting(spec.name)})
+        return FlowOpened(
+            session_key=session_key,
+            expires_in=self.rules.ttl,
+            resend_after=self.rules.resend_after,
+            next=spec.path(step),
+        )
+
+    async def resend(self, spec: FlowSpec, session_key: str, caller: Caller) -> FlowOpened:
+        """Have another code mailed; the key stays, and so do the guesses spent.
+
+        Raises:
+            FlowGone, StepOutOfOrder, TooSoon: see `FlowStore.resend`.
+            TooMany: too many steps from this address.
+            Unavailable: Valkey or PostgreSQL is away; the wish is not counted.
+        """
+        self.refuse_when_mail_is_stuck()
+        await self.limits.step(caller)
+        key = read_session_key(session_key, spec.name, spec.holder)
+        resent = await self.store.resend(key, Step.CODE, resends=self.rules.resends, resend=self.rules.resend_after)
+        try:
+            await self._enqueue(key.flow_id, serial=resent.serial)
+        except BaseException:
+            await self.store.unsend(key.flow_id, resent)
+            raise
+        return FlowOpened(
+            session_key=session_key,
+            expires_in=resent.expires_in,
+            resend_after=self.rules.resend_after,
+            next=spec.path(Step.CODE),
+        )
+
+    async def _enqueue(self, flow_id: bytes, serial: int, beside: Mapping[str, Any] | None = None) -> None:
+        job = {"flow": flow_id.hex(), "serial": serial}
+        await self.post.bell.hand_in(self.database, CODE_MAIL, job, timedelta(seconds=self.rules.ttl), beside)
+
+    @asynccontextmanager
+    async def passing(
+        self, spec: FlowSpec, session_key: str, step: Step, caller: Caller, code: str | None = None
+    ) -> AsyncIterator[Passage]:
+        """Claim one step of a living flow; what happens inside takes effect once, or not at all.
+
+        Afterwards the flow is closed or has advanced; after a failure the step is free again and nothing is charged;
+        after a refusal the step is free again and the try stays spent.
+
+        Raises:
+            FlowGone, StepOutOfOrder: see `FlowStore.claim`.
+            WrongCode: the guess is counted; it was wrong, or no code was valid.
+            CodeReplaced: the code's epoch is over (design.md, section 4, "thermostat"); another one is mailed.
+            TooMany: too many steps from this address.
+            Unavailable: Valkey or PostgreSQL is away.
+        """
+        if (step is Step.CODE) != (code is not None):
+            raise TypeError("the code step, and no other, takes a code")
+        if code is None:
+            await self.limits.step(caller)
+            key, guess, rescue = read_session_key(session_key, spec.name, spec.holder), Guess(), None
+            claim = await self.store.claim(key, step, tries=TRIES[step], epoch=0, proof=Proof(()))
+        else:
+            key = read_session_key(session_key, spec.name, spec.holder)
+            rescue = sha256(code.encode()).digest() if len(code) == RESCUE_LENGTH else None
+            guess = await self.limits.guess(
+                spec.name,
+                caller,
+                from_device=is_from_device(key.flow_id),
+                rescue=rescue.hex() if rescue else "",
+            )
+            claim = await self._compare(spec, key, code, guess, caller)
+        passage = Passage(self.database, claim, rescue)
+        try:
+            yield passage
+        except BaseException as error:
+            if passage.over:
+                await self._settle(spec, passage, guess, rescue)
+            else:
+                await self._release(claim, guess, error)
+            raise
+        await self._settle(spec, passage, guess, rescue)
+
+    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess, caller: Caller) -> Claim:
+        """Claim the code step; the thermostat is told what became of the guess."""
+        held_at = guess.hold.level if guess.hold else 0
+        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued, held_at)
+        try:
+            return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
+        except CodeWrong as wrong:
+            await self.limits.wrong(guess, caller)
+            self._note_wrong(spec, wrong, caller)
+            raise WrongCode(attempts_left=wrong.tries_left) from wrong
+        except (FlowGone, StepOutOfOrder):
+            await self._void(guess)
+            raise
+        except CodeOutdated as outdated:
+            await self._void(guess)
+            try:
+                await self._enqueue(key.flow_id, outdated.serial)
+            except BaseException:
+                await self.store.unreplace(key.flow_id, outdated)
+                raise
+            raise CodeReplaced("A newer code is on its way; use that one.") from outdated
+
+    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: Caller) -> None:
+        user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
+        whose = UUID(user_id) if user_id else None
+        self.clerk.note(Event.CODE_REFUSED, somebody(caller, spec.holder), whose, purpose=spec.name, email=email)
+
+    async def _void(self, guess: Guess) -> None:
+        calls = guess.void()
+        if calls:
+            await self.valkey.ask_all(*calls)
+
+    async def _settle(self, spec: FlowSpec, passage: Passage, guess: Guess, rescue: bytes | None) -> None:
+        """Close the flow or move it on, now that PostgreSQL has the effect, and give back what it explains."""
+        claim = passage.claim
+        back = self._given_back(spec, claim, guess, rescue)
+        if passage.next is None:
+            try:
+                await self.valkey.ask_all(self.store.close(claim), *back, *passage.calls)
+            except Unavailable:
+                # The effect stands, and its mark in PostgreSQL refuses a second one; the record expires alone.
+                log.warning("a finished flow could not be closed")
+            return
+        onward = passage.next
+        session_key, digest = new_session_key(claim.flow_id, spec.holder) if onward.new_key else ("", b"")
+        advance = self.store.advance(claim, onward.step, digest, onward.data)
+        expires_in, *_ = await self.valkey.ask_all(advance, *back)
+        passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(onward.step))
+
+    def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[Any], ...]:
+        if claim.step != Step.CODE:
+            return ()
+        back = guess.won(claim.owed)
+        # A rescue code stands for the mail that brought it, which is given back, too.
+        mails = claim.mails + (1 if rescue else 0)
+        if mails:
+            back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(mails),)
+        if rescue:
+            back += (drop_rescue(rescue.hex()),)
+        return back
+
+    async def _release(self, claim: Claim, guess: Guess, error: BaseException) -> None:
+        """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
+        refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        step = Step(claim.step)
+        free = self.store.release(claim, give_back=step is not Step.CODE and not refused, tries=TRIES[step])
+        try:
+            await self.valkey.ask_all(free, *guess.void())
+        except Unavailable:
+            # The claim ends by itself in a few seconds.
+            log.warning("a claimed step could not be released")

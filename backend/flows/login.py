@@ -1,0 +1,107 @@
+"""Log-in: the password first, then a mailed code, then tokens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from backend.audit import audit
+from backend.flows.engine import FlowEngine
+from backend.keys import Keys
+from backend.passwords.hasher import Passwords
+from backend.protection.known_devices import Devices
+from backend.protection.rate_limits import Limits
+from backend.sessions.service import SessionService
+from backend.tokens.access_tokens import TokenService
+from database.engine import Database
+from database.users import User
+from models.context.audit import Event, somebody
+from models.context.client import Caller, Finished
+from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
+from models.responses.common import FlowOpened, Tokens
+from models.values.flow import LOGIN, Step
+from redis_tools.session_cache import new_change
+
+
+@dataclass(frozen=True, slots=True)
+class LoginService:
+    """Checks passwords and codes, and issues tokens."""
+
+    database: Database
+    flows: FlowEngine
+    limits: Limits
+    devices: Devices
+    keys: Keys
+    passwords: Passwords
+    sessions: SessionService
+    tokens: TokenService
+
+    async def start(self, identifier: str, password: str, caller: Caller) -> FlowOpened:
+        """Check the password and have a code mailed.
+
+        Raises:
+            BadCredentials: wrong password or unknown name, after the same work for both.
+            TooMany: too many tries from this address, or too many wrong passwords for this login or address.
+            Unavailable: a server is away, or too many hashes wait.
+        """
+        self.flows.refuse_when_mail_is_stuck()
+        self.passwords.refuse_when_busy()
+        device = self.devices.recognise(caller.cards, identifier)
+        admission = await self.limits.password(LOGIN.name, caller, self.keys.subject(identifier), device)
+        try:
+            async with self.database.statement() as db:
+                user = await db.users.by_identifier(identifier)
+            # The connection is given back: no transaction is open while the hash is computed.
+            right = await self.passwords.verify(password, user.password_hash if user else None)
+        except Unavailable:
+            await self.limits.take_back(admission)
+            raise
+        actor, whose = somebody(caller), user.id if user else None
+        if user is None or not right:
+            # Not what was typed: some people type their password there.
+            self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose)
+            raise BadCredentials
+        self.flows.clerk.note(Event.PASSWORD_ACCEPTED, actor, whose)
+        if self.passwords.is_outdated(user.password_hash):
+            await self._upgrade(user, password)
+        # Address and language go along, so that the mail worker need not read the user again.
+        pending = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
+        return await self.flows.begin(LOGIN, admission, user.email, pending)
+
+    async def _upgrade(self, user: User, password: str) -> None:
+        """Store the password at today's cost; now is the only time that it is known."""
+        # What cannot be done now is done at the next log-in; a right password is not refused for it.
+        with suppress(Unavailable):
+            upgraded = await self.passwords.hash(password)
+            async with self.database.statement() as db:
+                await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
+
+    async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[Tokens]:
+        """Trade the mailed code for a session and its tokens.
+
+        Raises:
+            AccountBlocked: told only now, to somebody who has given password and code.
+            FlowGone: also when the account is gone, or its password was changed since the start.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+        """
+        async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
+            key, change = self.tokens.signing_key, new_change()
+            async with passage.effect() as db:
+                # Locked: a change of password that comes now waits, and then ends this session with the others.
+                member = await db.users.locked_member(UUID(passage.data["user_id"]))
+                is_same = member is not None and member.user.version == passage.data["version"]
+                if member is not None and is_same and not member.user.blocked:
+                    opened = await self.sessions.open(db, member, caller, change)
+                elif member is not None and is_same:
+                    await audit(db, Event.LOGIN_BLOCKED, somebody(caller, member.user.id), member.user.id)
+            if member is None or not is_same:
+                raise FlowGone
+            if member.user.blocked:
+                raise AccountBlocked
+            passage.along(self.sessions.users.forget(member.user.id, change))
+        return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
+
+    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend`."""
+        return await self.flows.resend(LOGIN, session_key, caller)

@@ -1,0 +1,1 @@
+"""The outbox worker, the mails with a code, the notices, SMTP. Imports protection."""

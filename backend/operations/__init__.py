@@ -1,0 +1,1 @@
+"""Health, metrics, and what a start checks and warns of. Imports no other wing."""

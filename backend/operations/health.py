@@ -1,0 +1,40 @@
+"""Whether the servers we depend on answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from backend.tokens.signing_keys import KeyKeeper
+from database.engine import Database
+from models.errors import Unavailable
+from redis_tools.health import Pulse
+
+
+async def _answers(question: Awaitable[None]) -> bool:
+    try:
+        await question
+    except Unavailable:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class HealthService:
+    """Asks each dependency."""
+
+    database: Database
+    valkey: Pulse
+    keys: KeyKeeper
+
+    async def dependencies(self) -> dict[str, bool]:
+        """Which dependency answers, by name; all are asked at once."""
+        postgresql, valkey = await asyncio.gather(_answers(self.database.ping()), _answers(self.valkey.beat()))
+        return {"postgresql": postgresql, "valkey": valkey, "signing key": self._can_sign()}
+
+    def _can_sign(self) -> bool:
+        try:
+            return self.keys.signing_key is not None
+        except Unavailable:
+            return False

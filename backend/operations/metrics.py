@@ -1,0 +1,131 @@
+"""What an operator's Prometheus reads: counters and thermostats live in Valkey, so that every process says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+
+from database.engine import Database
+from database.outbox import MailState
+from models.context.counters import Counted
+from models.errors import Unavailable
+from redis_tools import counters
+from redis_tools.pipeline import Valkey
+from redis_tools.thermostat import Reading, Thermostat
+
+_THERMOSTAT = (
+    (GaugeMetricFamily, "auth_code_floor_digits", "Least digits of a code for unknown devices."),
+    (GaugeMetricFamily, "auth_code_floor_raised", "1 while the floor is higher than as configured: an alert."),
+    (CounterMetricFamily, "auth_code_floor_raises", "How often the floor was raised."),
+    (GaugeMetricFamily, "auth_wrong_guesses_left", "Wrong guesses that the floor still bears; none has no bound."),
+    (GaugeMetricFamily, "auth_wrong_guesses_unresolved", "Wrong guesses that no success has explained, ever since."),
+    (CounterMetricFamily, "auth_flows_succeeded", "Flows of unknown devices that succeeded."),
+    (GaugeMetricFamily, "auth_flows_succeeded_a_day", "The same, as a daily mean of the last seven days."),
+)
+_COUNTED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    Counted.REQUESTS: (
+        "auth_requests",
+        "Requests answered; the outcome is a refusal's code, or the status.",
+        ("method", "route", "outcome"),
+    ),
+    Counted.HASHES: ("auth_hashes", "Passwords hashed.", ()),
+    Counted.HASHES_REFUSED: ("auth_hashes_refused", "Hashes refused because too many waited.", ()),
+    Counted.HASH_SECONDS: ("auth_hash_seconds", "Seconds spent hashing, on all threads.", ()),
+    Counted.HASH_WAIT_SECONDS: ("auth_hash_wait_seconds", "Seconds that hashes waited for a thread.", ()),
+    Counted.MAILS: ("auth_mails", "Attempts to hand a mail to SMTP, by what came of it.", ("kind", "outcome")),
+}
+_MAIL = (
+    ("auth_mails_waiting", "Mails in the outbox that are still to leave."),
+    ("auth_mail_oldest_seconds", "Age of the oldest of them."),
+    ("auth_mails_dead", "Mails given up, kept for the operator to see."),
+)
+
+
+def _values(lowest: int, reading: Reading) -> tuple[float, ...]:
+    return (
+        reading.digits,
+        float(reading.digits > lowest),
+        reading.epoch,
+        float("inf") if reading.left is None else reading.left,
+        reading.wrong,
+        reading.won,
+        reading.won_a_day,
+    )
+
+
+def _thermostat_families(values: Mapping[str, tuple[float, ...]]) -> Iterator[Metric]:
+    for place, (kind, name, description) in enumerate(_THERMOSTAT):
+        family = kind(name, description, labels=["purpose"])
+        for purpose, of_purpose in values.items():
+            family.add_metric([purpose], of_purpose[place])
+        yield family
+
+
+def _counted_families(counts: Mapping[str, float]) -> Iterator[Metric]:
+    for what, (name, description, labels) in _COUNTED.items():
+        family = CounterMetricFamily(name, description, labels=labels)
+        for field, number in counts.items():
+            counted, *told = field.split("|")
+            if counted == what and len(told) == len(labels):
+                family.add_metric(told, number)
+        yield family
+
+
+def _mail_families(states: Sequence[MailState]) -> Iterator[Metric]:
+    for place, (name, description) in enumerate(_MAIL):
+        family = GaugeMetricFamily(name, description, labels=["kind"])
+        for state in states:
+            family.add_metric([state.kind], (state.waiting, state.oldest.total_seconds(), state.dead)[place])
+        yield family
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """Families in the shape that the library writes out."""
+
+    families: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsService:
+    """Reads counters, thermostats and the outbox, and writes them down."""
+
+    database: Database
+    valkey: Valkey
+    thermostats: Mapping[str, Thermostat]
+
+    async def readings(self) -> dict[str, Reading]:
+        """How the thermostat of each purpose stands.
+
+        Raises:
+            Unavailable: Valkey is away.
+        """
+        answers = await self.valkey.ask_all(*(thermostat.read() for thermostat in self.thermostats.values()))
+        return dict(zip(self.thermostats, answers, strict=True))
+
+    async def exposition(self) -> bytes:
+        """Everything in Prometheus' text format; without PostgreSQL all but the mail.
+
+        Raises:
+            Unavailable: Valkey is away.
+        """
+        readings = await self.readings()
+        counts = await self.valkey.ask(counters.read())
+        values = {purpose: _values(self.thermostats[purpose].lowest, reading) for purpose, reading in readings.items()}
+        up = GaugeMetricFamily("auth_postgresql_up", "Whether PostgreSQL answers.")
+        mail: Sequence[MailState] = ()
+        try:
+            async with self.database.statement() as db:
+                mail = await db.outbox.states()
+            up.add_metric([], 1)
+        except Unavailable:
+            up.add_metric([], 0)
+        return generate_latest(
+            _Collected((*_thermostat_families(values), *_counted_families(counts), *_mail_families(mail), up))
+        )

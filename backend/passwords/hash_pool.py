@@ -1,0 +1,83 @@
+"""Threads that hash, so that the loop does not: few, of low priority, and never behind a long queue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
+from time import perf_counter
+from typing import TypeVar
+
+from backend.counters import Tally
+from models.context.counters import Counted
+from models.errors import Unavailable
+
+_NICE = 10
+"""Lower than everything that answers a cheap request, so that a storm of log-ins starves only itself."""
+
+_Result = TypeVar("_Result")
+
+
+def _step_back() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def _timed(function: Callable[..., _Result], *arguments: object) -> tuple[_Result, float, float]:
+    """What a function returns, and when it began and ended."""
+    began = perf_counter()
+    return function(*arguments), began, perf_counter()
+
+
+class HashPool:
+    """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
+
+    def __init__(self, threads: int, max_wait: float, first_guess: float, tally: Tally) -> None:
+        """``first_guess`` is how many seconds one call may take, until the first ones have been timed."""
+        self._tally = tally
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
+        self._threads = threads
+        self._max_wait = max_wait
+        self._seconds = first_guess
+        self._waiting = 0
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds until a call that came now would begin."""
+        ahead = max(0, self._waiting + 1 - self._threads)
+        return ahead / self._threads * self._seconds
+
+    def refuse_when_full(self) -> None:
+        """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
+        wait = self.expected_wait
+        if wait > self._max_wait:
+            self._tally.count(Counted.HASHES_REFUSED)
+            raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
+
+    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Run the function on a thread.
+
+        Raises:
+            Unavailable: it would have to wait longer than allowed; nothing was begun.
+        """
+        self.refuse_when_full()
+        self._waiting += 1
+        asked = perf_counter()
+        try:
+            result, began, ended = await asyncio.get_running_loop().run_in_executor(
+                self._pool, _timed, function, *arguments
+            )
+        finally:
+            self._waiting -= 1
+        # A moving mean: the queue is judged by what a hash costs now, neighbours included.
+        self._seconds += (ended - began - self._seconds) / 8
+        self._tally.count(Counted.HASHES)
+        self._tally.count(Counted.HASH_SECONDS, by=ended - began)
+        self._tally.count(Counted.HASH_WAIT_SECONDS, by=began - asked)
+        return result
+
+    def close(self) -> None:
+        """Let what is running end, and drop what waits."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,97 @@
+"""The ladder: which length an account's next code has, so that a year of guessing stays below 0.1 % (design.md, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from backend.keys import Keys
+from database.engine import Database
+from database.ladder import BudgetOf, Terms
+from database.users import User
+from models.values.ladder import GUESSES_PER_FLOW, TOP, Rung
+from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
+
+_BATCH = 500
+"""Flows settled in one go; with a minute between two goes that is far more than ever end unused."""
+
+Rungs = Mapping[str, Sequence[Rung]]
+"""The rungs of each purpose, shortest first."""
+
+
+def _terms(rung: Rung) -> Terms | None:
+    if rung.budget is None:
+        return None
+    return Terms(rung.digits, rung.budget.burst, rung.budget.per_year, GUESSES_PER_FLOW)
+
+
+def names_of(user: User, keys: Keys) -> list[bytes]:
+    """What the ladder knows a user by: the id and, where an address is to be confirmed, the address's keyed hash."""
+    return [user.id.bytes, bytes.fromhex(keys.subject(user.email))]
+
+
+class Ladder:
+    """Reserves what a code may cost before it is mailed, and gives back what its flow has not used.
+
+    Only a flow's own guesses come back. A success that refilled the budget would hand it to whoever guesses beside the
+    owner: three wrong guesses at each of his log-ins are 10 % a year (security.md, 2.2).
+    """
+
+    def __init__(self, database: Database, store: FlowStore, strangers: Rungs, devices: Rungs, flow_ttl: int) -> None:
+        """``strangers`` is climbed by whoever comes from nowhere, ``devices`` by known devices."""
+        self._database = database
+        self._store = store
+        self._strangers = strangers
+        self._devices = devices
+        self._life = timedelta(seconds=flow_ttl + SETTLE_MARGIN)
+
+    def lowest(self, purpose: str) -> int:
+        """Digits of a code when nothing presses."""
+        return self._strangers[purpose][0].digits
+
+    async def reserve(self, flow_id: bytes, whose: BudgetOf) -> int:
+        """Take three guesses from the lowest rung that has as many, once a flow; return the rung's digits.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        rungs = (self._devices if whose.device else self._strangers)[whose.purpose]
+        async with self._database.statement() as db:
+            for terms in filter(None, map(_terms, rungs)):
+                digits = await db.ladder.reserve(flow_id, whose, terms, self._life)
+                if digits is not None:
+                    return digits
+        return TOP
+
+    async def settle(self) -> None:
+        """Give back what flows that are over have not used.
+
+        What Valkey has forgotten counts as used: that is the safe side.
+
+        Raises:
+            Unavailable: PostgreSQL or Valkey is away.
+        """
+        while True:
+            async with self._database.statement() as db:
+                due = await db.ladder.due(_BATCH)
+            if not due:
+                return
+            spent = await self._store.spent(due)
+            unspent = [
+                0 if count is None else GUESSES_PER_FLOW - min(max(count, 0), GUESSES_PER_FLOW) for count in spent
+            ]
+            async with self._database.statement() as db:
+                await db.ladder.settle(due, unspent)
+            if len(due) < _BATCH:
+                return
+
+    async def forget_full(self) -> None:
+        """Drop the rows of budgets that are full again; no row means a full budget.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        for on_devices, ladders in ((False, self._strangers), (True, self._devices)):
+            for terms in {terms for rungs in ladders.values() for terms in map(_terms, rungs) if terms}:
+                async with self._database.statement() as db:
+                    await db.ladder.forget_full(terms, on_devices=on_devices)

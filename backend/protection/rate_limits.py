@@ -1,0 +1,256 @@
+"""Limits: what every start and every step costs its caller, asked for in one exchange before anything else is done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from backend.audit import AuditClerk
+from models.context.audit import Event, somebody
+from models.context.client import Caller
+from models.errors import TooMany, Unavailable
+from models.values.rate import Rate
+from redis_tools.pipeline import Call, Valkey
+from redis_tools.rescue_store import find_rescue
+from redis_tools.thermostat import Hold, Thermostat
+from redis_tools.token_bucket import Bucket, Taken
+
+log = logging.getLogger(__name__)
+
+Rates = Sequence[Rate]
+
+_ROOM_TRIES = 20
+_ROOM_PAUSE = 0.05
+"""Seconds, so that a guess waits a second for room before it is answered 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """How often is too often."""
+
+    starts: Mapping[str, Rates]
+    """Starts of each purpose, by client address."""
+    steps: Rates
+    """Steps of all flows together, by client address."""
+    wrong_passwords: Rates
+    """By client address; a right one is given back."""
+    passwords: Rates
+    """Wrong passwords for one login or address as typed, from devices that nobody knows."""
+    device_passwords: Rates
+    """The same from each known device."""
+    refreshes: Rates
+    """Refresh tokens tried, by client address."""
+    exports: Rates
+    """Exports of one account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a start has paid, and what it gets back when it goes well."""
+
+    device: str
+    epoch: int
+    refunds: tuple[Call[None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A guess before it is compared, and how to say afterwards what it was."""
+
+    rescued: str = ""
+    """Whose flows it opens, when it is a rescue code."""
+    thermostat: Thermostat | None = None
+    hold: Hold | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Codes minted before it are not compared with this guess."""
+        return self.hold.epoch if self.hold else 0
+
+    def void(self) -> tuple[Call[Any], ...]:
+        """It was not compared, or was right and came to nothing: it never was."""
+        return (self.thermostat.void(self.hold),) if self.thermostat and self.hold else ()
+
+    def won(self, wrong_before: int) -> tuple[Call[Any], ...]:
+        """It was right, and explains the wrong guesses that the flow had before."""
+        return (self.thermostat.won(self.hold, wrong_before),) if self.thermostat and self.hold else ()
+
+
+def _by_address(act: str, rates: Rates, caller: Caller) -> list[Bucket]:
+    return [
+        Bucket(f"{act}:{{{network.name}}}", rate.times(network.share)) for rate in rates for network in caller.networks
+    ]
+
+
+class Limits:
+    """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
+
+    def __init__(
+        self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat], clerk: AuditClerk
+    ) -> None:
+        self._valkey = valkey
+        self._clerk = clerk
+        self._rules = rules
+        self._thermostats = thermostats
+
+    async def start(self, purpose: str, caller: Caller, device: str = "") -> Admission:
+        """Let a flow begin.
+
+        Raises:
+            TooMany: too many of them from this address.
+            Unavailable: Valkey is away.
+        """
+        return await self._admit(purpose, caller, device, ())
+
+    async def password(self, purpose: str, caller: Caller, subject: str, device: str = "") -> Admission:
+        """Let a password be tried for whoever ``subject`` is; debited now, given back when it was right.
+
+        The right password is refused like a wrong one: a limit that let it pass would tell which it was.
+
+        Raises:
+            TooMany: too many tries from this address, or too many wrong ones for this account.
+            Unavailable: Valkey is away.
+        """
+        rates = self._rules.device_passwords if device else self._rules.passwords
+        whose = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
+        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
+        failures += [Bucket(f"password:{whose}", rate) for rate in rates]
+        return await self._admit(purpose, caller, device, failures)
+
+    async def own_password(self, caller: Caller, user_id: UUID) -> Admission:
+        """Let somebody who is signed in give his password once more; what was debited comes back when it was right.
+
+        The account has a bucket of its own for it: whoever guesses at /login cannot keep the owner from a change.
+
+        Raises:
+            TooMany: too many steps or wrong passwords from this address, or too many wrong ones for this account.
+            Unavailable: Valkey is away.
+        """
+        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
+        failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rules.device_passwords]
+        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *failures))
+        if refusal:
+            raise self._noted(refusal, "own-password", caller)
+        return Admission("", 0, tuple(bucket.give_back() for bucket in failures))
+
+    async def take_back(self, admission: Admission) -> None:
+        """The password was right, or was never compared for want of a server or of room: nothing is charged."""
+        # Valkey may be what is away; then the bucket fills by itself.
+        with suppress(Unavailable):
+            await self._valkey.ask_all(*admission.refunds)
+
+    async def _admit(self, purpose: str, caller: Caller, device: str, lent: Sequence[Bucket]) -> Admission:
+        """Take one from every bucket; what is ``lent`` comes back when the start goes well."""
+        thermostat = self._thermostats.get(purpose)
+        spent = _by_address(purpose, self._rules.starts[purpose], caller)
+        epochs, refusal = await self._ask((*spent, *lent), [thermostat.epoch()] if thermostat else [])
+        if refusal:
+            raise self._noted(refusal, purpose, caller)
+        return Admission(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in lent))
+
+    async def step(self, caller: Caller) -> None:
+        """Let a step be tried that takes no code.
+
+        Raises:
+            TooMany: too many steps from this address.
+            Unavailable: Valkey is away.
+        """
+        await self._spend("step", self._rules.steps, caller)
+
+    async def export(self, caller: Caller, user_id: UUID) -> None:
+        """Let an owner take along what is known of the account, which may be much.
+
+        Raises:
+            TooMany: too many steps from this address, or too many exports of this account.
+            Unavailable: Valkey is away.
+        """
+        of_account = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rules.exports]
+        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *of_account))
+        if refusal:
+            raise self._noted(refusal, "export", caller)
+
+    async def refresh(self, caller: Caller) -> None:
+        """Let a refresh token be tried.
+
+        Raises:
+            TooMany: too many refreshes from this address.
+            Unavailable: Valkey is away.
+        """
+        await self._spend("refresh", self._rules.refreshes, caller)
+
+    async def _spend(self, act: str, rates: Rates, caller: Caller) -> None:
+        _, refusal = await self._ask(_by_address(act, rates, caller))
+        if refusal:
+            raise self._noted(refusal, act, caller)
+
+    def _noted(self, refusal: TooMany, act: str, caller: Caller) -> TooMany:
+        self._clerk.note(Event.LIMIT_REACHED, somebody(caller), limit=act)
+        return refusal
+
+    async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
+        """Let a code be tried: the thermostat holds the guess before it is compared, so that no burst slips by.
+
+        A known device neither counts nor raises; a rescue code, given by its digest, is too long to be guessed.
+
+        Raises:
+            TooMany: too many steps from this address.
+            Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
+        """
+        thermostat = None if from_device or rescue else self._thermostats.get(purpose)
+        calls: list[Call[Any]] = [thermostat.hold()] if thermostat else []
+        calls += [find_rescue(rescue, purpose)] if rescue else []
+        answers, refusal = await self._ask(_by_address("step", self._rules.steps, caller), calls)
+        if refusal:
+            if thermostat and answers[0]:
+                await self._valkey.ask(thermostat.void(answers[0]))
+            raise self._noted(refusal, "step", caller)
+        if rescue:
+            return Guess(rescued=answers[0])
+        if thermostat is None:
+            return Guess()
+        return Guess("", thermostat, answers[0] or await self._wait_for_room(thermostat))
+
+    async def _wait_for_room(self, thermostat: Thermostat) -> Hold:
+        """Guesses take milliseconds; whether those under way leave room, or raise the floor, is soon known."""
+        for _ in range(_ROOM_TRIES):
+            await asyncio.sleep(_ROOM_PAUSE)
+            hold = await self._valkey.ask(thermostat.hold())
+            if hold:
+                return hold
+        raise Unavailable("Too many codes are being checked.", retry_after=1)
+
+    async def wrong(self, guess: Guess, caller: Caller) -> None:
+        """The guess was compared and wrong; the last one that a floor bears raises it."""
+        if guess.thermostat is None or guess.hold is None:
+            return
+        # Unresolved it counts as wrong in a few seconds, too.
+        with suppress(Unavailable):
+            raised_to = await self._valkey.ask(guess.thermostat.wrong(guess.hold))
+            if raised_to:
+                purpose = guess.thermostat.purpose
+                self._clerk.note(Event.FLOOR_RAISED, somebody(caller), purpose=purpose, digits=raised_to)
+                log.warning(
+                    "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
+                    purpose,
+                    raised_to,
+                )
+
+    async def _ask(
+        self, buckets: Sequence[Bucket], others: Sequence[Call[Any]] = ()
+    ) -> tuple[list[Any], TooMany | None]:
+        """Ask for everything at once; the answers to ``others``, and the refusal if a bucket is empty."""
+        answers = await self._valkey.ask_all(*(bucket.take() for bucket in buckets), *others)
+        taken: list[Taken] = answers[: len(buckets)]
+        rest = answers[len(buckets) :]
+        if all(one.allowed for one in taken):
+            return rest, None
+        # Whoever is refused has done nothing: it costs neither the account, nor his neighbours, nor his own day.
+        back = [bucket.give_back() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
+        if back:
+            await self._valkey.ask_all(*back)
+        return rest, TooMany(retry_after=max(one.retry_after for one in taken))

@@ -1,0 +1,1 @@
+"""Sessions, refresh tokens, and who a bearer token belongs to. Imports tokens and protection."""

@@ -1,0 +1,61 @@
+"""Whoever calls with an access token: the token has to be good, and its session has to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from backend.sessions.user_cache import LiveUsers
+from jwt_tools.decode import Caller, TokenVerifier
+from jwt_tools.errors import InvalidToken
+from models.responses.common import UserProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer(Caller):
+    """A caller whose session lives; roles and permissions are those of this moment, not those of the token."""
+
+    user: UserProfile
+
+    @property
+    def user_id(self) -> UUID:
+        """Whose account it is."""
+        return self.user.id
+
+    @property
+    def session_id(self) -> UUID:
+        """Which session it is."""
+        return UUID(self.sid)
+
+
+@dataclass(frozen=True, slots=True)
+class BearerVerifier:
+    """Verifies tokens of our own, and sees a log-out, a block and a change of roles at once."""
+
+    tokens: TokenVerifier
+    users: LiveUsers
+
+    async def verify(self, token: str) -> Bearer:
+        """The caller that a token names.
+
+        Raises:
+            InvalidToken: the token is not good, or its session has ended, or its account is gone or blocked.
+            Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
+        """
+        caller = await self.tokens.verify(token)
+        try:
+            user_id, sid = UUID(caller.subject), UUID(caller.sid)
+        except ValueError as error:
+            raise InvalidToken("ids") from error
+        user = await self.users.find(user_id, sid)
+        if user is None:
+            raise InvalidToken("session")
+        return Bearer(
+            subject=caller.subject,
+            sid=caller.sid,
+            login=user.login,
+            roles=frozenset(user.roles),
+            permissions=frozenset(user.permissions),
+            claims=caller.claims,
+            user=user,
+        )

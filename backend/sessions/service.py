@@ -1,0 +1,202 @@
+"""Sessions: opened by a log-in, carried on by refresh tokens, ended by their owner, by age, or by a theft."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from backend.audit import audit
+from backend.mail.notices import Notice, notify
+from backend.protection.rate_limits import Limits
+from backend.sessions.refresh_tokens import RefreshToken, RefreshTokens
+from backend.sessions.user_cache import LiveUsers
+from backend.tokens.access_tokens import TokenService
+from database.engine import Database, Db
+from database.sessions import NewSession, Rotation, Session, SessionLife
+from database.users import Member
+from models.context.audit import Actor, Event, somebody
+from models.context.client import Caller
+from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unavailable
+from models.responses.common import OwnSession, Tokens, UserSession
+
+log = logging.getLogger(__name__)
+
+_NOTHING_LEFT = "The refresh token belongs to no session that lives: there is nothing left to end."
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """The numbers of a session."""
+
+    life: SessionLife
+    most: int
+    """Sessions that a user may have; the oldest makes room for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionService:
+    """Opens, carries on, lists and ends sessions."""
+
+    database: Database
+    limits: Limits
+    users: LiveUsers
+    refresh_tokens: RefreshTokens
+    tokens: TokenService
+    rules: SessionRules
+
+    async def open(self, db: Db, member: Member, caller: Caller, change: str) -> tuple[Session, RefreshToken]:
+        """A new session, in the transaction of the log-in; it has locked the user's row.
+
+        If an older one has to make room, that is a change, and is announced by that name before it is committed.
+        """
+        refresh = self.refresh_tokens.first(uuid7())
+        new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
+        session, evicted = await db.sessions.open(new, self.rules.life, most=self.rules.most)
+        details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
+        await audit(db, Event.LOGIN_SUCCEEDED, somebody(caller, member.user.id), member.user.id, **details)
+        if evicted:
+            await self.users.announce(member.user.id, change)
+        return session, refresh
+
+    async def refresh(self, token: str, caller: Caller) -> Tokens:
+        """Trade a refresh token for its successor and a new access token, with the roles of this moment.
+
+        Raises:
+            InvalidGrant: it is not ours, its session has ended, or it was used before; the latter ends the session.
+            TooMany: too many refreshes from this address.
+            Unavailable: a server is away; a repeat within ten seconds gives the same successor.
+        """
+        await self.limits.refresh(caller)
+        presented = self.refresh_tokens.read(token)
+        if presented is None:
+            raise InvalidGrant
+        key = self.tokens.signing_key
+        async with self.database.statement() as db:
+            rotation = await db.sessions.find(presented.session_id, presented.digest)
+            member = await db.users.member(rotation.session.user_id) if rotation else None
+            # Whatever else may fail has been done: once it is rotated, the answer needs nobody's help.
+            if rotation is None or member is None or member.user.blocked:
+                raise InvalidGrant
+            successor = next(self.refresh_tokens.successors(presented))
+            session = await db.sessions.rotate(
+                presented.session_id, presented.digest, successor.digest, self.rules.life
+            )
+            if session is None:
+                # It was replaced before, perhaps since we looked.
+                rotation = await db.sessions.find(presented.session_id, presented.digest)
+        if session is not None:
+            return self.tokens.issue(key, member, session, successor)
+        if rotation is None or rotation.token == presented.digest:
+            raise InvalidGrant
+        if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
+            await self._end_stolen(rotation.session, somebody(caller))
+            raise InvalidGrant
+        return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
+
+    def _heir(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
+        """The good token that follows one that was replaced a moment ago.
+
+        Its answer was lost, or several tabs asked at once, and one of them has gone on already. Each token makes its
+        successor, so that the way from the one to the other can be walked again.
+        """
+        token, known = presented, {rotation.token, *rotation.replaced}
+        for _ in range(len(known)):
+            found = next((heir for heir in self.refresh_tokens.successors(token) if heir.digest in known), None)
+            if found is None:
+                # Another process has made it, with a secret that this one has not been given yet: that is no theft.
+                raise Unavailable("This process does not know the newest of SECRET_KEYS yet.")
+            if found.digest == rotation.token:
+                return found
+            token = found
+        raise InvalidGrant
+
+    async def _end_stolen(self, session: Session, actor: Actor) -> None:
+        """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
+        async with self.users.changing(session.user_id), self.database.transaction() as db:
+            if await db.sessions.end(session.id, session.user_id):
+                await notify(db, Notice.SESSION_ENDED, session.user_id)
+                await audit(db, Event.SESSION_STOLEN, actor, session.user_id, session=str(session.id))
+                log.warning("a refresh token was used again: session %s was ended", session.id)
+
+    async def of(self, user_id: UUID, current: UUID) -> list[OwnSession]:
+        """The user's living sessions, newest first.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with self.database.statement() as db:
+            found = await db.sessions.of_user(user_id)
+        return [shown(session, current) for session in found]
+
+    async def end(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
+        """End one session; from now on its tokens are refused.
+
+        Raises:
+            NoSuchSession: the user has no such session.
+            Unavailable: a server is away.
+        """
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            ended = await db.sessions.end(session_id, user_id)
+            if ended:
+                await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
+        if not ended:
+            raise NoSuchSession
+
+    async def log_out(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
+        """End the session that asks; one that was ended a moment ago has ended as well.
+
+        Raises:
+            Unavailable: a server is away.
+        """
+        with suppress(NoSuchSession):
+            await self.end(actor, user_id, session_id)
+
+    async def end_all(self, actor: Actor, user_id: UUID, *, but: UUID | None = None) -> None:
+        """End every session of a user, or every other one.
+
+        Raises:
+            Unavailable: a server is away.
+        """
+        async with self.users.changing(user_id), self.database.transaction() as db:
+            await db.sessions.end_all(user_id, but=but)
+            await audit(db, Event.SESSIONS_ENDED, actor, user_id)
+
+    async def end_by_token(self, token: str, caller: Caller) -> None:
+        """End the session of a refresh token, a used one included.
+
+        Raises:
+            InvalidAccessToken: no session of ours that lives.
+            Unavailable: a server is away.
+        """
+        presented = self.refresh_tokens.read(token)
+        if presented is None:
+            raise InvalidAccessToken(_NOTHING_LEFT)
+        async with self.database.statement() as db:
+            rotation = await db.sessions.find(presented.session_id, presented.digest)
+        if rotation is None:
+            raise InvalidAccessToken(_NOTHING_LEFT)
+        try:
+            user_id = rotation.session.user_id
+            await self.end(somebody(caller, user_id), user_id, presented.session_id)
+        except NoSuchSession as error:
+            raise InvalidAccessToken(_NOTHING_LEFT) from error
+
+
+def outlined(session: Session) -> UserSession:
+    """A session as an administrator may see it."""
+    return UserSession(
+        id=session.id,
+        user_agent=session.user_agent,
+        created_at=session.created_at,
+        last_used_at=session.rotated_at,
+        expires_at=session.ends_at,
+    )
+
+
+def shown(session: Session, current: UUID) -> OwnSession:
+    """A session as its owner may see it, who asks by the ``current`` one."""
+    return OwnSession(**outlined(session).model_dump(), current=session.id == current)

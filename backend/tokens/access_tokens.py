@@ -1,0 +1,51 @@
+"""Access tokens for a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from backend.sessions.refresh_tokens import RefreshToken
+from backend.tokens.signing_keys import KeyKeeper
+from database.sessions import Session
+from database.users import Member
+from jwt_tools.create import Grant, create_access_token
+from jwt_tools.keys import SigningKey
+from models.responses.common import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenService:
+    """Issues access tokens."""
+
+    keys: KeyKeeper
+    issuer: str
+    audience: str
+    client_id: str
+    ttl: int
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """What the next token is signed with; asked for before anything is used up that a failure would lose.
+
+        Raises:
+            Unavailable: see `KeyKeeper.signing_key`.
+        """
+        return self.keys.signing_key
+
+    def issue(self, key: SigningKey, member: Member, session: Session, refresh: RefreshToken) -> Tokens:
+        """Tokens for a session whose owner gave a password and a mailed code (``pwd``, ``otp``: RFC 8176)."""
+        grant = Grant(
+            subject=str(member.user.id),
+            client_id=self.client_id,
+            sid=str(session.id),
+            auth_time=int(session.created_at.timestamp()),
+            amr=("pwd", "otp"),
+            login=member.user.login,
+            roles=member.roles,
+            permissions=member.permissions,
+        )
+        # No token outlives its session.
+        ttl = max(1, min(self.ttl, int((session.ends_at - datetime.now(UTC)).total_seconds())))
+        token = create_access_token(key, grant, issuer=self.issuer, audience=self.audience, ttl=ttl)
+        return Tokens(access_token=token, expires_in=ttl, refresh_token=str(refresh))

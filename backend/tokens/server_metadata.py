@@ -1,0 +1,46 @@
+"""What we tell everybody who verifies our tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.tokens.signing_keys import KeyKeeper
+from models.responses.common import ServerMetadata
+
+_BASIC = ["client_secret_basic"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementService:
+    """The public keys, and where everything is."""
+
+    keys: KeyKeeper
+    issuer: str
+    keep: int
+    """Seconds that a verifier may keep either."""
+    has_docs: bool
+
+    @property
+    def max_age(self) -> int:
+        """Seconds that a verifier may keep either; next to none while we cannot know of a change ourselves."""
+        return 1 if self.keys.is_out_of_date else self.keep
+
+    @property
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The published keys (RFC 7517 section 5)."""
+        return self.keys.ring.jwks
+
+    @property
+    def metadata(self) -> ServerMetadata:
+        """RFC 8414 section 2."""
+        return ServerMetadata(
+            issuer=self.issuer,
+            jwks_uri=f"{self.issuer}/.well-known/jwks.json",
+            introspection_endpoint=f"{self.issuer}/introspect",
+            introspection_endpoint_auth_methods_supported=_BASIC,
+            revocation_endpoint=f"{self.issuer}/revoke",
+            revocation_endpoint_auth_methods_supported=_BASIC,
+            response_types_supported=[],
+            grant_types_supported=[],
+            service_documentation=f"{self.issuer}/docs" if self.has_docs else None,
+        )

@@ -1,0 +1,203 @@
+"""The key ring of the service: kept in PostgreSQL, read again and again by every process, rotated on schedule.
+
+A key is published first and signs later, when every verifier must have seen it; it is superseded by the next one and
+stays published until the last token that it may have signed has expired. So nobody ever meets a good token whose key
+he cannot know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from time import monotonic
+
+from cryptography.fernet import InvalidToken
+
+from backend.audit import audit
+from backend.keys import Vault
+from database.engine import Database, Db
+from database.signing_keys import NewKey, StoredKey
+from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
+from models.context.audit import COMMAND_LINE, SCHEDULE, Event
+from models.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_RETRY = 1.0
+"""Seconds until the ring is read again when PostgreSQL was away."""
+
+_EAGER = 5.0
+"""Seconds between two readings for unknown names; whoever makes names up costs no more."""
+
+_NOW = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRules:
+    """When keys come and go."""
+
+    algorithm: str
+    life: timedelta
+    """How long a key signs."""
+    lead: timedelta
+    """How long it is published before that."""
+    afterlife: timedelta
+    """How long it is published after that."""
+    reread: float
+    """Seconds between two readings of the ring."""
+
+    def wants_another(self, stored: Sequence[StoredKey]) -> bool:
+        """Whether it is time to publish the next key: the newest one signs already, and not for long any more."""
+        if not stored:
+            return True
+        newest = stored[0]
+        is_ending = newest.signs_for >= self.life - self.lead or newest.algorithm != self.algorithm
+        return newest.signs_for >= _NOW and is_ending
+
+    def withdrawn(self, stored: Sequence[StoredKey]) -> list[str]:
+        """Keys whose last token has expired: each was superseded when the next newer one began to sign."""
+        return [key.kid for newer, key in pairwise(stored) if newer.signs_for > self.afterlife + self.lead]
+
+
+class KeyKeeper:
+    """The ring as this process knows it."""
+
+    def __init__(self, database: Database, vault: Vault, rules: KeyRules) -> None:
+        self._database = database
+        self._vault = vault
+        self._rules = rules
+        self._signing: SigningKey | None = None
+        self._read_at = self._tried_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self.ring = KeyRing(())
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs now.
+
+        Raises:
+            Unavailable: PostgreSQL has not been read for so long that another key may have to sign by now.
+        """
+        if self._signing is None or self.is_out_of_date:
+            raise Unavailable("The signing keys cannot be read.")
+        return self._signing
+
+    @property
+    def is_out_of_date(self) -> bool:
+        """Whether the ring was not read for so long that it may lack a key, or have one too many."""
+        return monotonic() - self._read_at > 2 * self._rules.reread + _RETRY
+
+    async def find(self, kid: str) -> VerifyingKey | None:
+        """The key of that name; the ring is read again for a name that it does not have, but not for each of them.
+
+        Raises:
+            Unavailable: there is no such key in a ring that is out of date; it may be a new one.
+        """
+        if kid not in self.ring:
+            await self._try_to_read(unless_tried_for=min(_EAGER, self._rules.reread))
+        key = await self.ring.find(kid)
+        if key is None and self.is_out_of_date:
+            raise Unavailable("The signing keys cannot be read.")
+        return key
+
+    async def watch(self) -> None:
+        """Keep reading until cancelled."""
+        while True:
+            done = await self._try_to_read()
+            await asyncio.sleep(self._rules.reread if done else _RETRY)
+
+    async def _try_to_read(self, *, unless_tried_for: float = 0) -> bool:
+        try:
+            await self.read(unless_tried_for=unless_tried_for)
+        except Unavailable:
+            return False
+        except Exception:
+            log.exception("the signing keys could not be read")
+            return False
+        return True
+
+    async def read(self, *, unless_tried_for: float = 0) -> None:
+        """Read the ring, and make its next key if it is time; the very first one is made here, too.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+            cryptography.fernet.InvalidToken: no secret key of ours opens the key that has to sign.
+        """
+        async with self._reading:
+            if monotonic() - self._tried_at < unless_tried_for:
+                return
+            began = self._tried_at = monotonic()
+            async with self._database.statement() as db:
+                stored = await db.signing_keys.all()
+            if self._rules.wants_another(stored):
+                stored = await self._rotated()
+            await self._take(stored)
+            self._read_at = began
+
+    async def _rotated(self) -> list[StoredKey]:
+        """Add a key, unless another process was quicker; return the ring as it is then."""
+        # An RSA key takes a second to make: on a thread, and before the lock.
+        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        async with self._database.transaction() as db:
+            await db.signing_keys.lock()
+            stored = await db.signing_keys.all()
+            if not self._rules.wants_another(stored):
+                return stored
+            # Before the first key there are no tokens, and nobody has to be told.
+            await self._publish(db, key, self._rules.lead if stored else _NOW)
+            await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
+            await db.signing_keys.drop(self._rules.withdrawn(stored))
+            return await db.signing_keys.all()
+
+    async def rotate(self, *, leaked: bool) -> tuple[str, timedelta]:
+        """Publish the next key before its time, if none is waiting already; return its name and when it will sign.
+
+        When the old ones have leaked it signs at once, and none of them is published any more: what they have signed
+        is refused by whoever has read the ring, or the list, again.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        async with self._database.transaction() as db:
+            await db.signing_keys.lock()
+            stored = await db.signing_keys.all()
+            if stored and stored[0].signs_for < _NOW and not leaked:
+                return stored[0].kid, -stored[0].signs_for
+            lead = _NOW if leaked or not stored else self._rules.lead
+            await self._publish(db, key, lead)
+            await audit(db, Event.KEYS_ROTATED, COMMAND_LINE, key=key.kid, leaked=leaked)
+            if leaked:
+                await db.signing_keys.drop([old.kid for old in stored])
+        return key.kid, lead
+
+    async def _publish(self, db: Db, key: SigningKey, lead: timedelta) -> None:
+        sealed = self._vault.encrypt(key.to_der())
+        await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), lead)
+        log.info("signing key %s published", key.kid)
+
+    async def _take(self, stored: Sequence[StoredKey]) -> None:
+        """Publish what is to be published, and sign with what is to sign."""
+        withdrawn = self._rules.withdrawn(stored)
+        published = [key for key in stored if key.kid not in withdrawn]
+        if [key.kid for key in published] != self.ring.kids:
+            self.ring = KeyRing([VerifyingKey.from_jwk(key.public_jwk) for key in published])
+        # There is always one; should the clock of PostgreSQL go back, it is the oldest that signs.
+        current = next((key for key in published if key.signs_for >= _NOW), published[-1])
+        if self._signing is None or self._signing.kid != current.kid:
+            self._signing = SigningKey.from_der(self._vault.decrypt(current.private_key))
+        await self._seal_anew(published)
+
+    async def _seal_anew(self, published: Sequence[StoredKey]) -> None:
+        """Encrypt with the newest secret what rests under an older one, so that the older one can be dropped."""
+        for key in published:
+            with suppress(InvalidToken):
+                anew = self._vault.sealed_anew(key.private_key)
+                if anew is not None:
+                    async with self._database.statement() as db:
+                        await db.signing_keys.seal(key.kid, key.private_key, anew)

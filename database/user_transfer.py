@@ -1,0 +1,199 @@
+"""Accounts by the thousand, on their way in or out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.types import TypeEngine, Uuid
+
+from database.tables import roles, user_roles, users
+from models.admin.user_transfer import MovingUser
+from models.values.locale import Locale
+from models.values.login import canonical_login
+
+Outcome = Literal["added", "email_taken", "login_taken", "id_taken", "free"]
+"""What became of somebody. Free, and yet not added: who was in the way was deleted at that moment."""
+
+_Key = tuple[UUID, str, str]
+
+_PAGE = 1000
+
+_tried = users.to_metadata(MetaData(), name="tried_users")
+_CREATE_TRIED = text("CREATE TEMPORARY TABLE tried_users (LIKE users INCLUDING ALL) ON COMMIT DROP")
+
+# One array a column: a batch is one statement, whatever its length.
+_COLUMNS: dict[str, TypeEngine[Any]] = {
+    "id": Uuid(),
+    "email": Text(),
+    "login": Text(),
+    "login_canonical": Text(),
+    "password_hash": Text(),
+    "locale": Text(),
+    "created_at": users.c.created_at.type,
+    "blocked": Boolean(),
+}
+_arrived = (
+    func.unnest(*(bindparam(name, type_=ARRAY(column_type)) for name, column_type in _COLUMNS.items()))
+    .table_valued(*(column(name, column_type) for name, column_type in _COLUMNS.items()), with_ordinality="line")
+    .render_derived("arrived")
+)
+
+
+def _keys(table: Table) -> tuple[Column[UUID], Column[str], Column[str]]:
+    return table.c.id, table.c.email, table.c.login_canonical
+
+
+def _adding(table: Table) -> ReturningInsert[UUID, str, str]:
+    values: dict[str, ColumnElement[Any]] = {name: _arrived.c[name] for name in _COLUMNS if name != "blocked"}
+    values["blocked_at"] = case((_arrived.c.blocked, func.now()))
+    # In the order of the lines: of two that claim one login the first has it, however often the import is repeated.
+    source = select(*values.values()).order_by(_arrived.c.line)
+    return insert(table).from_select([*values], source).on_conflict_do_nothing().returning(*_keys(table))
+
+
+def _taking(table: Table) -> Select[UUID, str, str]:
+    return select(*_keys(table)).where(
+        or_(
+            table.c.email == func.any(bindparam("emails", type_=ARRAY(Text))),
+            table.c.login_canonical == func.any(bindparam("logins", type_=ARRAY(Text))),
+            table.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))),
+        )
+    )
+
+
+_ADD, _TRY = _adding(users), _adding(_tried)
+_TAKEN, _TAKEN_BY_TRIED = _taking(users), _taking(_tried)
+_granted = (
+    func.unnest(bindparam("users", type_=ARRAY(Uuid)), bindparam("roles", type_=ARRAY(Text)))
+    .table_valued(column("user_id", Uuid), column("role", Text))
+    .render_derived("granted")
+)
+_GRANT = insert(user_roles).from_select(["user_id", "role"], select(_granted.c.user_id, _granted.c.role))
+_ROLES = select(func.array_agg(aggregate_order_by(user_roles.c.role, user_roles.c.role))).where(
+    user_roles.c.user_id == users.c.id
+)
+_ALL = select(
+    users, func.coalesce(_ROLES.scalar_subquery(), array([], type_=Text), type_=ARRAY(Text)).label("roles")
+).order_by(users.c.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What belongs to somebody."""
+
+    ids: set[UUID]
+    emails: set[str]
+    logins: set[str]
+
+    def outcome(self, user: MovingUser) -> Outcome:
+        """What becomes of somebody who comes now."""
+        if user.email in self.emails:
+            return "email_taken"
+        if canonical_login(user.login) in self.logins:
+            return "login_taken"
+        return "id_taken" if user.id in self.ids else "free"
+
+
+def _key(user: MovingUser) -> _Key:
+    return user.id, user.email, canonical_login(user.login)
+
+
+class MovingUserRepo:
+    """Adds and reads accounts in batches."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def roles(self) -> frozenset[str]:
+        """The names of all roles."""
+        return frozenset((await self._connection.execute(select(roles.c.name))).scalars())
+
+    async def count(self) -> int:
+        """How many accounts there are."""
+        return (await self._connection.execute(select(func.count()).select_from(users))).scalar_one()
+
+    async def add(self, arrivals: Sequence[MovingUser]) -> list[Outcome]:
+        """Insert who can be inserted, with his roles, and say of each what became of him."""
+        outcomes = await self._outcomes(_TAKEN, arrivals, await self._insert(_ADD, arrivals))
+        added = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "added"]
+        grants = [(user.id, role) for user in added for role in dict.fromkeys(user.roles)]
+        if grants:
+            values = {"users": [user_id for user_id, _ in grants], "roles": [role for _, role in grants]}
+            await self._connection.execute(_GRANT, values)
+        return outcomes
+
+    async def prepare_trial(self) -> None:
+        """Make the table of this transaction's own that `try_out` writes to."""
+        await self._connection.execute(_CREATE_TRIED)
+
+    async def try_out(self, arrivals: Sequence[MovingUser]) -> list[Outcome]:
+        """What `add` would say, if it had added whom this was asked about before in the same transaction."""
+        outcomes = await self._outcomes(_TAKEN, arrivals, set())
+        free = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "free"]
+        tried = iter(await self._outcomes(_TAKEN_BY_TRIED, free, await self._insert(_TRY, free)))
+        return [next(tried) if outcome == "free" else outcome for outcome in outcomes]
+
+    async def all(self) -> AsyncIterator[MovingUser]:
+        """Every account, by its id, a page in memory at a time."""
+        async with self._connection.stream(_ALL, execution_options={"yield_per": _PAGE}) as rows:
+            async for row in rows:
+                yield MovingUser.model_construct(
+                    email=row.email,
+                    login=row.login,
+                    password_hash=row.password_hash,
+                    locale=Locale(row.locale),
+                    roles=list(row.roles),
+                    blocked=row.blocked_at is not None,
+                    created_at=row.created_at,
+                    id=row.id,
+                )
+
+    async def _insert(self, statement: ReturningInsert[UUID, str, str], arrivals: Sequence[MovingUser]) -> set[_Key]:
+        values = {name: [getattr(user, name, None) for user in arrivals] for name in _COLUMNS}
+        values["login_canonical"] = [canonical_login(user.login) for user in arrivals]
+        values["locale"] = [user.locale.value for user in arrivals]
+        return {(row[0], row[1], row[2]) for row in await self._connection.execute(statement, values)}
+
+    async def _outcomes(
+        self, taking: Select[UUID, str, str], arrivals: Sequence[MovingUser], added: set[_Key]
+    ) -> list[Outcome]:
+        is_added = []
+        for user in arrivals:
+            # Of two lines that say the same the first was added.
+            is_added.append(_key(user) in added)
+            added.discard(_key(user))
+        rest = [user for user, there in zip(arrivals, is_added, strict=True) if not there]
+        taken = await self._taken(taking, rest) if rest else _Taken(set(), set(), set())
+        return ["added" if there else taken.outcome(user) for user, there in zip(arrivals, is_added, strict=True)]
+
+    async def _taken(self, taking: Select[UUID, str, str], wanted: Sequence[MovingUser]) -> _Taken:
+        keys = {
+            "ids": [user.id for user in wanted],
+            "emails": [user.email for user in wanted],
+            "logins": [canonical_login(user.login) for user in wanted],
+        }
+        rows = (await self._connection.execute(taking, keys)).all()
+        ids, emails, logins = zip(*rows, strict=True) if rows else ((), (), ())
+        return _Taken(set(ids), set(emails), set(logins))

@@ -1,0 +1,1 @@
+"""Requests and responses of /admin, and the lines of a user import."""

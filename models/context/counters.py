@@ -1,0 +1,16 @@
+"""What the service counts for its operator."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Counted(StrEnum):
+    """A counter; backend/operations/metrics.py says what each tells, and by which labels."""
+
+    REQUESTS = "requests"
+    HASHES = "hashes"
+    HASHES_REFUSED = "hashes_refused"
+    HASH_SECONDS = "hash_seconds"
+    HASH_WAIT_SECONDS = "hash_wait_seconds"
+    MAILS = "mails"

@@ -1,0 +1,1 @@
+"""Groups of settings, and how a setting is written."""

@@ -1,0 +1,20 @@
+"""Whether Valkey answers."""
+
+from __future__ import annotations
+
+from redis_tools.pipeline import Call, Valkey, nothing
+
+
+class Pulse:
+    """Asks Valkey for a sign of life."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+
+    async def beat(self) -> None:
+        """Return when Valkey answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        await self._valkey.ask(Call(("ECHO", "alive"), nothing))
