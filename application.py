@@ -21,23 +21,23 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import ROUTERS, problems
 from api.deps import Resources, State, build_state
 from api.middleware.body_limit import BodyLimit
-from api.middleware.errors import LastResort
+from api.middleware.errors import ErrorBoundary
 from api.middleware.request_id import RequestId
-from api.middleware.request_metrics import Outcomes
+from api.middleware.request_metrics import RequestMetrics
 from api.openapi import docs
-from backend.counters import Tally
+from backend.counters import Counters
 from backend.keys import Keys
-from backend.mail.enqueue import Bell
+from backend.mail.enqueue import MailQueue
 from backend.operations.startup_checks import advise_length, warn_of_caught_mail
 from backend.passwords.hash_pool import HashPool
-from backend.tokens.signing_keys import KeyKeeper
+from backend.tokens.signing_keys import SigningKeys
 from commands.worker import open_mail_worker
 from config import Settings, load_settings
 from database.engine import Database, open_database
 from database.faults import SchemaMissing
 from models.errors import Unavailable
 from redis_tools.connection import open_valkey
-from wiring.signing_keys import key_keeper
+from wiring.signing_keys import signing_keys
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ _TAGS = [
 ]
 
 
-async def _key_ring(settings: Settings, database: Database, keys: Keys) -> KeyKeeper:
+async def _key_ring(settings: Settings, database: Database, keys: Keys) -> SigningKeys:
     """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
 
     Not for long: the server hears no signal before it has started, and whoever started us can start us again.
     """
-    ring = key_keeper(settings, database, keys)
+    ring = signing_keys(settings, database, keys)
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -110,11 +110,13 @@ def create_app(settings: Settings) -> FastAPI:
             database = await stack.enter_async_context(open_database(settings.database))
             valkey = await stack.enter_async_context(open_valkey(settings.redis))
             keys = Keys(settings.secrets)
-            tally = Tally(valkey)
-            pool = HashPool(settings.hash.threads, settings.hash.max_wait, settings.hash.iterations / 5_000_000, tally)
+            tally = Counters(valkey)
+            pool = HashPool(
+                settings.hash.threads, settings.hash.queue_timeout, settings.hash.iterations / 5_000_000, tally
+            )
             stack.callback(pool.close)
             ring = await _key_ring(settings, database, keys)
-            bell = Bell(heard=settings.mail.worker)
+            bell = MailQueue(heard=settings.mail.worker)
             state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, tally))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             app.state.token_verifier = state["services"].bearers
@@ -133,7 +135,7 @@ def create_app(settings: Settings) -> FastAPI:
                 task.cancel()
 
     app = FastAPI(
-        title=settings.mail.service,
+        title=settings.service_name,
         description=_SUMMARY,
         openapi_tags=_TAGS,
         # The name of a generated client's method: open_registration, not open_registration_register_post.
@@ -160,8 +162,8 @@ def create_app(settings: Settings) -> FastAPI:
             expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
         )
     app.add_middleware(BodyLimit)
-    app.add_middleware(LastResort)
-    app.add_middleware(Outcomes)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(RequestMetrics)
     if settings.trusted_proxies:
         # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))

@@ -45,6 +45,7 @@ from models.settings.groups import (
     MailSettings,
     RecoverSettings,
     RedisSettings,
+    RefreshSettings,
     SessionSettings,
     SmtpSettings,
     ThermostatSettings,
@@ -151,6 +152,9 @@ class Settings(BaseSettings):
         validate_default=True,
         description="`iss` of tokens and base of public addresses; `https://DOMAIN` when unset.",
     )
+    service_name: str = Field(
+        "Auth", min_length=1, max_length=60, description="The name of the service in mails and at `/docs`."
+    )
     client_id: str = Field("web", min_length=1, description="`client_id` of access tokens (RFC 9068 section 2.2).")
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         min_length=1,
@@ -189,6 +193,7 @@ class Settings(BaseSettings):
     hash: HashSettings = HashSettings()
     token: TokenSettings = TokenSettings()
     session: SessionSettings = SessionSettings()
+    refresh: RefreshSettings = RefreshSettings()
     key: KeySettings = KeySettings()
     audit: AuditSettings = AuditSettings()
 

@@ -8,16 +8,16 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Header, Request
 
-from backend.access.assignments import RoleHolders
+from backend.access.assignments import RoleAssignments
 from backend.access.roles import RoleService
 from backend.accounts.export import ExportService
-from backend.accounts.reauthentication import OwnPassword
+from backend.accounts.reauthentication import Reauthentication
 from backend.accounts.service import AccountService
 from backend.admin.audit_log import AuditLogService
 from backend.admin.mail import AdminMailService
 from backend.admin.users import AdminUserService
-from backend.audit import AuditClerk
-from backend.counters import Tally
+from backend.audit import AuditBuffer
+from backend.counters import Counters
 from backend.flows.change_email import EmailChangeService
 from backend.flows.delete_account import DeletionService
 from backend.flows.engine import FlowEngine, FlowRules, PostRoom
@@ -26,30 +26,29 @@ from backend.flows.recover import RecoverService
 from backend.flows.register import RegisterService
 from backend.keys import Keys
 from backend.mail.backlog import BacklogGauge
-from backend.mail.enqueue import Bell
-from backend.mail.sealed_recipient import Envelopes
+from backend.mail.enqueue import MailQueue
+from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.operations.health import HealthService
 from backend.operations.metrics import MetricsService
-from backend.operations.proxy_check import Crowd
+from backend.operations.proxy_check import SingleClientWarning
 from backend.passwords.hash_pool import HashPool
 from backend.passwords.hasher import Passwords
 from backend.protection.known_devices import Devices
 from backend.protection.mail_limits import MailBuckets
 from backend.protection.rate_limits import LimitRules, Limits
-from backend.sessions.authentication import Bearer, BearerVerifier
+from backend.sessions.authentication import AuthenticatedUser, Authenticator
 from backend.sessions.refresh_tokens import RefreshTokens
 from backend.sessions.service import SessionRules, SessionService
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.introspection import IntrospectionService, ServiceClients
-from backend.tokens.server_metadata import AnnouncementService
-from backend.tokens.signing_keys import KeyKeeper
+from backend.tokens.server_metadata import ServerMetadataService
+from backend.tokens.signing_keys import SigningKeys
 from config import Settings
 from database.engine import Database
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.decorators import guard
-from models.settings.groups import SessionSettings
 from models.values.flow import CODE_MAIL, DELETE, EMAIL, LOGIN, RECOVER, REGISTER
 from models.values.locale import Locale, preferred_locale
 from redis_tools.flow_store import FlowStore
@@ -75,16 +74,16 @@ class Services:
     admin_mail: AdminMailService
     audit_log: AuditLogService
     roles: RoleService
-    role_holders: RoleHolders
+    role_holders: RoleAssignments
     service_clients: ServiceClients
-    announcements: AnnouncementService
-    bearers: BearerVerifier
+    announcements: ServerMetadataService
+    bearers: Authenticator
     health: HealthService
     metrics: MetricsService
     backlog: BacklogGauge
-    clerk: AuditClerk
-    tally: Tally
-    crowd: Crowd
+    clerk: AuditBuffer
+    tally: Counters
+    crowd: SingleClientWarning
 
 
 class State(TypedDict):
@@ -100,10 +99,10 @@ class Resources:
     database: Database
     valkey: Valkey
     keys: Keys
-    ring: KeyKeeper
+    ring: SigningKeys
     pool: HashPool
-    bell: Bell
-    tally: Tally
+    bell: MailQueue
+    tally: Counters
 
 
 def build_state(settings: Settings, resources: Resources) -> State:
@@ -114,7 +113,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
     )
     its_thermostats = thermostats(settings.thermostat, settings.rungs(device=False))
-    clerk = AuditClerk(database)
+    clerk = AuditBuffer(database)
     limits = Limits(
         valkey,
         LimitRules(
@@ -149,16 +148,16 @@ def build_state(settings: Settings, resources: Resources) -> State:
     )
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
-    users = LiveUsers(database, valkey)
-    sessions = SessionService(database, limits, users, RefreshTokens(keys), tokens, _session_rules(settings.session))
-    own_password, envelopes = OwnPassword(database, limits, passwords, clerk), Envelopes(keys)
-    bearers = BearerVerifier(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
+    users = UserCache(database, valkey)
+    sessions = SessionService(database, limits, users, RefreshTokens(keys), tokens, _session_rules(settings))
+    own_password, envelopes = Reauthentication(database, limits, passwords, clerk), RecipientEncryptor(keys)
+    bearers = Authenticator(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
     services = Services(
-        register=RegisterService(flows, limits, devices, passwords, settings.mail.service),
+        register=RegisterService(flows, limits, devices, passwords, settings.service_name),
         login=LoginService(database, flows, limits, devices, keys, passwords, sessions, tokens),
-        recover=RecoverService(database, flows, limits, devices, passwords, users, settings.mail.service),
+        recover=RecoverService(database, flows, limits, devices, passwords, users, settings.service_name),
         sessions=sessions,
-        account=AccountService(database, users, limits, passwords, own_password, settings.mail.service),
+        account=AccountService(database, users, limits, passwords, own_password, settings.service_name),
         email_changes=EmailChangeService(flows, limits, devices, users, own_password, envelopes),
         exports=ExportService(database, limits, keys, settings.flow.ttl),
         deletions=DeletionService(database, flows, limits, devices, keys, users, envelopes),
@@ -167,23 +166,26 @@ def build_state(settings: Settings, resources: Resources) -> State:
         admin_mail=AdminMailService(database),
         audit_log=AuditLogService(database),
         roles=RoleService(database, users),
-        role_holders=RoleHolders(database, users),
+        role_holders=RoleAssignments(database, users),
         service_clients=ServiceClients(settings.service_clients),
-        announcements=AnnouncementService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
+        announcements=ServerMetadataService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
         bearers=bearers,
         health=HealthService(database, Pulse(valkey), ring),
         metrics=MetricsService(database, valkey, its_thermostats),
         backlog=backlog,
         clerk=clerk,
         tally=resources.tally,
-        crowd=Crowd(),
+        crowd=SingleClientWarning(),
     )
     return State(services=services)
 
 
-def _session_rules(session: SessionSettings) -> SessionRules:
-    times = (timedelta(seconds=seconds) for seconds in (session.idle, session.absolute, session.repeat))
-    return SessionRules(SessionLife(*times), session.most)
+def _session_rules(settings: Settings) -> SessionRules:
+    session = settings.session
+    times = (
+        timedelta(seconds=seconds) for seconds in (session.idle, session.absolute, settings.refresh.reuse_interval)
+    )
+    return SessionRules(SessionLife(*times), session.maximum)
 
 
 def _services(request: Request) -> Services:
@@ -245,11 +247,11 @@ async def _roles(request: Request) -> RoleService:
     return _services(request).roles
 
 
-async def _role_holders(request: Request) -> RoleHolders:
+async def _role_holders(request: Request) -> RoleAssignments:
     return _services(request).role_holders
 
 
-async def _announcements(request: Request) -> AnnouncementService:
+async def _announcements(request: Request) -> ServerMetadataService:
     return _services(request).announcements
 
 
@@ -265,7 +267,7 @@ async def _service_clients(request: Request) -> ServiceClients:
     return _services(request).service_clients
 
 
-async def _bearers(request: Request) -> BearerVerifier:
+async def _bearers(request: Request) -> Authenticator:
     return _services(request).bearers
 
 
@@ -291,11 +293,11 @@ AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
 AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
 AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
 Roles = Annotated[RoleService, Depends(_roles)]
-Holders = Annotated[RoleHolders, Depends(_role_holders)]
-Announcements = Annotated[AnnouncementService, Depends(_announcements)]
+Holders = Annotated[RoleAssignments, Depends(_role_holders)]
+Announcements = Annotated[ServerMetadataService, Depends(_announcements)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
-FromBearer = Annotated[Bearer, Depends(guard)]
-Bearers = Annotated[BearerVerifier, Depends(_bearers)]
+CurrentPrincipal = Annotated[AuthenticatedUser, Depends(guard)]
+Bearers = Annotated[Authenticator, Depends(_bearers)]
 Pulses = Annotated[HealthService, Depends(_health)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]
 WishedLocale = Annotated[Locale, Depends(_wished_locale)]

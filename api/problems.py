@@ -13,20 +13,20 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
-from models.context.audit import Actor, Event, somebody
-from models.context.client import Caller, networks_of
+from models.context.audit import Actor, Event, anonymous_actor
+from models.context.client import ClientInfo, networks_of
 from models.errors import (
+    BodyTooLarge,
     InsufficientScope,
     InvalidAccessToken,
     InvalidClient,
     InvalidForm,
+    InvalidRequest,
     LastAdministrator,
-    Malformed,
-    NotJson,
     ServiceError,
-    TooLarge,
-    TooMany,
+    TooManyRequests,
     Unavailable,
+    UnsupportedMediaType,
 )
 from models.responses.common import OAuthError, Problem
 
@@ -92,7 +92,7 @@ _DENIALS = (InsufficientScope, LastAdministrator, InvalidClient)
 
 
 def _whoever_calls(request: Request, user_id: UUID | None) -> Actor:
-    return somebody(Caller(networks_of(request.client.host if request.client else None)), user_id)
+    return anonymous_actor(ClientInfo(networks_of(request.client.host if request.client else None)), user_id)
 
 
 def _note_denial(request: Request, actor: Actor | None, **why: str) -> None:
@@ -103,11 +103,11 @@ def _note_denial(request: Request, actor: Actor | None, **why: str) -> None:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    request.state.outcome = Malformed.code
+    request.state.outcome = InvalidRequest.code
     # Place and message alone: pydantic's `input` and `ctx` would send a password back (security.md, row 53). A place
     # may be a field name of the caller's own making, so that only names of ours are shown.
     problems = [{"field": _place(problem), "message": _message(problem)} for problem in error.errors()[:20]]
-    return answer(Malformed(_MEND, errors=problems))
+    return answer(InvalidRequest(_MEND, errors=problems))
 
 
 def _place(problem: dict[str, Any]) -> str:
@@ -159,12 +159,12 @@ async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return answer(TooLarge())
+        return answer(BodyTooLarge())
     detail = _NO_SUCH_CALL.get(status)
     return _problem(status.value, status.name.lower(), f"{status.phrase}.", detail, dict(error.headers or {}))
 
 
-def unforeseen(method: str, path: str, error: Exception) -> Response:
+def internal_error(method: str, path: str, error: Exception) -> Response:
     """The answer to a mistake of ours; what it was stands in the log alone."""
     log.error("unforeseen error at %s %s", method, path, exc_info=error)
     return _problem(500, "internal_error", "Something went wrong on our side.", None)
@@ -189,24 +189,24 @@ def install(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]
 
 
-def malformed(field: str, message: str) -> Malformed:
+def validation_error(field: str, message: str) -> InvalidRequest:
     """A refusal of one field, for the OpenAPI description of a route."""
-    return Malformed(_MEND, errors=[{"field": field, "message": message}])
+    return InvalidRequest(_MEND, errors=[{"field": field, "message": message}])
 
 
-ALWAYS: tuple[ServiceError, ...] = (
-    NotJson(),
-    TooLarge(),
-    malformed("email", "must be one e-mail address, such as alice@example.com"),
+COMMON_ERRORS: tuple[ServiceError, ...] = (
+    UnsupportedMediaType(),
+    BodyTooLarge(),
+    validation_error("email", "must be one e-mail address, such as alice@example.com"),
     Unavailable(),
 )
 """What every call with a body may be refused with."""
 
-LIMITED = (*ALWAYS, TooMany())
+RATE_LIMITED_ERRORS = (*COMMON_ERRORS, TooManyRequests())
 """What every step of a flow may be refused with."""
 
 
-def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
+def error_responses(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
     """What an operation may refuse, for its OpenAPI description: one answer a status, each refusal an example."""
     answers: dict[int | str, dict[str, Any]] = {}
     for refusal in refusals:
@@ -234,7 +234,7 @@ def documented(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
     return answers
 
 
-def documented_oauth(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
+def oauth_error_responses(*refusals: ServiceError) -> dict[int | str, dict[str, Any]]:
     """The same for the calls of OAuth's own."""
     return {
         refusal.status: {

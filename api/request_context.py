@@ -7,9 +7,9 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Cookie, Depends, Header, Request, Response
 
-from api.deps import FromBearer
+from api.deps import CurrentPrincipal
 from models.context.audit import Actor
-from models.context.client import Caller, Finished, networks_of
+from models.context.client import ClientInfo, FlowResult, networks_of
 from models.context.masking import masked_network
 from models.context.owner import Owner
 from models.responses.common import Answer
@@ -29,31 +29,31 @@ _LONGEST_USER_AGENT = 200
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 
-async def _from_address(request: Request) -> Caller:
+async def _from_address(request: Request) -> ClientInfo:
     # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
     said = request.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
     user_agent = "".join(letter for letter in said if letter.isprintable())
-    return Caller(networks_of(request.client.host if request.client else None), user_agent=user_agent)
+    return ClientInfo(networks_of(request.client.host if request.client else None), user_agent=user_agent)
 
 
-FromAddress = Annotated[Caller, Depends(_from_address)]
+ClientAddress = Annotated[ClientInfo, Depends(_from_address)]
 
 
-async def _actor(request: Request, bearer: FromBearer, caller: FromAddress) -> Actor:
+async def _actor(request: Request, bearer: CurrentPrincipal, caller: ClientAddress) -> Actor:
     actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.permissions, bearer.roles)
     request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
     return actor
 
 
-FromActor = Annotated[Actor, Depends(_actor)]
+CurrentActor = Annotated[Actor, Depends(_actor)]
 """Whoever is signed in, as one who acts on accounts."""
 
 
 async def _caller(
-    caller: FromAddress,
+    caller: ClientAddress,
     cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
     header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
-) -> Caller:
+) -> ClientInfo:
     if header is None:
         return replace(caller, cards=cookie)
     return replace(caller, cards=header, is_app=True)
@@ -71,29 +71,29 @@ _KNOWN_FROM_NOW_ON = {
 }
 
 
-def known(status: int) -> dict[int | str, dict[str, Any]]:
+def device_headers(status: int) -> dict[int | str, dict[str, Any]]:
     """The headers of a flow's last answer, for the OpenAPI description of a route."""
     return {status: {"headers": _KNOWN_FROM_NOW_ON}}
 
 
-FromCaller = Annotated[Caller, Depends(_caller)]
+CurrentClient = Annotated[ClientInfo, Depends(_caller)]
 
 
-async def _owner(bearer: FromBearer, actor: FromActor, caller: FromAddress) -> Owner:
+async def _owner(bearer: CurrentPrincipal, actor: CurrentActor, caller: ClientAddress) -> Owner:
     return Owner(bearer.user, bearer.session_id, actor, caller)
 
 
-async def _owner_on_device(bearer: FromBearer, actor: FromActor, caller: FromCaller) -> Owner:
+async def _owner_on_device(bearer: CurrentPrincipal, actor: CurrentActor, caller: CurrentClient) -> Owner:
     return Owner(bearer.user, bearer.session_id, actor, caller)
 
 
-FromOwner = Annotated[Owner, Depends(_owner)]
+CurrentUser = Annotated[Owner, Depends(_owner)]
 """Whoever is signed in, as one who acts on the own account."""
-FromOwnerOnDevice = Annotated[Owner, Depends(_owner_on_device)]
+CurrentUserOnDevice = Annotated[Owner, Depends(_owner_on_device)]
 """The same with what the device is known by."""
 
 
-def remember(response: Response, caller: Caller, finished: Finished[_AnswerType]) -> _AnswerType:
+def set_device_token(response: Response, caller: ClientInfo, finished: FlowResult[_AnswerType]) -> _AnswerType:
     """Give the device its cards, the way it keeps them; return the answer.
 
     A browser's scripts never see them. Only who has sent ``X-Device`` is answered in it.

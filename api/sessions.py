@@ -5,16 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from api.deps import Bearers, Sessions
-from api.problems import ALWAYS, LIMITED, SEND_TOKEN, documented, malformed
-from api.request_context import FromAddress
+from api.problems import COMMON_ERRORS, RATE_LIMITED_ERRORS, SEND_TOKEN, error_responses, validation_error
+from api.request_context import ClientAddress
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import bearer_scheme, bearer_token
-from models.context.audit import somebody
+from models.context.audit import anonymous_actor
 from models.errors import InvalidAccessToken, InvalidGrant
 from models.requests.flows import LogoutRequest, RefreshRequest
 from models.responses.common import Tokens
 
-_MISSING = malformed("refresh_token", "is required")
+_MISSING = validation_error("refresh_token", "is required")
 
 router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
 
@@ -23,9 +23,9 @@ router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
     "/token/refresh",
     summary="Trade a refresh token for the next one",
     response_description="A new access token, and the refresh token to use next time.",
-    responses=documented(*LIMITED, _MISSING, InvalidGrant()),
+    responses=error_responses(*RATE_LIMITED_ERRORS, _MISSING, InvalidGrant()),
 )
-async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromAddress) -> Tokens:
+async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: ClientAddress) -> Tokens:
     """Go on with a session. The new access token has the roles of this moment; a blocked user gets none.
 
     A refresh token is good once. Within ten seconds a repeat gives the same successor, so that a lost answer or a
@@ -40,11 +40,11 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: FromA
     response_class=Response,
     summary="End the session",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*ALWAYS, _MISSING, InvalidAccessToken(SEND_TOKEN)),
+    responses=error_responses(*COMMON_ERRORS, _MISSING, InvalidAccessToken(SEND_TOKEN)),
     openapi_extra={"security": [{bearer_scheme.scheme_name: []}, {}]},
 )
 async def log_out(
-    request: Request, sessions: Sessions, bearers: Bearers, caller: FromAddress, form: LogoutRequest | None = None
+    request: Request, sessions: Sessions, bearers: Bearers, caller: ClientAddress, form: LogoutRequest | None = None
 ) -> None:
     """End the session of the `refresh_token` in the body or, without a body, of the access token.
 
@@ -54,4 +54,4 @@ async def log_out(
         await sessions.end_by_token(form.refresh_token.get_secret_value(), caller)
     else:
         bearer = await bearers.verify(bearer_token(request))
-        await sessions.log_out(somebody(caller, bearer.user_id), bearer.user_id, bearer.session_id)
+        await sessions.log_out(anonymous_actor(caller, bearer.user_id), bearer.user_id, bearer.session_id)

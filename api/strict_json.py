@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from models.errors import NotJson
+from models.errors import UnsupportedMediaType
 from models.values import strict_json
 
 
@@ -42,7 +42,7 @@ class StrictJsonRoute(APIRoute):
             body_field, is_json = self.body_field, _is_json(request.headers.get("content-type", ""))
             # A body that may be left out needs no type as long as it is.
             if body_field and not is_json and (body_field.field_info.is_required() or await strict.body()):
-                raise NotJson
+                raise UnsupportedMediaType
             return await handle(strict)
 
         return strictly

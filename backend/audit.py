@@ -33,7 +33,7 @@ async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None,
     return await db.audit.add(Record(event, actor, subject, details))
 
 
-class AuditClerk:
+class AuditBuffer:
     """Writes down what changes nothing: refusals, and what was merely begun.
 
     A flood of wrong guesses must not cost PostgreSQL a transaction each, nor fill its disk: the first of them is a

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 
-from models.context.counters import Counted
+from models.context.counters import Counter
 from models.errors import Unavailable
 from redis_tools import counters
 from redis_tools.pipeline import Valkey
@@ -17,14 +17,14 @@ _EVERY = 5.0
 """Seconds; a Prometheus looks four times a minute. A process that is killed loses as much."""
 
 
-class Tally:
+class Counters:
     """Counters that cost their callers nothing; labels are told apart by their places."""
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
         self._counts: dict[str, float] = defaultdict(float)
 
-    def count(self, what: Counted, *labels: str, by: float = 1) -> None:
+    def count(self, what: Counter, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
         self._counts["|".join((what, *labels))] += by
 

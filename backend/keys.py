@@ -53,12 +53,12 @@ class Keys:
         """What a refresh token is told by, and its successor made with, under each key, newest first."""
         return [hmac.new(key, message, sha256).digest() for key in self._refresh_keys]
 
-    def vault(self, label: str) -> Vault:
+    def encryptor(self, label: str) -> Encryptor:
         """Encrypts what rests in PostgreSQL."""
-        return Vault([Fernet(base64.urlsafe_b64encode(key)) for key in self._derive(label)])
+        return Encryptor([Fernet(base64.urlsafe_b64encode(key)) for key in self._derive(label)])
 
 
-class Vault:
+class Encryptor:
     """Encrypts with the newest secret, and decrypts under any."""
 
     def __init__(self, keys: Sequence[Fernet]) -> None:
@@ -77,7 +77,7 @@ class Vault:
         """
         return self._all.decrypt(sealed)
 
-    def sealed_anew(self, sealed: bytes) -> bytes | None:
+    def reencrypt(self, sealed: bytes) -> bytes | None:
         """The same under the newest secret; None when it is so already.
 
         Raises:

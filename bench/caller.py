@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class BenchClient:
     """One kept connection, one request at a time (RFC 9112, answers with Content-Length alone)."""
 
     reader: asyncio.StreamReader

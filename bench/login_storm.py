@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from backend.passwords.hasher import encode
-from bench.caller import Caller
+from bench.caller import BenchClient
 from bench.sink import Sink
 from devstack.stack import Stack
 from models.settings.groups import PBKDF2_FLOOR
@@ -57,7 +57,7 @@ class Storm:
 
 async def _call(service: Service, people: Iterator[Person], storm: Storm, window: tuple[float, float]) -> None:
     begin, end = window
-    caller = await Caller.connect(service.url)
+    caller = await BenchClient.connect(service.url)
     person = next(people)
     while (asked := time.perf_counter()) < end:
         status, headers = await caller.post("/login", {"login": person.login, "password": person.password})

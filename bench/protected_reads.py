@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import mean
 
-from bench.caller import Caller
+from bench.caller import BenchClient
 from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
 from tests.support.people import Walker, somebody
@@ -32,7 +32,7 @@ async def _read(url: str, path: str, token: str, callers: int) -> int:
 
     async def call() -> None:
         nonlocal answered
-        caller = await Caller.connect(url)
+        caller = await BenchClient.connect(url)
         while time.perf_counter() < end:
             status, _ = await caller.get(path, token)
             if status != 200:

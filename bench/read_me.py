@@ -8,7 +8,7 @@ import sys
 import time
 from http import HTTPStatus
 
-from bench.caller import Caller
+from bench.caller import BenchClient
 
 _PACE = 0.1
 """Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
@@ -17,7 +17,7 @@ _PACE = 0.1
 async def read(url: str, token: str, seconds: float) -> list[float]:
     """How long each read took, in milliseconds."""
     took = []
-    caller = await Caller.connect(url)
+    caller = await BenchClient.connect(url)
     await caller.get("/me", token)  # the first one finds nothing in the caches, and is no sample
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:

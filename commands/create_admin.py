@@ -14,8 +14,8 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from backend.admin.first_admin import Administrators, EmailTaken
 from backend.passwords.hasher import is_unusable
-from backend.sessions.user_cache import LiveUsers
-from commands.errors import told_when_away
+from backend.sessions.user_cache import UserCache
+from commands.errors import exit_when_unavailable
 from commands.interruption import Interruption
 from config import load_settings
 from database.engine import open_database
@@ -59,8 +59,8 @@ def _password(text: str) -> str:
 async def _administrators() -> AsyncIterator[Administrators]:
     settings = load_settings()
     async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
-        users = LiveUsers(database, valkey)
-        yield Administrators(database, users, settings.hash.iterations, settings.mail.service)
+        users = UserCache(database, valkey)
+        yield Administrators(database, users, settings.hash.iterations, settings.service_name)
 
 
 @click.command("create-admin")
@@ -79,7 +79,10 @@ def create_admin(email: str, login: str | None, **how: bool) -> None:
     if how["password_stdin"] and how["generate"]:
         raise click.UsageError("--password-stdin and --generate exclude each other.")
     # Listening, so that Ctrl-C ends the wait for a password, too: asyncio would only note it.
-    with Interruption().listening(), told_when_away("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL is away."):
+    with (
+        Interruption().listening(),
+        exit_when_unavailable("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL is away."),
+    ):
         asyncio.run(_create(email, login, how))
 
 

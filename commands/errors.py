@@ -12,7 +12,7 @@ from models.errors import Unavailable
 
 
 @contextmanager
-def told_when_away(servers: str = "PostgreSQL cannot be reached at DATABASE_URL.") -> Iterator[None]:
+def exit_when_unavailable(servers: str = "PostgreSQL cannot be reached at DATABASE_URL.") -> Iterator[None]:
     """End the command in a sentence.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import IO
 import click
 
 from backend.audit import audit
-from commands.errors import told_when_away
+from commands.errors import exit_when_unavailable
 from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
 from config import load_settings
@@ -56,8 +56,8 @@ class _Export:
 
     async def _write_all(self, file: IO[bytes], database: Database) -> None:
         async with database.long_snapshot() as db:
-            with Progress("Exporting", await db.moving_users.count()) as progress:
-                async for user in db.moving_users.all():
+            with Progress("Exporting", await db.user_transfers.count()) as progress:
+                async for user in db.user_transfers.all():
                     self._write(file, line_of(user))
                     if self.written % _STEP == 0:
                         progress.advance(_STEP, f"{self.written:,} users")
@@ -90,7 +90,7 @@ def export_users(file: Path, *, force: bool) -> None:
     """
     export, interruption = _Export(), Interruption()
     try:
-        with interruption.listening(), told_when_away():
+        with interruption.listening(), exit_when_unavailable():
             if file == Path("-"):
                 asyncio.run(export.run(sys.stdout.buffer))
                 sys.stdout.buffer.flush()

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import click
 
-from backend.admin.user_import import LONGEST_LINE, Line, SoFar, importing
-from commands.errors import told_when_away
+from backend.admin.user_import import LONGEST_LINE, ImportLine, ImportStats, importing
+from commands.errors import exit_when_unavailable
 from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
 from config import load_settings
@@ -22,7 +22,7 @@ _BATCH_LINES = 2000
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[Line, int]]:
+def _lines(file: BinaryIO) -> Iterator[tuple[ImportLine, int]]:
     """Each line with its length in bytes; no more than `LONGEST_LINE` of it is ever in memory."""
     number = 0
     while text := file.readline(LONGEST_LINE + 2):
@@ -30,12 +30,12 @@ def _lines(file: BinaryIO) -> Iterator[tuple[Line, int]]:
         while rest and not rest.endswith(b"\n"):
             rest = file.readline(LONGEST_LINE)
             length += len(rest)
-        yield Line(number, text.rstrip(b"\r\n") if length <= LONGEST_LINE else text), length
+        yield ImportLine(number, text.rstrip(b"\r\n") if length <= LONGEST_LINE else text), length
 
 
-def _batches(file: BinaryIO) -> Iterator[tuple[list[Line], int]]:
+def _batches(file: BinaryIO) -> Iterator[tuple[list[ImportLine], int]]:
     """Lines by the thousand, and how many bytes of the file they are."""
-    batch: list[Line] = []
+    batch: list[ImportLine] = []
     size = 0
     for line, length in _lines(file):
         batch.append(line)
@@ -52,7 +52,7 @@ def _length(file: BinaryIO) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-async def _import(file: BinaryIO, so_far: SoFar, interruption: Interruption, *, dry_run: bool) -> None:
+async def _import(file: BinaryIO, so_far: ImportStats, interruption: Interruption, *, dry_run: bool) -> None:
     with Progress("Trying" if dry_run else "Importing", _length(file)) as progress:
         async with (
             open_database(load_settings().database, at_leisure=True) as database,
@@ -67,7 +67,7 @@ async def _import(file: BinaryIO, so_far: SoFar, interruption: Interruption, *, 
                 progress.advance(size, _told(so_far, dry_run=dry_run))
 
 
-def _told(so_far: SoFar, *, dry_run: bool) -> str:
+def _told(so_far: ImportStats, *, dry_run: bool) -> str:
     imported = "would be imported" if dry_run else "imported"
     return f"{so_far.imported:,} {imported}, {so_far.already_there:,} already there, {so_far.refused:,} refused"
 
@@ -83,9 +83,9 @@ def import_users(file: BinaryIO, *, dry_run: bool) -> None:
     again. Lines that cannot be used are told by their number and skipped; the exit code is then 1. docs/moving-in.md
     tells more.
     """
-    so_far, interruption = SoFar(), Interruption()
+    so_far, interruption = ImportStats(), Interruption()
     try:
-        with interruption.listening(), told_when_away():
+        with interruption.listening(), exit_when_unavailable():
             asyncio.run(_import(file, so_far, interruption, dry_run=dry_run))
     except Interrupted as interrupted:
         _sum_up(so_far, "Interrupted. Run it again to go on.", dry_run=dry_run)
@@ -97,6 +97,6 @@ def import_users(file: BinaryIO, *, dry_run: bool) -> None:
     sys.exit(1 if so_far.refused else 0)
 
 
-def _sum_up(so_far: SoFar, how: str, *, dry_run: bool) -> None:
+def _sum_up(so_far: ImportStats, how: str, *, dry_run: bool) -> None:
     nothing = " This was a dry run: nothing was written." if dry_run else ""
     click.echo(f"{how} {_told(so_far, dry_run=dry_run)}.{nothing}", err=True)

@@ -29,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def turn_away(listener: socket.socket) -> bool:
+def stop_accepting(listener: socket.socket) -> bool:
     """Let nobody connect any more, while whoever has connected can still be accepted; tell whether that can be done.
 
     Whoever is connected and not accepted when a listening socket is closed is cut off, perhaps with a request on the

@@ -9,15 +9,15 @@ from math import ceil
 import click
 
 from backend.keys import Keys
-from commands.errors import told_when_away
+from commands.errors import exit_when_unavailable
 from config import Settings, load_settings
 from database.engine import open_database
-from wiring.signing_keys import key_keeper
+from wiring.signing_keys import signing_keys
 
 
 async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
     async with open_database(settings.database) as database:
-        return await key_keeper(settings, database, Keys(settings.secrets)).rotate(leaked=leaked)
+        return await signing_keys(settings, database, Keys(settings.secrets)).rotate(leaked=leaked)
 
 
 @click.command("rotate-keys")
@@ -25,13 +25,13 @@ async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
 def rotate_keys(*, leaked: bool) -> None:
     """Publish the next signing key now, in place of waiting until it is due."""
     settings = load_settings()
-    with told_when_away():
-        kid, lead = asyncio.run(_rotate(settings, leaked=leaked))
+    with exit_when_unavailable():
+        kid, activation_delay = asyncio.run(_rotate(settings, leaked=leaked))
     if leaked:
         click.echo(
             f"Key {kid} signs from now on, and no other key is published. Every process knows within "
-            f"{settings.key.reread} s; whoever verifies by our keys alone within {settings.key.max_age} s. "
+            f"{settings.key.refresh_interval} s; whoever verifies by our keys alone within {settings.key.max_age} s. "
             "Access tokens of the old keys are refused then, and refreshed by their bearers."
         )
     else:
-        click.echo(f"Key {kid} is published, and signs in {ceil(lead.total_seconds())} s.")
+        click.echo(f"Key {kid} is published, and signs in {ceil(activation_delay.total_seconds())} s.")

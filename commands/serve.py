@@ -22,7 +22,7 @@ import uvicorn
 from uvicorn.importer import import_from_string
 
 from commands import logs
-from commands.listener import hear_out, listen, turn_away
+from commands.listener import hear_out, listen, stop_accepting
 from config import load_settings
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class _Server(uvicorn.Server):
         """Stop; a connection that has sent nothing yet would be cut, and whoever has just connected is about to."""
         # Whoever keeps his connection for the next request is told with this answer that there will be none.
         self.server_state.default_headers.append((b"connection", b"close"))
-        if all(turn_away(listener) for listener in sockets or ()):
+        if all(stop_accepting(listener) for listener in sockets or ()):
             for _ in range(_ROUNDS):
                 await asyncio.sleep(_LAST_CALL / _ROUNDS)
                 for connection in self.server_state.connections:

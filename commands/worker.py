@@ -11,14 +11,14 @@ from functools import partial
 
 import click
 
-from backend.counters import Tally
+from backend.counters import Counters
 from backend.keys import Keys
 from backend.mail.code_mail import CodeMail
-from backend.mail.enqueue import Bell
+from backend.mail.enqueue import MailQueue
 from backend.mail.handlers import HandOver
 from backend.mail.notices import Notice
-from backend.mail.sealed_recipient import Envelopes
-from backend.mail.smtp_pool import Postman
+from backend.mail.sealed_recipient import RecipientEncryptor
+from backend.mail.smtp_pool import SmtpPool
 from backend.mail.worker import Chore, Mailer, MailWorker, Work
 from backend.protection.code_length_ladder import Ladder
 from backend.protection.mail_limits import MailBuckets
@@ -40,12 +40,12 @@ _TIDY_EVERY = 3600.0
 
 @asynccontextmanager
 async def open_mail_worker(
-    settings: Settings, database: Database, valkey: Valkey, bell: Bell, tally: Tally
+    settings: Settings, database: Database, valkey: Valkey, bell: MailQueue, tally: Counters
 ) -> AsyncIterator[MailWorker]:
     """A worker with its SMTP connections; somebody has to `run` it."""
     servers = [server.get_secret_value() for server in settings.smtp.url]
-    postman = Postman(servers, settings.mail.from_, connections=settings.smtp.connections)
-    store, templates = FlowStore(valkey), MailTemplates(settings.mail.service)
+    postman = SmtpPool(servers, settings.mail.from_, connections=settings.smtp.connections)
+    store, templates = FlowStore(valkey), MailTemplates(settings.service_name)
     ladder = Ladder(
         database, store, settings.rungs(device=False), settings.rungs(device=True), flow_ttl=settings.flow.ttl
     )
@@ -61,13 +61,13 @@ async def open_mail_worker(
         postman=postman,
         ttl=settings.code.ttl,
     )
-    hand_over = HandOver(database, store, templates, postman, codes, Envelopes(keys))
+    hand_over = HandOver(database, store, templates, postman, codes, RecipientEncryptor(keys))
     notices = {notice.value: partial(hand_over.notice, notice) for notice in Notice}
     mailers: dict[str, Mailer] = {CODE_MAIL: hand_over.code, **notices}
     url = settings.database.url.get_secret_value()
 
     async def tidy() -> None:
-        keep = timedelta(seconds=settings.audit.keep)
+        keep = timedelta(seconds=settings.audit.retention)
         forgets: tuple[Callable[[Db], Awaitable[bool]], ...] = (
             lambda db: db.outbox.forget_old(),
             lambda db: db.used_flows.forget_old(),
@@ -93,8 +93,8 @@ async def _work(settings: Settings) -> None:
         open_database(settings.database) as database,
         open_valkey(settings.redis) as valkey,
     ):
-        tally = Tally(valkey)
-        async with open_mail_worker(settings, database, valkey, Bell(heard=True), tally) as mail_worker:
+        tally = Counters(valkey)
+        async with open_mail_worker(settings, database, valkey, MailQueue(heard=True), tally) as mail_worker:
             task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(tally.run())
 
             def stop() -> None:

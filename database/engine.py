@@ -25,8 +25,8 @@ from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
 from database.statement_pool import KeptConnections
 from database.used_flows import UsedFlowRepo
-from database.user_search import DirectoryRepo
-from database.user_transfer import MovingUserRepo
+from database.user_search import UserSearchRepo
+from database.user_transfer import UserTransferRepo
 from database.users import UserRepo
 from models.settings.groups import DatabaseSettings
 
@@ -48,9 +48,9 @@ class Db:
         return RoleRepo(self.connection)
 
     @cached_property
-    def moving_users(self) -> MovingUserRepo:
+    def user_transfers(self) -> UserTransferRepo:
         """Accounts by the thousand, on their way in or out."""
-        return MovingUserRepo(self.connection)
+        return UserTransferRepo(self.connection)
 
     @cached_property
     def used_flows(self) -> UsedFlowRepo:
@@ -88,9 +88,9 @@ class Db:
         return AdministratorRepo(self.connection)
 
     @cached_property
-    def directory(self) -> DirectoryRepo:
+    def directory(self) -> UserSearchRepo:
         """Accounts, to be searched."""
-        return DirectoryRepo(self.connection)
+        return UserSearchRepo(self.connection)
 
     @cached_property
     def mail_queue(self) -> MailQueueRepo:

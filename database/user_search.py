@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, exists, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import user_roles, users
-from database.users import MEMBER, Member, member_of
+from database.users import MEMBER, UserWithAccess, member_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ def _prefix(text: str) -> str:
     return f"{text}%"
 
 
-class DirectoryRepo:
+class UserSearchRepo:
     """Searches accounts."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find(self, search: UserSearch, most: int) -> list[Member]:
+    async def find(self, search: UserSearch, most: int) -> list[UserWithAccess]:
         """The newest accounts first. There is no count of all: that would cost a look at each of them."""
         wanted = MEMBER.order_by(users.c.id.desc()).limit(most)
         if search.beginning is not None:

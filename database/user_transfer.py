@@ -29,7 +29,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine, Uuid
 
 from database.tables import roles, user_roles, users
-from models.admin.user_transfer import MovingUser
+from models.admin.user_transfer import UserRecord
 from models.values.locale import Locale
 from models.values.login import canonical_login
 
@@ -107,7 +107,7 @@ class _Taken:
     emails: set[str]
     logins: set[str]
 
-    def outcome(self, user: MovingUser) -> Outcome:
+    def outcome(self, user: UserRecord) -> Outcome:
         """What becomes of somebody who comes now."""
         if user.email in self.emails:
             return "email_taken"
@@ -116,11 +116,11 @@ class _Taken:
         return "id_taken" if user.id in self.ids else "free"
 
 
-def _key(user: MovingUser) -> _Key:
+def _key(user: UserRecord) -> _Key:
     return user.id, user.email, canonical_login(user.login)
 
 
-class MovingUserRepo:
+class UserTransferRepo:
     """Adds and reads accounts in batches."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -134,7 +134,7 @@ class MovingUserRepo:
         """How many accounts there are."""
         return (await self._connection.execute(select(func.count()).select_from(users))).scalar_one()
 
-    async def add(self, arrivals: Sequence[MovingUser]) -> list[Outcome]:
+    async def add(self, arrivals: Sequence[UserRecord]) -> list[Outcome]:
         """Insert who can be inserted, with his roles, and say of each what became of him."""
         outcomes = await self._outcomes(_TAKEN, arrivals, await self._insert(_ADD, arrivals))
         added = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "added"]
@@ -148,18 +148,18 @@ class MovingUserRepo:
         """Make the table of this transaction's own that `try_out` writes to."""
         await self._connection.execute(_CREATE_TRIED)
 
-    async def try_out(self, arrivals: Sequence[MovingUser]) -> list[Outcome]:
+    async def try_out(self, arrivals: Sequence[UserRecord]) -> list[Outcome]:
         """What `add` would say, if it had added whom this was asked about before in the same transaction."""
         outcomes = await self._outcomes(_TAKEN, arrivals, set())
         free = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "free"]
         tried = iter(await self._outcomes(_TAKEN_BY_TRIED, free, await self._insert(_TRY, free)))
         return [next(tried) if outcome == "free" else outcome for outcome in outcomes]
 
-    async def all(self) -> AsyncIterator[MovingUser]:
+    async def all(self) -> AsyncIterator[UserRecord]:
         """Every account, by its id, a page in memory at a time."""
         async with self._connection.stream(_ALL, execution_options={"yield_per": _PAGE}) as rows:
             async for row in rows:
-                yield MovingUser.model_construct(
+                yield UserRecord.model_construct(
                     email=row.email,
                     login=row.login,
                     password_hash=row.password_hash,
@@ -170,14 +170,14 @@ class MovingUserRepo:
                     id=row.id,
                 )
 
-    async def _insert(self, statement: ReturningInsert[UUID, str, str], arrivals: Sequence[MovingUser]) -> set[_Key]:
+    async def _insert(self, statement: ReturningInsert[UUID, str, str], arrivals: Sequence[UserRecord]) -> set[_Key]:
         values = {name: [getattr(user, name, None) for user in arrivals] for name in _COLUMNS}
         values["login_canonical"] = [canonical_login(user.login) for user in arrivals]
         values["locale"] = [user.locale.value for user in arrivals]
         return {(row[0], row[1], row[2]) for row in await self._connection.execute(statement, values)}
 
     async def _outcomes(
-        self, taking: Select[UUID, str, str], arrivals: Sequence[MovingUser], added: set[_Key]
+        self, taking: Select[UUID, str, str], arrivals: Sequence[UserRecord], added: set[_Key]
     ) -> list[Outcome]:
         is_added = []
         for user in arrivals:
@@ -188,7 +188,7 @@ class MovingUserRepo:
         taken = await self._taken(taking, rest) if rest else _Taken(set(), set(), set())
         return ["added" if there else taken.outcome(user) for user, there in zip(arrivals, is_added, strict=True)]
 
-    async def _taken(self, taking: Select[UUID, str, str], wanted: Sequence[MovingUser]) -> _Taken:
+    async def _taken(self, taking: Select[UUID, str, str], wanted: Sequence[UserRecord]) -> _Taken:
         keys = {
             "ids": [user.id for user in wanted],
             "emails": [user.email for user in wanted],

@@ -51,7 +51,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class UserWithAccess:
     """An account with what its roles allow."""
 
     user: User
@@ -60,10 +60,10 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class MemberWithSessions:
+class UserWithSessions:
     """An account with what its roles allow, and the sessions that live."""
 
-    member: Member
+    member: UserWithAccess
     sids: tuple[UUID, ...]
 
 
@@ -195,9 +195,9 @@ def _user(row: Mapping[Any, Any]) -> User:
     )
 
 
-def member_of(row: Mapping[Any, Any]) -> Member:
+def member_of(row: Mapping[Any, Any]) -> UserWithAccess:
     """A row of `MEMBER`."""
-    return Member(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
+    return UserWithAccess(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
 
 
 class UserRepo:
@@ -227,12 +227,12 @@ class UserRepo:
         row = await query.row(self._connection, {"identifier": identifier})
         return _user(row) if row and row["id"].int else None
 
-    async def member(self, user_id: UUID) -> Member | None:
+    async def member(self, user_id: UUID) -> UserWithAccess | None:
         """The account with its roles and their permissions, in one statement."""
         row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).mappings().one_or_none()
         return member_of(row) if row else None
 
-    async def locked_member(self, user_id: UUID) -> Member | None:
+    async def locked_member(self, user_id: UUID) -> UserWithAccess | None:
         """The account as it is once it is locked: others neither change nor delete it before this transaction ends.
 
         What another transaction did to the roles while this one waited for it is seen: that takes a second statement,
@@ -241,10 +241,10 @@ class UserRepo:
         locked = await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
         return await self.member(user_id) if locked.one_or_none() else None
 
-    async def with_sessions(self, user_id: UUID) -> MemberWithSessions | None:
+    async def with_sessions(self, user_id: UUID) -> UserWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""
         row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).mappings().one_or_none()
-        return MemberWithSessions(member_of(row), tuple(row["sids"])) if row else None
+        return UserWithSessions(member_of(row), tuple(row["sids"])) if row else None
 
     async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.

@@ -22,7 +22,7 @@ _WHATEVER_IS_WRONG = (jwt.PyJWTError, ValueError, TypeError, OverflowError, Recu
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Who calls, as the token says."""
 
     subject: str
@@ -66,7 +66,7 @@ class _Verified:
     """A token that was verified before: nothing but time and the loss of its key can change the verdict."""
 
     key: VerifyingKey
-    caller: Caller
+    caller: Principal
 
 
 _LONGEST, _DOTS = 8192, 2
@@ -88,7 +88,7 @@ class TokenVerifier:
     _verified: dict[bytes, _Verified] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By the SHA-256 of the token: a signature is worth a tenth of a millisecond, and a token is sent many times."""
 
-    async def verify(self, token: str) -> Caller:
+    async def verify(self, token: str) -> Principal:
         """The caller that a token names.
 
         The key is found by `kid` among the issuer's and brings its algorithm along; `jku`, `x5u`, `jwk` and `alg` of
@@ -117,7 +117,7 @@ class TokenVerifier:
         in_time: bool = known.caller.claims["exp"] > time.time() - self.leeway
         return in_time and await self.keys.find(known.key.kid) is known.key
 
-    def _caller(self, token: str, key: VerifyingKey) -> Caller:
+    def _caller(self, token: str, key: VerifyingKey) -> Principal:
         """Whom the token names, if the key has signed it for us and for now."""
         try:
             claims = jwt.decode(
@@ -136,7 +136,7 @@ class TokenVerifier:
             raise InvalidToken("dates")
         if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login", "jti", "client_id")):
             raise InvalidToken("claims")
-        return Caller(
+        return Principal(
             subject=claims["sub"],
             sid=claims["sid"],
             login=claims["login"],

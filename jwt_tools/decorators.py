@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from jwt_tools.decode import Caller
+from jwt_tools.decode import Principal
 from jwt_tools.errors import InvalidToken, MissingPermission, UnmarkedRoute
 
 _Route = TypeVar("_Route", bound=Callable[..., Any])
@@ -28,7 +28,7 @@ class Requirement:
     permission: str | None = None
     role: str | None = None
 
-    def check(self, caller: Caller) -> None:
+    def check(self, caller: Principal) -> None:
         """Raise `MissingPermission` unless the caller has what is needed."""
         if self.permission is not None and self.permission not in caller.permissions:
             raise MissingPermission(self.permission, caller.subject)
@@ -86,7 +86,7 @@ def bearer_token(request: Request) -> str:
     return token
 
 
-async def guard(request: Request, _documented: Annotated[object, Depends(bearer_scheme)]) -> Caller:
+async def guard(request: Request, _documented: Annotated[object, Depends(bearer_scheme)]) -> Principal:
     """The caller, if the token is good and allows what the route requires.
 
     Raises:
@@ -94,7 +94,7 @@ async def guard(request: Request, _documented: Annotated[object, Depends(bearer_
         MissingPermission: the token does not allow it.
         UnmarkedRoute: nobody said what the route requires.
     """
-    caller: Caller = await request.app.state.token_verifier.verify(bearer_token(request))
+    caller: Principal = await request.app.state.token_verifier.verify(bearer_token(request))
     requirement = requirement_of(request.scope["route"].endpoint)
     if requirement is None:
         raise UnmarkedRoute
@@ -102,5 +102,5 @@ async def guard(request: Request, _documented: Annotated[object, Depends(bearer_
     return caller
 
 
-SignedIn = Annotated[Caller, Depends(guard)]
+SignedIn = Annotated[Principal, Depends(guard)]
 """The caller, for routes that want to know; asked once a request."""

@@ -70,7 +70,7 @@ class InvalidClient(
 class InvalidForm(ServiceError, status=400, code="invalid_request", title="The form does not fit."): ...
 
 
-class NoSuchSession(
+class SessionNotFound(
     ServiceError,
     status=404,
     code="session_not_found",
@@ -80,7 +80,7 @@ class NoSuchSession(
 
 
 # What administrators meet.
-class NoSuchUser(ServiceError, status=404, code="user_not_found", title="There is no such user."): ...
+class UserNotFound(ServiceError, status=404, code="user_not_found", title="There is no such user."): ...
 
 
 class LastAdministrator(
@@ -95,7 +95,7 @@ class LastAdministrator(
 class EmailTaken(ServiceError, status=409, code="email_taken", title="This e-mail address has an account."): ...
 
 
-class NoSuchMail(
+class MailNotFound(
     ServiceError,
     status=404,
     code="mail_not_found",
@@ -104,7 +104,7 @@ class NoSuchMail(
 ): ...
 
 
-class NoSuchRole(
+class RoleNotFound(
     ServiceError,
     status=404,
     code="role_not_found",
@@ -113,7 +113,7 @@ class NoSuchRole(
 ): ...
 
 
-class NoSuchPermission(
+class PermissionNotFound(
     ServiceError,
     status=404,
     code="permission_not_found",
@@ -139,7 +139,7 @@ class PermissionExists(
 ): ...
 
 
-class Shipped(ServiceError, status=409, code="shipped", title="The service brings this along, and needs it."): ...
+class BuiltIn(ServiceError, status=409, code="built_in", title="The service brings this along, and needs it."): ...
 
 
 class TooManyPermissions(
@@ -156,23 +156,25 @@ class InsufficientScope(ServiceError, status=403, code="insufficient_scope", tit
 
 
 # What was sent.
-class Malformed(ServiceError, status=422, code="invalid_request", title="The request does not fit."): ...
+class InvalidRequest(ServiceError, status=422, code="invalid_request", title="The request does not fit."): ...
 
 
 class WeakPassword(ServiceError, status=422, code="weak_password", title="This password is too easy to guess."): ...
 
 
-class NotJson(ServiceError, status=415, code="unsupported_media_type", title="The body must be application/json."): ...
+class UnsupportedMediaType(
+    ServiceError, status=415, code="unsupported_media_type", title="The body must be application/json."
+): ...
 
 
-class TooLarge(ServiceError, status=413, code="body_too_large", title="The body is larger than 16 kB."): ...
+class BodyTooLarge(ServiceError, status=413, code="body_too_large", title="The body is larger than 16 kB."): ...
 
 
 # Not now.
 class TooSoon(ServiceError, status=429, code="too_soon", title="It is too early for another code."): ...
 
 
-class TooMany(ServiceError, status=429, code="too_many_requests", title="That was too often."):
+class TooManyRequests(ServiceError, status=429, code="too_many_requests", title="That was too often."):
     """A limit is reached; the same answer whoever is asked about, and whether or not the password was right."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 60) -> None:

@@ -59,7 +59,7 @@ class Sender:
         return self.address.rpartition("@")[2]
 
 
-def write_letter(sender: Sender, to: str, mail: Rendered) -> bytes:
+def build_message(sender: Sender, to: str, mail: Rendered) -> bytes:
     """Write the whole message, headers and both bodies, to exactly one recipient."""
     # The older of the library's two interfaces: the newer one parses each header anew and costs many times as much.
     # Left to find a boundary, it would compile a regular expression for each letter.

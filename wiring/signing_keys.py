@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 from backend.keys import Keys
-from backend.tokens.signing_keys import KeyKeeper, KeyRules
+from backend.tokens.signing_keys import KeyRules, SigningKeys
 from config import Settings
 from database.engine import Database
 from models.settings.groups import LONGEST_TOKEN
 
 
-def key_keeper(settings: Settings, database: Database, keys: Keys) -> KeyKeeper:
+def signing_keys(settings: Settings, database: Database, keys: Keys) -> SigningKeys:
     """A ring that was not read yet."""
     rules = KeyRules(
         algorithm=settings.key.algorithm,
         life=timedelta(seconds=settings.key.life),
-        lead=timedelta(seconds=settings.key.lead),
-        afterlife=timedelta(seconds=LONGEST_TOKEN),
-        reread=settings.key.reread,
+        activation_delay=timedelta(seconds=settings.key.activation_delay),
+        retention=timedelta(seconds=LONGEST_TOKEN),
+        refresh_interval=settings.key.refresh_interval,
     )
-    return KeyKeeper(database, keys.vault("signing keys"), rules)
+    return SigningKeys(database, keys.encryptor("signing keys"), rules)

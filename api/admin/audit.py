@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api.deps import AuditLog
 from api.openapi.guarded import refusals
-from api.problems import documented, malformed
+from api.problems import error_responses, validation_error
 from jwt_tools.decorators import guard, requires
 from models.admin.schemas import AuditPage, AuditQuery
 from models.values.permission import Permission
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(
     "",
     summary="Read the audit log",
     response_description="A page of the lines that fit, the newest first.",
-    responses=documented(
+    responses=error_responses(
         *refusals(Permission.AUDIT_READ),
-        malformed("query.since", "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"),
+        validation_error("query.since", "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"),
     ),
 )
 @requires(Permission.AUDIT_READ)

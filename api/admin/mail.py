@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.deps import AdminMail
 from api.openapi.guarded import refusals
-from api.problems import documented, malformed
-from api.request_context import FromActor
+from api.problems import error_responses, validation_error
+from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.admin.schemas import MailPage, MailQuery
-from models.errors import NoSuchMail
+from models.errors import MailNotFound
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/mail", tags=["mail"], dependencies=[Depends(guard)])
@@ -24,8 +24,8 @@ MailId = Annotated[int, Path(ge=1, le=2**63 - 1)]
     "",
     summary="List mail that has not left",
     response_description="A page of waiting mail and dead letters, the newest first.",
-    responses=documented(
-        *refusals(Permission.MAIL_READ), malformed("query.state", "Input should be 'waiting' or 'dead'")
+    responses=error_responses(
+        *refusals(Permission.MAIL_READ), validation_error("query.state", "Input should be 'waiting' or 'dead'")
     ),
 )
 @requires(Permission.MAIL_READ)
@@ -40,14 +40,14 @@ async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> Ma
     response_class=Response,
     summary="Send a mail again",
     response_description="The mail is tried now.",
-    responses=documented(
+    responses=error_responses(
         *refusals(Permission.MAIL_WRITE),
-        NoSuchMail(),
-        malformed("path.mail_id", "Input should be greater than or equal to 1"),
+        MailNotFound(),
+        validation_error("path.mail_id", "Input should be greater than or equal to 1"),
     ),
 )
 @requires(Permission.MAIL_WRITE)
-async def send_mail_again(mail_id: MailId, actor: FromActor, mail: AdminMail) -> None:
+async def send_mail_again(mail_id: MailId, actor: CurrentActor, mail: AdminMail) -> None:
     """Have a mail tried at once; a dead letter is then tried for as long as it was at first.
 
     A mail that is being tried at this moment stays as it is. A code whose flow is over is not sent: it would open

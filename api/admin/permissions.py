@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Response
 
 from api.deps import Roles
 from api.openapi.guarded import refusals
-from api.problems import ALWAYS, documented, malformed
-from api.request_context import FromActor
+from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.admin.roles import NewPermission, PermissionChange, PermissionName, PermissionShown
-from models.errors import NoSuchPermission, PermissionExists, Shipped, TooManyPermissions
+from models.errors import BuiltIn, PermissionExists, PermissionNotFound, TooManyPermissions
 from models.values.permission import Permission
 
 router = APIRouter(
@@ -19,14 +19,14 @@ router = APIRouter(
 )
 
 _WRITE = refusals(Permission.ROLE_WRITE)
-_NO_NAME = malformed("path.permission", "must be resource:action, such as reports:read, of at most 40 letters")
+_NO_NAME = validation_error("path.permission", "must be resource:action, such as reports:read, of at most 40 letters")
 
 
 @router.get(
     "",
     summary="List the permissions",
     response_description="Every permission, by name.",
-    responses=documented(*refusals(Permission.ROLE_READ)),
+    responses=error_responses(*refusals(Permission.ROLE_READ)),
 )
 @requires(Permission.ROLE_READ)
 async def list_permissions(roles: Roles) -> list[PermissionShown]:
@@ -39,10 +39,10 @@ async def list_permissions(roles: Roles) -> list[PermissionShown]:
     status_code=201,
     summary="Make a permission",
     response_description="The permission; administrators have it.",
-    responses=documented(*ALWAYS, *_WRITE, PermissionExists(), TooManyPermissions()),
+    responses=error_responses(*COMMON_ERRORS, *_WRITE, PermissionExists(), TooManyPermissions()),
 )
 @requires(Permission.ROLE_WRITE)
-async def create_permission(form: NewPermission, actor: FromActor, roles: Roles) -> PermissionShown:
+async def create_permission(form: NewPermission, actor: CurrentActor, roles: Roles) -> PermissionShown:
     """A permission for a service of yours to ask for, with `@requires("reports:read")`; `admin` allows it at once."""
     return await roles.create_permission(actor, form.name, form.description)
 
@@ -51,11 +51,11 @@ async def create_permission(form: NewPermission, actor: FromActor, roles: Roles)
     "/{permission}",
     summary="Describe a permission",
     response_description="The permission as it is now.",
-    responses=documented(*ALWAYS, *_WRITE, NoSuchPermission()),
+    responses=error_responses(*COMMON_ERRORS, *_WRITE, PermissionNotFound()),
 )
 @requires(Permission.ROLE_WRITE)
 async def change_permission(
-    permission: PermissionName, form: PermissionChange, actor: FromActor, roles: Roles
+    permission: PermissionName, form: PermissionChange, actor: CurrentActor, roles: Roles
 ) -> PermissionShown:
     """Another description; a name is for ever, since other services ask for it."""
     return await roles.describe_permission(actor, permission, form.description)
@@ -67,9 +67,9 @@ async def change_permission(
     response_class=Response,
     summary="Delete a permission",
     response_description="The permission is gone, from every role that allowed it.",
-    responses=documented(*_WRITE, NoSuchPermission(), Shipped(), _NO_NAME),
+    responses=error_responses(*_WRITE, PermissionNotFound(), BuiltIn(), _NO_NAME),
 )
 @requires(Permission.ROLE_WRITE)
-async def delete_permission(permission: PermissionName, actor: FromActor, roles: Roles) -> None:
+async def delete_permission(permission: PermissionName, actor: CurrentActor, roles: Roles) -> None:
     """Take a permission out of every role and forget it. What this service itself asks for stays."""
     await roles.delete_permission(actor, permission)

@@ -6,26 +6,26 @@ from fastapi import APIRouter, Depends, Response
 
 from api.deps import Roles
 from api.openapi.guarded import refusals
-from api.problems import ALWAYS, documented, malformed
-from api.request_context import FromActor
+from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.admin.roles import NewRole, RoleChange, RoleName, RoleShown
-from models.errors import NoSuchRole, RoleExists, Shipped, UnknownPermission
+from models.errors import BuiltIn, RoleExists, RoleNotFound, UnknownPermission
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/roles", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
 _READ = refusals(Permission.ROLE_READ)
 _WRITE = refusals(Permission.ROLE_WRITE)
-_NO_NAME = malformed("path.role", "must be 2 to 32 small Latin letters, digits, _ or -, a letter first")
+_NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, digits, _ or -, a letter first")
 
 
 @router.get(
     "",
     summary="List the roles",
     response_description="Every role, by name.",
-    responses=documented(*_READ),
+    responses=error_responses(*_READ),
 )
 @requires(Permission.ROLE_READ)
 async def list_roles(roles: Roles) -> list[RoleShown]:
@@ -38,10 +38,10 @@ async def list_roles(roles: Roles) -> list[RoleShown]:
     status_code=201,
     summary="Make a role",
     response_description="The role; nobody has it yet.",
-    responses=documented(*ALWAYS, *_WRITE, RoleExists(), UnknownPermission()),
+    responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleExists(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
-async def create_role(form: NewRole, actor: FromActor, roles: Roles) -> RoleShown:
+async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleShown:
     """A new named set of permissions. Nobody makes a role that allows more than he may do himself."""
     return await roles.create(actor, form.name, form.description, form.permissions)
 
@@ -50,7 +50,7 @@ async def create_role(form: NewRole, actor: FromActor, roles: Roles) -> RoleShow
     "/{role}",
     summary="Read a role",
     response_description="The role.",
-    responses=documented(*_READ, NoSuchRole(), _NO_NAME),
+    responses=error_responses(*_READ, RoleNotFound(), _NO_NAME),
 )
 @requires(Permission.ROLE_READ)
 async def show_role(role: RoleName, roles: Roles) -> RoleShown:
@@ -62,10 +62,10 @@ async def show_role(role: RoleName, roles: Roles) -> RoleShown:
     "/{role}",
     summary="Change a role",
     response_description="The role as it is now.",
-    responses=documented(*ALWAYS, *_WRITE, NoSuchRole(), Shipped(), UnknownPermission()),
+    responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleNotFound(), BuiltIn(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
-async def change_role(role: RoleName, form: RoleChange, actor: FromActor, roles: Roles) -> RoleShown:
+async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, roles: Roles) -> RoleShown:
     """Another description, other permissions, or both; everybody who has it may do so from the next request on.
 
     `admin` allows everything and stays as it is.
@@ -79,9 +79,9 @@ async def change_role(role: RoleName, form: RoleChange, actor: FromActor, roles:
     response_class=Response,
     summary="Delete a role",
     response_description="The role is gone, from everybody who had it.",
-    responses=documented(*_WRITE, NoSuchRole(), Shipped(), _NO_NAME),
+    responses=error_responses(*_WRITE, RoleNotFound(), BuiltIn(), _NO_NAME),
 )
 @requires(Permission.ROLE_WRITE)
-async def delete_role(role: RoleName, actor: FromActor, roles: Roles) -> None:
+async def delete_role(role: RoleName, actor: CurrentActor, roles: Roles) -> None:
     """Take a role from everybody and forget it. `admin` and `user` stay."""
     await roles.delete(actor, role)

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import AdminUsers
-from api.openapi.guarded import no_id, refusals
-from api.problems import documented
-from api.request_context import FromActor
+from api.openapi.guarded import invalid_id, refusals
+from api.problems import error_responses
+from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
-from models.errors import NoSuchSession, NoSuchUser
+from models.errors import SessionNotFound, UserNotFound
 from models.responses.common import UserSession
 from models.values.permission import Permission
 
@@ -19,8 +19,8 @@ router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dep
 
 _ENDING = (
     *refusals(Permission.SESSION_WRITE),
-    NoSuchUser(),
-    no_id("user_id"),
+    UserNotFound(),
+    invalid_id("user_id"),
 )
 
 
@@ -28,7 +28,7 @@ _ENDING = (
     "",
     summary="List the sessions of a user",
     response_description="The sessions that live, newest first.",
-    responses=documented(*refusals(Permission.USER_READ), NoSuchUser(), no_id("user_id")),
+    responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), invalid_id("user_id")),
 )
 @requires(Permission.USER_READ)
 async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSession]:
@@ -42,10 +42,10 @@ async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSessi
     response_class=Response,
     summary="End all sessions of a user",
     response_description="Every session has ended; their tokens are refused from now on.",
-    responses=documented(*_ENDING),
+    responses=error_responses(*_ENDING),
 )
 @requires(Permission.SESSION_WRITE)
-async def end_user_sessions(user_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+async def end_user_sessions(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
     """Sign a user out everywhere. Nothing keeps the user from logging in again; a block does.
 
     Nobody does so to somebody who may do more.
@@ -59,9 +59,11 @@ async def end_user_sessions(user_id: UUID, actor: FromActor, users: AdminUsers) 
     response_class=Response,
     summary="End one session of a user",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=documented(*_ENDING, NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")),
+    responses=error_responses(
+        *_ENDING, SessionNotFound("GET /admin/users/{user_id}/sessions lists those that there are.")
+    ),
 )
 @requires(Permission.SESSION_WRITE)
-async def end_user_session(user_id: UUID, session_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+async def end_user_session(user_id: UUID, session_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
     """Sign a user out on one device."""
     await users.end_session(actor, user_id, session_id)

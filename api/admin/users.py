@@ -8,21 +8,21 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.deps import AdminUsers, WishedLocale
-from api.openapi.guarded import no_id, refusals
-from api.problems import ALWAYS, documented, malformed
-from api.request_context import FromActor
+from api.openapi.guarded import invalid_id, refusals
+from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.admin.schemas import AdminUser, Invitation, UserPage, UserQuery
-from models.errors import EmailTaken, LastAdministrator, LoginTaken, NoSuchUser
+from models.errors import EmailTaken, LastAdministrator, LoginTaken, UserNotFound
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/users", tags=["users"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_NO_ID = no_id("user_id")
+_NO_ID = invalid_id("user_id")
 _ACTING = (
     *refusals(Permission.USER_WRITE),
-    NoSuchUser(),
+    UserNotFound(),
     _NO_ID,
 )
 
@@ -31,8 +31,8 @@ _ACTING = (
     "",
     summary="Search users",
     response_description="A page of the users that fit, the newest first.",
-    responses=documented(
-        *refusals(Permission.USER_READ), malformed("query.limit", "Input should be less than or equal to 200")
+    responses=error_responses(
+        *refusals(Permission.USER_READ), validation_error("query.limit", "Input should be less than or equal to 200")
     ),
 )
 @requires(Permission.USER_READ)
@@ -49,10 +49,10 @@ async def find_users(query: Annotated[UserQuery, Query()], users: AdminUsers) ->
     status_code=201,
     summary="Make an account and mail an invitation",
     response_description="The new account. It has no password yet.",
-    responses=documented(*ALWAYS, *refusals(Permission.USER_WRITE), EmailTaken(), LoginTaken()),
+    responses=error_responses(*COMMON_ERRORS, *refusals(Permission.USER_WRITE), EmailTaken(), LoginTaken()),
 )
 @requires(Permission.USER_WRITE)
-async def invite_user(form: Invitation, actor: FromActor, users: AdminUsers, wished: WishedLocale) -> AdminUser:
+async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, wished: WishedLocale) -> AdminUser:
     """Make an account with the role `user` for somebody, who is told so by mail, and chooses a password by `/recover`.
 
     That mailed code proves that the address is theirs; the invitation itself holds neither link nor secret.
@@ -64,7 +64,7 @@ async def invite_user(form: Invitation, actor: FromActor, users: AdminUsers, wis
     "/{user_id}",
     summary="Read a user",
     response_description="The user as of now.",
-    responses=documented(*refusals(Permission.USER_READ), NoSuchUser(), _NO_ID),
+    responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), _NO_ID),
 )
 @requires(Permission.USER_READ)
 async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:
@@ -78,10 +78,10 @@ async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:
     response_class=Response,
     summary="Block a user",
     response_description="The user is blocked.",
-    responses=documented(*_ACTING, LastAdministrator()),
+    responses=error_responses(*_ACTING, LastAdministrator()),
 )
 @requires(Permission.USER_WRITE)
-async def block_user(user_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+async def block_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
     """Keep a user out: all sessions end, the next request is refused, and so is every log-in; a mail says so.
 
     Nobody blocks somebody who may do more, and the last administrator cannot be blocked.
@@ -95,10 +95,10 @@ async def block_user(user_id: UUID, actor: FromActor, users: AdminUsers) -> None
     response_class=Response,
     summary="Unblock a user",
     response_description="The user is not blocked.",
-    responses=documented(*_ACTING),
+    responses=error_responses(*_ACTING),
 )
 @requires(Permission.USER_WRITE)
-async def unblock_user(user_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+async def unblock_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
     """Let a user log in again, and tell the owner by mail; no session from before comes back."""
     await users.unblock(actor, user_id)
 
@@ -109,10 +109,10 @@ async def unblock_user(user_id: UUID, actor: FromActor, users: AdminUsers) -> No
     response_class=Response,
     summary="Delete a user",
     response_description="The account is gone.",
-    responses=documented(*_ACTING, LastAdministrator()),
+    responses=error_responses(*_ACTING, LastAdministrator()),
 )
 @requires(Permission.USER_WRITE)
-async def delete_user(user_id: UUID, actor: FromActor, users: AdminUsers) -> None:
+async def delete_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
     """Forget an account for good: its roles, its sessions and its waiting mail. The audit log keeps the bare id.
 
     Nobody deletes somebody who may do more, and the last administrator cannot be deleted.

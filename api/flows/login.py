@@ -6,8 +6,8 @@ from fastapi import APIRouter, Response
 
 from api.deps import Login
 from api.openapi.examples import opened
-from api.problems import LIMITED, documented
-from api.request_context import FromCaller, known, remember
+from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import AccountBlocked, BadCredentials, CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WrongCode
 from models.requests.flows import CodeConfirmation, Credentials, ResendRequest
@@ -21,9 +21,9 @@ router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
     status_code=202,
     summary="Start with the password: a code is mailed",
     response_description="The password is right; a flow is open, and a code is on its way.",
-    responses=documented(*LIMITED, BadCredentials()) | opened("/login/confirm"),
+    responses=error_responses(*RATE_LIMITED_ERRORS, BadCredentials()) | opened("/login/confirm"),
 )
-async def open_login(form: Credentials, login: Login, caller: FromCaller) -> FlowOpened:
+async def open_login(form: Credentials, login: Login, caller: CurrentClient) -> FlowOpened:
     """Check the password, open a flow and have a code mailed. `login` is the login name or the e-mail address.
 
     A wrong password and an unknown name get one answer, after the same work.
@@ -35,18 +35,18 @@ async def open_login(form: Credentials, login: Login, caller: FromCaller) -> Flo
     "/confirm",
     summary="Give the code: get an access token",
     response_description="An access token; services verify it by the keys at `/.well-known/jwks.json`.",
-    responses=documented(
-        *LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone(), AccountBlocked()
+    responses=error_responses(
+        *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone(), AccountBlocked()
     )
-    | known(200),
+    | device_headers(200),
 )
-async def confirm_login(form: CodeConfirmation, login: Login, caller: FromCaller, response: Response) -> Tokens:
+async def confirm_login(form: CodeConfirmation, login: Login, caller: CurrentClient, response: Response) -> Tokens:
     """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
     finished = await login.confirm(form.session_key.get_secret_value(), form.code, caller)
-    return remember(response, caller, finished)
+    return set_device_token(response, caller, finished)
 
 
 @router.post(
@@ -54,8 +54,9 @@ async def confirm_login(form: CodeConfirmation, login: Login, caller: FromCaller
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon()) | opened("/login/confirm", expires_in=1735),
+    responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
+    | opened("/login/confirm", expires_in=1735),
 )
-async def resend_login_code(form: ResendRequest, login: Login, caller: FromCaller) -> FlowOpened:
+async def resend_login_code(form: ResendRequest, login: Login, caller: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await login.resend(form.session_key.get_secret_value(), caller)

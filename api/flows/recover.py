@@ -6,8 +6,8 @@ from fastapi import APIRouter, Response
 
 from api.deps import Recover
 from api.openapi.examples import COMMON_PASSWORD, opened
-from api.problems import LIMITED, documented
-from api.request_context import FromCaller, known, remember
+from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.requests.flows import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
@@ -21,9 +21,9 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
     status_code=202,
     summary="Start: a code is mailed",
     response_description="A flow is open; a code is on its way, should the address have an account.",
-    responses=documented(*LIMITED) | opened("/recover/confirm"),
+    responses=error_responses(*RATE_LIMITED_ERRORS) | opened("/recover/confirm"),
 )
-async def open_recovery(form: Recovery, recover: Recover, caller: FromCaller) -> FlowOpened:
+async def open_recovery(form: Recovery, recover: Recover, caller: CurrentClient) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
     return await recover.start(form.email, caller)
 
@@ -32,9 +32,11 @@ async def open_recovery(form: Recovery, recover: Recover, caller: FromCaller) ->
     "/confirm",
     summary="Give the code: get the key for the next step",
     response_description="A new session key, for `/recover/password`.",
-    responses=documented(*LIMITED, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()),
+    responses=error_responses(
+        *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()
+    ),
 )
-async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: FromCaller) -> NextStep:
+async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: CurrentClient) -> NextStep:
     """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
@@ -48,12 +50,17 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: Fro
     response_class=Response,
     summary="Choose a new password",
     response_description="The password is changed.",
-    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone()) | known(204),
+    responses=error_responses(*RATE_LIMITED_ERRORS, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone())
+    | device_headers(204),
 )
-async def choose_new_password(form: PasswordChoice, recover: Recover, caller: FromCaller, response: Response) -> None:
+async def choose_new_password(
+    form: PasswordChoice, recover: Recover, caller: CurrentClient, response: Response
+) -> None:
     """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
     password = form.password.get_secret_value()
-    remember(response, caller, await recover.set_password(form.session_key.get_secret_value(), password, caller))
+    set_device_token(
+        response, caller, await recover.set_password(form.session_key.get_secret_value(), password, caller)
+    )
 
 
 @router.post(
@@ -61,9 +68,9 @@ async def choose_new_password(form: PasswordChoice, recover: Recover, caller: Fr
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way, should the address have an account; the older one is dead.",
-    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon())
+    responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/recover/confirm", expires_in=1735),
 )
-async def resend_recovery_code(form: ResendRequest, recover: Recover, caller: FromCaller) -> FlowOpened:
+async def resend_recovery_code(form: ResendRequest, recover: Recover, caller: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await recover.resend(form.session_key.get_secret_value(), caller)

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Response
 
 from api.deps import Register, WishedLocale
 from api.openapi.examples import COMMON_PASSWORD, opened
-from api.problems import LIMITED, documented
-from api.request_context import FromCaller, known, remember
+from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.requests.flows import CodeConfirmation, LoginChoice, Registration, ResendRequest
@@ -21,10 +21,10 @@ router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJson
     status_code=202,
     summary="Start: a code is mailed",
     response_description="A flow is open, and a code is on its way.",
-    responses=documented(*LIMITED, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
+    responses=error_responses(*RATE_LIMITED_ERRORS, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
 )
 async def open_registration(
-    form: Registration, register: Register, wished: WishedLocale, caller: FromCaller
+    form: Registration, register: Register, wished: WishedLocale, caller: CurrentClient
 ) -> FlowOpened:
     """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login.
 
@@ -39,24 +39,24 @@ async def open_registration(
     status_code=201,
     summary="Give the code: the account is made",
     response_description="The new account.",
-    responses=documented(
-        *LIMITED,
+    responses=error_responses(
+        *RATE_LIMITED_ERRORS,
         WrongCode(attempts_left=2),
         LoginTaken("The code was right, the login is taken. Choose another at /register/login."),
         StepOutOfOrder(),
         FlowGone(),
     )
-    | known(201),
+    | device_headers(201),
 )
 async def confirm_registration(
-    form: CodeConfirmation, register: Register, caller: FromCaller, response: Response
+    form: CodeConfirmation, register: Register, caller: CurrentClient, response: Response
 ) -> UserProfile:
     """Trade the mailed code for an account. When the login was taken meanwhile, go on at `/register/login`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
     finished = await register.confirm(form.session_key.get_secret_value(), form.code, caller)
-    return remember(response, caller, finished)
+    return set_device_token(response, caller, finished)
 
 
 @router.post(
@@ -64,17 +64,18 @@ async def confirm_registration(
     status_code=201,
     summary="Only when the login was taken: choose another",
     response_description="The new account.",
-    responses=documented(*LIMITED, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone()) | known(201),
+    responses=error_responses(*RATE_LIMITED_ERRORS, LoginTaken(attempts_left=4), StepOutOfOrder(), FlowGone())
+    | device_headers(201),
 )
 async def choose_another_login(
-    form: LoginChoice, register: Register, caller: FromCaller, response: Response
+    form: LoginChoice, register: Register, caller: CurrentClient, response: Response
 ) -> UserProfile:
     """Choose another login, after `/register/confirm` said `login_taken`; the session key is the same.
 
     The code needs no repeat. Five logins may be tried.
     """
     finished = await register.choose_login(form.session_key.get_secret_value(), form.login, caller)
-    return remember(response, caller, finished)
+    return set_device_token(response, caller, finished)
 
 
 @router.post(
@@ -82,9 +83,9 @@ async def choose_another_login(
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*LIMITED, StepOutOfOrder(), FlowGone(), TooSoon())
+    responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/register/confirm", expires_in=1735),
 )
-async def resend_registration_code(form: ResendRequest, register: Register, caller: FromCaller) -> FlowOpened:
+async def resend_registration_code(form: ResendRequest, register: Register, caller: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await register.resend(form.session_key.get_secret_value(), caller)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
-from api.deps import Account, FromBearer
+from api.deps import Account, CurrentPrincipal
 from api.openapi.examples import COMMON_PASSWORD
 from api.openapi.guarded import refusals
-from api.problems import LIMITED, documented, malformed
-from api.request_context import FromOwner
+from api.problems import RATE_LIMITED_ERRORS, error_responses, validation_error
+from api.request_context import CurrentUser
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.errors import LoginTaken, WeakPassword, WrongPassword
@@ -18,17 +18,17 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+_CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.get(
     "",
     summary="Read the own account",
     response_description="The account as it is now.",
-    responses=documented(*refusals(Permission.ACCOUNT_READ)),
+    responses=error_responses(*refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
-async def show_own_account(bearer: FromBearer) -> UserProfile:
+async def show_own_account(bearer: CurrentPrincipal) -> UserProfile:
     """The account that the access token belongs to, as it is now, with roles and permissions."""
     return bearer.user
 
@@ -39,10 +39,10 @@ async def show_own_account(bearer: FromBearer) -> UserProfile:
     response_class=Response,
     summary="Change the own password",
     response_description="The password is changed; every other session has ended.",
-    responses=documented(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
+    responses=error_responses(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def change_own_password(form: PasswordChange, account: Account, owner: FromOwner) -> None:
+async def change_own_password(form: PasswordChange, account: Account, owner: CurrentUser) -> None:
     """Set another password. The session that asks stays, all others end; the owner is told by mail."""
     current, password = form.current_password.get_secret_value(), form.password.get_secret_value()
     await account.change_password(owner, current, password)
@@ -52,10 +52,10 @@ async def change_own_password(form: PasswordChange, account: Account, owner: Fro
     "/login",
     summary="Change the own login",
     response_description="The account with its new login.",
-    responses=documented(*_CHANGE, WrongPassword(), LoginTaken()),
+    responses=error_responses(*_CHANGE, WrongPassword(), LoginTaken()),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def change_own_login(form: LoginChange, account: Account, owner: FromOwner) -> UserProfile:
+async def change_own_login(form: LoginChange, account: Account, owner: CurrentUser) -> UserProfile:
     """Set another login; the owner is told by mail."""
     return await account.change_login(owner, form.password.get_secret_value(), form.login)
 
@@ -64,9 +64,9 @@ async def change_own_login(form: LoginChange, account: Account, owner: FromOwner
     "/locale",
     summary="Change the language of mails",
     response_description="The account with its new language.",
-    responses=documented(*_CHANGE, malformed("locale", "Input should be 'en' or 'ru'")),
+    responses=error_responses(*_CHANGE, validation_error("locale", "Input should be 'en' or 'ru'")),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def change_own_locale(form: LocaleChange, account: Account, owner: FromOwner) -> UserProfile:
+async def change_own_locale(form: LocaleChange, account: Account, owner: CurrentUser) -> UserProfile:
     """Set another language of mails."""
     return await account.change_locale(owner, form.locale)

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Response
 from api.deps import Deletions
 from api.openapi.examples import opened
 from api.openapi.guarded import refusals
-from api.problems import LIMITED, documented
-from api.request_context import FromOwner, FromOwnerOnDevice
+from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.request_context import CurrentUser, CurrentUserOnDevice
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.errors import FlowGone, LastAdministrator, TooSoon, WrongCode
@@ -18,7 +18,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.post(
@@ -26,10 +26,10 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
     status_code=202,
     summary="Delete the own account: a code is mailed",
     response_description="A flow is open; a code is on its way to the account's address.",
-    responses=documented(*_REFUSALS) | opened("/me/delete/confirm"),
+    responses=error_responses(*_REFUSALS) | opened("/me/delete/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def open_deletion(deletions: Deletions, owner: FromOwnerOnDevice) -> FlowOpened:
+async def open_deletion(deletions: Deletions, owner: CurrentUserOnDevice) -> FlowOpened:
     """Have a code mailed to the account's address. Nothing is deleted yet."""
     return await deletions.start(owner)
 
@@ -40,10 +40,10 @@ async def open_deletion(deletions: Deletions, owner: FromOwnerOnDevice) -> FlowO
     response_class=Response,
     summary="Give the code: the account is deleted",
     response_description="The account is gone.",
-    responses=documented(*_REFUSALS, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
+    responses=error_responses(*_REFUSALS, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: FromOwner) -> None:
+async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: CurrentUser) -> None:
     """Trade the mailed code for the end of the account, of its sessions and of all that is known of it.
 
     What is left are lines of the audit log, with ids and masked names. Take along `/me/export` before.
@@ -56,9 +56,9 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
     status_code=202,
     summary="Have another code mailed",
     response_description="Another code is on its way; the older one is dead.",
-    responses=documented(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
+    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: FromOwner) -> FlowOpened:
+async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: CurrentUser) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await deletions.resend(owner, form.session_key.get_secret_value())

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Response
 from api.deps import EmailChanges
 from api.openapi.examples import opened
 from api.openapi.guarded import refusals
-from api.problems import LIMITED, documented
-from api.request_context import FromOwner, FromOwnerOnDevice, known, remember
+from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.request_context import CurrentUser, CurrentUserOnDevice, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.errors import FlowGone, TooSoon, WrongCode, WrongPassword
@@ -19,7 +19,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/email", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
+_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.post(
@@ -27,10 +27,10 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *LIMITED)
     status_code=202,
     summary="Change the own address: a code is mailed to it",
     response_description="A flow is open; a code is on its way to the new address, should it be free.",
-    responses=documented(*_REFUSALS, WrongPassword()) | opened("/me/email/confirm"),
+    responses=error_responses(*_REFUSALS, WrongPassword()) | opened("/me/email/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def open_email_change(form: EmailChange, changes: EmailChanges, owner: FromOwner) -> FlowOpened:
+async def open_email_change(form: EmailChange, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
     """Check the password and have a code mailed to the new address. The answer is the same if the address is taken.
 
     Nothing is changed yet.
@@ -42,11 +42,11 @@ async def open_email_change(form: EmailChange, changes: EmailChanges, owner: Fro
     "/confirm",
     summary="Give the code: the address is changed",
     response_description="The account with its new address.",
-    responses=documented(*_REFUSALS, WrongCode(attempts_left=2), FlowGone()) | known(200),
+    responses=error_responses(*_REFUSALS, WrongCode(attempts_left=2), FlowGone()) | device_headers(200),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def confirm_email_change(
-    form: CodeConfirmation, changes: EmailChanges, owner: FromOwnerOnDevice, response: Response
+    form: CodeConfirmation, changes: EmailChanges, owner: CurrentUserOnDevice, response: Response
 ) -> UserProfile:
     """Trade the mailed code for the change; the old address is told.
 
@@ -54,7 +54,7 @@ async def confirm_email_change(
     meanwhile, the answer is 410.
     """
     key = form.session_key.get_secret_value()
-    return remember(response, owner.caller, await changes.confirm(owner, key, form.code))
+    return set_device_token(response, owner.caller, await changes.confirm(owner, key, form.code))
 
 
 @router.post(
@@ -62,9 +62,9 @@ async def confirm_email_change(
     status_code=202,
     summary="Have another code mailed to the new address",
     response_description="Another code is on its way, should the address be free; the older one is dead.",
-    responses=documented(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
+    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: FromOwner) -> FlowOpened:
+async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await changes.resend(owner, form.session_key.get_secret_value())

@@ -10,11 +10,11 @@ from pydantic import TypeAdapter
 
 from api.deps import Exports
 from api.openapi.guarded import refusals
-from api.problems import documented
-from api.request_context import FromOwner
+from api.problems import error_responses
+from api.request_context import CurrentUser
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
-from models.errors import TooMany
+from models.errors import TooManyRequests
 from models.responses.export import AuditedEvent, Export, ExportInPages
 from models.values.permission import Permission
 
@@ -28,11 +28,11 @@ _LINES = TypeAdapter(list[AuditedEvent])
     summary="Take along all that is known of the own account",
     response_model=Export,
     response_description="Everything, as of now.",
-    responses=documented(*refusals(Permission.ACCOUNT_READ), TooMany())
+    responses=error_responses(*refusals(Permission.ACCOUNT_READ), TooManyRequests())
     | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file to keep."}}}},
 )
 @requires(Permission.ACCOUNT_READ)
-async def export_own_account(exports: Exports, owner: FromOwner) -> StreamingResponse:
+async def export_own_account(exports: Exports, owner: CurrentUser) -> StreamingResponse:
     """Everything that the service knows of the account: itself, its sessions, its lines of the audit log, its mail.
 
     Should a server go away while it is written, the connection is cut and the JSON is incomplete: ask once more.

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer
-from models.errors import TooLarge
+from models.errors import BodyTooLarge
 
 MAX_BODY = 16_384
 """Bytes (security.md, row 54); the largest body of ours is below 2 kB."""
@@ -25,7 +25,7 @@ class BodyLimit:
         """Answer 413 or pass the request on."""
         told = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if told.isdecimal() and int(told[:20]) > MAX_BODY:
-            await answer(TooLarge())(scope, receive, send)
+            await answer(BodyTooLarge())(scope, receive, send)
             return
         seen = 0
 

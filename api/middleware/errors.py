@@ -7,11 +7,11 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import answer, unforeseen
+from api.problems import answer, internal_error
 from models.errors import Unavailable
 
 
-class LastResort:
+class ErrorBoundary:
     """ASGI middleware. It stands inside of what names and counts answers, so that these are named and counted, too."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,11 +31,11 @@ class LastResort:
         except (Exception, asyncio.CancelledError) as error:
             if started or scope["type"] != "http":
                 raise
-            await _farewell(scope, error)(scope, receive, send)
+            await _fallback_response(scope, error)(scope, receive, send)
 
 
-def _farewell(scope: Scope, error: BaseException) -> Response:
+def _fallback_response(scope: Scope, error: BaseException) -> Response:
     if isinstance(error, Exception):
-        return unforeseen(scope["method"], scope["path"], error)
+        return internal_error(scope["method"], scope["path"], error)
     # A stop has waited for the request as long as it may; the server would call that a mistake of ours.
     return answer(Unavailable("The service is about to stop."))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.context.counters import Counted
+from models.context.counters import Counter
 
 
-class Outcomes:
+class RequestMetrics:
     """ASGI middleware. Routes are named by their templates: what a caller writes becomes no label."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,6 +33,6 @@ class Outcomes:
             outcome = state.get("outcome", str(status))
             name = route.path if route else "none"
             services = state["services"]
-            services.tally.count(Counted.REQUESTS, scope["method"] if route else "any", name, outcome)
+            services.tally.count(Counter.REQUESTS, scope["method"] if route else "any", name, outcome)
             if client := scope.get("client"):
                 services.crowd.note(client[0])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from api.deps import Introspections
 from api.oauth.client_auth import FromService
 from api.oauth.form_body import read_form
-from api.problems import documented, documented_oauth
-from api.request_context import FromAddress
-from models.errors import InvalidClient, InvalidForm, TooLarge, Unavailable
+from api.problems import error_responses, oauth_error_responses
+from api.request_context import ClientAddress
+from models.errors import BodyTooLarge, InvalidClient, InvalidForm, Unavailable
 from models.responses.common import Introspection
 
 router = APIRouter(tags=["tokens"])
@@ -48,9 +48,9 @@ async def _token(request: Request, _client: FromService) -> str:
 
 
 _Token = Annotated[str, Depends(_token)]
-_REFUSALS: dict[int | str, dict[str, Any]] = documented_oauth(
+_REFUSALS: dict[int | str, dict[str, Any]] = oauth_error_responses(
     InvalidClient(), InvalidForm("`token` is required.")
-) | documented(TooLarge(), Unavailable())
+) | error_responses(BodyTooLarge(), Unavailable())
 
 
 _EXAMPLE = {name: field.examples[0] for name, field in Introspection.model_fields.items() if field.examples}
@@ -93,7 +93,7 @@ async def introspect(token: _Token, introspections: Introspections) -> Introspec
     responses=_REFUSALS,
     openapi_extra=_FORM,
 )
-async def revoke(token: _Token, introspections: Introspections, caller: FromAddress) -> None:
+async def revoke(token: _Token, introspections: Introspections, caller: ClientAddress) -> None:
     """RFC 7009: end the session of a refresh token, a used one included, or of an access token that has not expired.
 
     The answer is 200 as well when there is nothing to end.

@@ -41,8 +41,8 @@ async def show_public_keys(announcements: Announcements, request: Request, respo
     keys = KeySet.model_validate(announcements.jwks)
     etag = f'"{sha256(keys.model_dump_json().encode()).hexdigest()[:32]}"'
     headers = {"Cache-Control": f"public, max-age={announcements.max_age}", "ETag": etag}
-    known = request.headers.get("if-none-match", "").split(",")
-    if etag in (tag.strip().removeprefix("W/") for tag in known):
+    device_headers = request.headers.get("if-none-match", "").split(",")
+    if etag in (tag.strip().removeprefix("W/") for tag in device_headers):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
     return keys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.problems import SEND_TOKEN, malformed
+from api.problems import SEND_TOKEN, validation_error
 from models.errors import InsufficientScope, InvalidAccessToken, ServiceError, Unavailable
 from models.values.permission import Permission
 
@@ -14,6 +14,6 @@ def refusals(permission: Permission) -> tuple[ServiceError, ...]:
     return InvalidAccessToken(SEND_TOKEN), InsufficientScope(f"This needs {permission}."), Unavailable()
 
 
-def no_id(field: str) -> ServiceError:
+def invalid_id(field: str) -> ServiceError:
     """The refusal of a part of the path that is no id."""
-    return malformed(f"path.{field}", _AN_ID)
+    return validation_error(f"path.{field}", _AN_ID)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from api.deps import Metrics
-from api.problems import documented
+from api.problems import error_responses
 from models.errors import Unavailable
 
 router = APIRouter(tags=["health"])
@@ -19,7 +19,7 @@ _EXAMPLE = 'auth_code_floor_digits{purpose="recover"} 4.0'
     summary="What Prometheus reads",
     response_description="Prometheus' text format.",
     response_class=Response,
-    responses=documented(Unavailable()) | {200: {"content": {_TEXT_FORMAT: {"example": _EXAMPLE}}}},
+    responses=error_responses(Unavailable()) | {200: {"content": {_TEXT_FORMAT: {"example": _EXAMPLE}}}},
 )
 async def metrics(service: Metrics) -> Response:
     """Requests by outcome, hashes, mail, and the floor of codes; `docs/operations.md` says how to read them."""

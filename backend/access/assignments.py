@@ -7,27 +7,27 @@ from uuid import UUID
 
 from backend.access.authority import as_of_now, keep_one, refuse_above
 from backend.audit import audit
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
-from database.users import Member
+from database.users import UserWithAccess
 from models.admin.roles import MOST_ROLES
 from models.context.audit import Actor, Event
-from models.errors import InsufficientScope, NoSuchRole, NoSuchUser, TooManyRoles
+from models.errors import InsufficientScope, RoleNotFound, TooManyRoles, UserNotFound
 from models.values.permission import ADMIN_ROLE, Permission
 
 
 @dataclass(frozen=True, slots=True)
-class RoleHolders:
+class RoleAssignments:
     """Gives and takes roles."""
 
     database: Database
-    users: LiveUsers
+    users: UserCache
 
     async def give(self, actor: Actor, user_id: UUID, name: str) -> None:
         """The user has the role from the next request on; nothing happens when he has it.
 
         Raises:
-            NoSuchUser, NoSuchRole: one of the two is not there.
+            UserNotFound, RoleNotFound: one of the two is not there.
             TooManyRoles: the user's token would grow too long.
             InsufficientScope: the actor has not got the role, and may not do everything either.
             Unavailable: a server is away.
@@ -43,7 +43,7 @@ class RoleHolders:
         """The user has the role no longer, from the next request on; nothing happens when he has it not.
 
         Raises:
-            NoSuchUser, NoSuchRole: one of the two is not there.
+            UserNotFound, RoleNotFound: one of the two is not there.
             LastAdministrator: nobody would be left to manage the others.
             InsufficientScope: the actor has not got the role, or the user may do more than he.
             Unavailable: a server is away.
@@ -58,20 +58,20 @@ class RoleHolders:
             await audit(db, Event.ROLE_TAKEN, acting, user_id, role=name)
 
 
-async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[Member, Actor]:
+async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[UserWithAccess, Actor]:
     """Lock a user and the role that he is given or loses; return him, and the actor as he is then: he may have waited.
 
     A role is more than its permissions, for other services may ask for its name.
 
     Raises:
-        NoSuchUser, NoSuchRole: one of the two is not there.
+        UserNotFound, RoleNotFound: one of the two is not there.
         InsufficientScope: the actor has not got the role, and may not do everything either.
     """
     member = await db.users.locked_member(user_id)
     if member is None:
-        raise NoSuchUser
+        raise UserNotFound
     if await db.roles.locked(name) is None:
-        raise NoSuchRole
+        raise RoleNotFound
     acting = await as_of_now(db, actor, Permission.ROLE_WRITE)
     if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
         raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")

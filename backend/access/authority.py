@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from database.engine import Db
-from database.users import Member
+from database.users import UserWithAccess
 from models.context.audit import Actor
 from models.errors import InsufficientScope, LastAdministrator
 from models.values.permission import Permission
@@ -23,7 +23,7 @@ async def as_of_now(db: Db, actor: Actor, needed: Permission) -> Actor:
     return replace(actor, permissions=frozenset(member.permissions), roles=frozenset(member.roles))
 
 
-def refuse_above(actor: Actor, member: Member) -> None:
+def refuse_above(actor: Actor, member: UserWithAccess) -> None:
     """Refuse to act on an account that may do what the actor may not; the account's row has to be locked.
 
     Raises:

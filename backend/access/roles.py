@@ -16,18 +16,18 @@ from dataclasses import dataclass
 
 from backend.access.authority import as_of_now
 from backend.audit import audit
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
 from database.roles import PermissionRow, Role
 from models.admin.roles import MOST_PERMISSIONS, PermissionShown, RoleShown
 from models.context.audit import Actor, Event
 from models.errors import (
+    BuiltIn,
     InsufficientScope,
-    NoSuchPermission,
-    NoSuchRole,
     PermissionExists,
+    PermissionNotFound,
     RoleExists,
-    Shipped,
+    RoleNotFound,
     TooManyPermissions,
     UnknownPermission,
 )
@@ -62,7 +62,7 @@ class RoleService:
     """Lists, makes, changes and deletes roles and permissions."""
 
     database: Database
-    users: LiveUsers
+    users: UserCache
 
     async def all(self) -> list[RoleShown]:
         """Every role, by name.
@@ -77,13 +77,13 @@ class RoleService:
         """One role.
 
         Raises:
-            NoSuchRole: there is none of that name.
+            RoleNotFound: there is none of that name.
             Unavailable: PostgreSQL is away.
         """
         async with self.database.statement() as db:
             role = await db.roles.one(name)
         if role is None:
-            raise NoSuchRole
+            raise RoleNotFound
         return _shown(role)
 
     async def create(self, actor: Actor, name: str, description: str, permissions: Sequence[str]) -> RoleShown:
@@ -109,7 +109,7 @@ class RoleService:
         """Another description, other permissions, or both; whoever has the role may do so from his next request on.
 
         Raises:
-            NoSuchRole: there is none of that name.
+            RoleNotFound: there is none of that name.
             Shipped: it is the role of administrators, which allows everything.
             UnknownPermission: one of the permissions does not exist.
             InsufficientScope: it allows, or would allow, more than the actor may do.
@@ -118,7 +118,7 @@ class RoleService:
         async with self._changing_roles(actor) as (db, acting):
             role = await _locked(db, acting, name)
             if name == ADMIN_ROLE:
-                raise Shipped("Administrators may do everything, and always will.")
+                raise BuiltIn("Administrators may do everything, and always will.")
             await _refuse_what_the_mightier_have(db, acting, name)
             after = Role(
                 name,
@@ -142,13 +142,13 @@ class RoleService:
         """The role is gone, from everybody who had it.
 
         Raises:
-            NoSuchRole: there is none of that name.
+            RoleNotFound: there is none of that name.
             Shipped: the service brings it along.
             InsufficientScope: it allows more than the actor may do.
             Unavailable: a server is away.
         """
         if name in _SHIPPED_ROLES:
-            raise Shipped
+            raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             await _locked(db, acting, name)
             await _refuse_what_the_mightier_have(db, acting, name)
@@ -184,12 +184,12 @@ class RoleService:
         """Another description.
 
         Raises:
-            NoSuchPermission: there is none of that name.
+            PermissionNotFound: there is none of that name.
             Unavailable: PostgreSQL is away.
         """
         async with self._in_turn(actor) as (db, acting):
             if not await db.roles.describe_permission(name, description):
-                raise NoSuchPermission
+                raise PermissionNotFound
             refuse_more_than_own(acting, [name])
             await audit(db, Event.PERMISSION_CHANGED, acting, permission=name)
         return _permission_shown(PermissionRow(name, description))
@@ -198,16 +198,16 @@ class RoleService:
         """The permission is gone, from every role that allowed it.
 
         Raises:
-            NoSuchPermission: there is none of that name.
+            PermissionNotFound: there is none of that name.
             Shipped: the service itself asks for it.
             InsufficientScope: the actor has it not.
             Unavailable: a server is away.
         """
         if name in _SHIPPED_PERMISSIONS:
-            raise Shipped
+            raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.are_known([name]):
-                raise NoSuchPermission
+                raise PermissionNotFound
             # Administrators have it, as they have everything: only one of them takes it from all the others.
             refuse_more_than_own(acting, await db.roles.all_permissions())
             await db.roles.delete_permission(name)
@@ -230,7 +230,7 @@ class RoleService:
 async def _locked(db: Db, actor: Actor, name: str) -> Role:
     role = await db.roles.locked(name)
     if role is None:
-        raise NoSuchRole
+        raise RoleNotFound
     refuse_more_than_own(actor, role.permissions)
     return role
 
@@ -248,11 +248,11 @@ def _shown(role: Role) -> RoleShown:
         name=role.name,
         description=role.description,
         permissions=list(role.permissions),
-        shipped=role.name in _SHIPPED_ROLES,
+        built_in=role.name in _SHIPPED_ROLES,
     )
 
 
 def _permission_shown(permission: PermissionRow) -> PermissionShown:
     return PermissionShown(
-        name=permission.name, description=permission.description, shipped=permission.name in _SHIPPED_PERMISSIONS
+        name=permission.name, description=permission.description, built_in=permission.name in _SHIPPED_PERMISSIONS
     )

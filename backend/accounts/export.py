@@ -48,7 +48,7 @@ class ExportService:
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
-            TooMany: too many steps from this address, or too many exports of this account.
+            TooManyRequests: too many steps from this address, or too many exports of this account.
             Unavailable: a server is away; the pages raise it, too.
         """
         await self.limits.export(owner.caller, owner.user_id)

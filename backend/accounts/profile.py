@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from database.users import Member
+from database.users import UserWithAccess
 from models.responses.common import UserProfile
 
 
-def profile(member: Member) -> UserProfile:
+def profile(member: UserWithAccess) -> UserProfile:
     """Everything but the password's hash and what is the service's own business."""
     user = member.user
     return UserProfile(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.audit import AuditClerk
+from backend.audit import AuditBuffer
 from backend.passwords.hasher import Passwords
 from backend.protection.rate_limits import Limits
 from database.engine import Database, Db
-from database.users import Member, User
+from database.users import User, UserWithAccess
 from models.context.audit import Event
 from models.context.owner import Owner
 from models.errors import InvalidAccessToken, Unavailable, WrongPassword
@@ -17,13 +17,13 @@ _GONE = "The account is gone, or blocked."
 
 
 @dataclass(frozen=True, slots=True)
-class OwnPassword:
+class Reauthentication:
     """Checks the password of somebody who is signed in."""
 
     database: Database
     limits: Limits
     passwords: Passwords
-    clerk: AuditClerk
+    clerk: AuditBuffer
 
     async def ask(self, owner: Owner, password: str) -> User:
         """The owner's account, the password being right.
@@ -31,7 +31,7 @@ class OwnPassword:
         Raises:
             WrongPassword: it is wrong.
             InvalidAccessToken: the account was deleted a moment ago.
-            TooMany: too many steps from this address, or too many wrong passwords.
+            TooManyRequests: too many steps from this address, or too many wrong passwords.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.passwords.refuse_when_busy()
@@ -53,7 +53,7 @@ class OwnPassword:
         return user
 
 
-async def unchanged(db: Db, user: User) -> Member:
+async def unchanged(db: Db, user: User) -> UserWithAccess:
     """The account, locked in the transaction that is about to change it, if it is as it was at the password's check.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.accounts.profile import profile
-from backend.accounts.reauthentication import OwnPassword, unchanged
+from backend.accounts.reauthentication import Reauthentication, unchanged
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
 from backend.protection.rate_limits import Limits
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from models.context.audit import Event
 from models.context.masking import masked_name
@@ -26,10 +26,10 @@ class AccountService:
     """Changes that take effect at once."""
 
     database: Database
-    users: LiveUsers
+    users: UserCache
     limits: Limits
     passwords: Passwords
-    own_password: OwnPassword
+    own_password: Reauthentication
     service_name: str
 
     async def change_password(self, owner: Owner, current: str, password: str) -> None:
@@ -37,7 +37,7 @@ class AccountService:
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words.
-            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
         """
         refuse_common(password)
         user = await self.own_password.ask(owner, current)
@@ -55,7 +55,7 @@ class AccountService:
 
         Raises:
             LoginTaken: somebody else has it.
-            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
         """
         user = await self.own_password.ask(owner, password)
         async with self.users.changing(user.id), self.database.transaction() as db:
@@ -74,7 +74,7 @@ class AccountService:
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
-            TooMany: too many steps from this address.
+            TooManyRequests: too many steps from this address.
             Unavailable: a server is away.
         """
         await self.limits.step(owner.caller)

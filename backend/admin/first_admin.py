@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from backend.audit import audit
 from backend.passwords.hasher import encode, own_words, refuse_common, refuse_own_words
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.users import NewUser, User
 from models.context.audit import COMMAND_LINE, Event
@@ -27,7 +27,7 @@ class Administrators:
     """Makes administrators."""
 
     database: Database
-    users: LiveUsers
+    users: UserCache
     iterations: int
     service_name: str
 

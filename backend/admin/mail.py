@@ -10,7 +10,7 @@ from database.engine import Database
 from models.admin.pagination import cut
 from models.admin.schemas import MailPage, MailQuery, MailState, QueuedMail
 from models.context.audit import Actor, Event
-from models.errors import NoSuchMail
+from models.errors import MailNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class AdminMailService:
         """Have a mail tried now; a dead letter has a fresh life, as long as its first one was.
 
         Raises:
-            NoSuchMail: it has left, or never was.
+            MailNotFound: it has left, or never was.
             Unavailable: PostgreSQL is away.
         """
         async with self.database.transaction() as db:
             found = await db.mail_queue.send_again(mail_id, LEASE)
             if found is None:
-                raise NoSuchMail
+                raise MailNotFound
             kind, user_id = found
             await audit(db, Event.MAIL_SENT_AGAIN, actor, user_id, mail=mail_id, kind=kind)

@@ -13,7 +13,7 @@ from backend.passwords.imported_hashes import HashRefused
 from database.engine import Database, Db
 from database.user_transfer import Outcome
 from models.admin.roles import MOST_ROLES
-from models.admin.user_transfer import MovingUser, read_user
+from models.admin.user_transfer import UserRecord, read_user
 from models.context.audit import COMMAND_LINE, Event
 
 LONGEST_LINE = 64 * 1024
@@ -27,7 +27,7 @@ _REFUSALS: dict[Outcome, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ImportLine:
     """One line of the file; of one that is longer than `LONGEST_LINE` the beginning, which is a little longer, too."""
 
     number: int
@@ -35,15 +35,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ValidRecord:
     """Somebody whose line can be used."""
 
     number: int
-    user: MovingUser
+    user: UserRecord
 
 
 @dataclass(slots=True)
-class SoFar:
+class ImportStats:
     """What was done so far."""
 
     imported: int = 0
@@ -52,30 +52,30 @@ class SoFar:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
+class UserImport:
     """Adds accounts. One whose address is there already is left as it is, so that an import can be repeated."""
 
     database: Database
     trial: Db | None
     """Where nothing is written to but what this transaction forgets, in a dry run."""
     roles: frozenset[str]
-    so_far: SoFar
+    so_far: ImportStats
     refuse: Callable[[int, str], None]
     """Told the number of each line that cannot be used, and why."""
 
-    def examine(self, lines: Iterable[Line]) -> list[Arrival]:
+    def examine(self, lines: Iterable[ImportLine]) -> list[ValidRecord]:
         """Who stands in the lines; blank ones are nobody, and those that cannot be used are refused."""
         arrivals = []
         for line in lines:
             if not line.text.strip():
                 continue
             try:
-                arrivals.append(Arrival(line.number, self._read(line.text)))
+                arrivals.append(ValidRecord(line.number, self._read(line.text)))
             except ValueError as refusal:
                 self._refuse(line.number, str(refusal))
         return arrivals
 
-    async def add(self, arrivals: Sequence[Arrival]) -> None:
+    async def add(self, arrivals: Sequence[ValidRecord]) -> None:
         """Commit them, all or none; whoever is refused now was in the way of somebody else.
 
         Raises:
@@ -83,10 +83,10 @@ class Import:
         """
         people = [arrival.user for arrival in arrivals]
         if self.trial:
-            outcomes = await self.trial.moving_users.try_out(people)
+            outcomes = await self.trial.user_transfers.try_out(people)
         else:
             async with self.database.transaction() as db:
-                outcomes = await db.moving_users.add(people)
+                outcomes = await db.user_transfers.add(people)
                 if added := outcomes.count("added"):
                     await audit(db, Event.USERS_IMPORTED, COMMAND_LINE, users=added)
         for arrival, outcome in zip(arrivals, outcomes, strict=True):
@@ -97,7 +97,7 @@ class Import:
             else:
                 self._refuse(arrival.number, _REFUSALS[outcome])
 
-    def _read(self, text: bytes) -> MovingUser:
+    def _read(self, text: bytes) -> UserRecord:
         if len(text) > LONGEST_LINE:
             raise ValueError("is longer than 64 kB")
         user = read_user(text)
@@ -121,8 +121,8 @@ class Import:
 
 @asynccontextmanager
 async def importing(
-    database: Database, so_far: SoFar, refuse: Callable[[int, str], None], *, dry_run: bool
-) -> AsyncIterator[Import]:
+    database: Database, so_far: ImportStats, refuse: Callable[[int, str], None], *, dry_run: bool
+) -> AsyncIterator[UserImport]:
     """An import that is ready for its first line; a dry run says the same and leaves nothing behind.
 
     Raises:
@@ -130,10 +130,10 @@ async def importing(
     """
     if not dry_run:
         async with database.statement() as db:
-            roles = await db.moving_users.roles()
-        yield Import(database, None, roles, so_far, refuse)
+            roles = await db.user_transfers.roles()
+        yield UserImport(database, None, roles, so_far, refuse)
         return
     async with database.long_snapshot() as db:
-        roles = await db.moving_users.roles()
-        await db.moving_users.prepare_trial()
-        yield Import(database, db, roles, so_far, refuse)
+        roles = await db.user_transfers.roles()
+        await db.user_transfers.prepare_trial()
+        yield UserImport(database, db, roles, so_far, refuse)

@@ -17,15 +17,15 @@ from backend.keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import is_unusable, unusable_password
 from backend.sessions.service import outlined
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
 from database.user_search import UserSearch
-from database.users import Member, NewUser
+from database.users import NewUser, UserWithAccess
 from models.admin.pagination import cut
 from models.admin.schemas import AdminUser, UserPage, UserQuery
 from models.context.audit import Actor, Event
 from models.context.masking import masked_name
-from models.errors import EmailTaken, LoginTaken, NoSuchSession, NoSuchUser
+from models.errors import EmailTaken, LoginTaken, SessionNotFound, UserNotFound
 from models.responses.common import UserSession
 from models.values.email import canonical_email
 from models.values.locale import Locale
@@ -39,7 +39,7 @@ class AdminUserService:
 
     database: Database
     keys: Keys
-    users: LiveUsers
+    users: UserCache
 
     async def find(self, query: UserQuery) -> UserPage:
         """A page of those that fit, the newest first.
@@ -63,13 +63,13 @@ class AdminUserService:
         """One account.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             Unavailable: PostgreSQL is away.
         """
         async with self.database.statement() as db:
             member = await db.users.member(user_id)
         if member is None:
-            raise NoSuchUser
+            raise UserNotFound
         return _shown(member)
 
     async def invite(self, actor: Actor, email: str, login: str, locale: Locale) -> AdminUser:
@@ -99,7 +99,7 @@ class AdminUserService:
         """Keep the owner out: every session ends, and nobody gets in any more. Nothing happens when it is so already.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             LastAdministrator: nobody would be left to lift the block.
             Unavailable: a server is away.
@@ -116,7 +116,7 @@ class AdminUserService:
         """Let the owner in again; sessions from before the block stay ended. Nothing happens when he is not blocked.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             Unavailable: a server is away.
         """
@@ -129,7 +129,7 @@ class AdminUserService:
         """Forget the account, with everything but its lines in the audit log.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             LastAdministrator: nobody would be left to manage the others.
             Unavailable: a server is away.
@@ -142,12 +142,12 @@ class AdminUserService:
         """Where a user is signed in, newest first.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             Unavailable: PostgreSQL is away.
         """
         async with self.database.statement() as db:
             if await db.users.by_id(user_id) is None:
-                raise NoSuchUser
+                raise UserNotFound
             found = await db.sessions.of_user(user_id)
         return [outlined(session) for session in found]
 
@@ -155,7 +155,7 @@ class AdminUserService:
         """End every session of a user; from now on their tokens are refused.
 
         Raises:
-            NoSuchUser: there is none of that id.
+            UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             Unavailable: a server is away.
         """
@@ -167,24 +167,24 @@ class AdminUserService:
         """End one session of a user.
 
         Raises:
-            NoSuchUser, NoSuchSession: there is none of that id.
+            UserNotFound, SessionNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             Unavailable: a server is away.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             if not await db.sessions.end(session_id, user_id):
-                raise NoSuchSession("GET /admin/users/{user_id}/sessions lists those that there are.")
+                raise SessionNotFound("GET /admin/users/{user_id}/sessions lists those that there are.")
             await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
 
     @asynccontextmanager
     async def _acting_on(
         self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
-    ) -> AsyncIterator[tuple[Db, Member]]:
+    ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
         """One transaction, with the user's row locked, that everybody sees once the block is left."""
         async with self.users.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
-                raise NoSuchUser
+                raise UserNotFound
             refuse_above(await as_of_now(db, actor, needed), member)
             yield db, member
 
@@ -202,7 +202,7 @@ def _whole_id(typed: str) -> UUID | None:
     return None
 
 
-def _shown(member: Member) -> AdminUser:
+def _shown(member: UserWithAccess) -> AdminUser:
     return AdminUser(
         **profile(member).model_dump(),
         blocked_at=member.user.blocked_at,

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.accounts.profile import profile
-from backend.accounts.reauthentication import OwnPassword
+from backend.accounts.reauthentication import Reauthentication
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.mail.notices import Notice, notify
-from backend.mail.sealed_recipient import Envelopes
+from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Db
-from database.users import Member
+from database.users import UserWithAccess
 from models.context.audit import Event
-from models.context.client import Finished
+from models.context.client import FlowResult
 from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import FlowGone
@@ -33,15 +33,15 @@ class EmailChangeService:
     flows: FlowEngine
     limits: Limits
     devices: Devices
-    users: LiveUsers
-    own_password: OwnPassword
-    envelopes: Envelopes
+    users: UserCache
+    own_password: Reauthentication
+    envelopes: RecipientEncryptor
 
     async def start(self, owner: Owner, password: str, email: str) -> FlowOpened:
         """Check the password and have a code mailed to the new address. Whether it is free is not looked at, nor told.
 
         Raises:
-            WrongPassword, InvalidAccessToken, TooMany, Unavailable: see `OwnPassword.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
         """
         self.flows.refuse_when_mail_is_stuck()
         user = await self.own_password.ask(owner, password)
@@ -56,12 +56,12 @@ class EmailChangeService:
         self.flows.clerk.note(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
         return opened
 
-    async def confirm(self, owner: Owner, session_key: str, code: str) -> Finished[UserProfile]:
+    async def confirm(self, owner: Owner, session_key: str, code: str) -> FlowResult[UserProfile]:
         """Trade the mailed code for the change; what was begun with the old address is dead.
 
         Raises:
             FlowGone: also when the account was changed since the start, or somebody else has taken the address.
-            WrongCode, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         spec = EMAIL.held_by(owner.user_id)
         async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
@@ -75,7 +75,7 @@ class EmailChangeService:
         """Have another code mailed; see `FlowEngine.resend`."""
         return await self.flows.resend(EMAIL.held_by(owner.user_id), session_key, owner.caller)
 
-    async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> Member | None:
+    async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> UserWithAccess | None:
         """The account with its new address; None if it is not what it was, or the address is not free any more."""
         member = await db.users.locked_member(owner.user_id)
         if member is None or member.user.blocked or member.user.version != wanted["version"]:

@@ -16,7 +16,7 @@ from redis_tools.pipeline import Call
 
 
 @dataclass(frozen=True, slots=True)
-class Onward:
+class Advance:
     """How a flow goes on after a step."""
 
     step: Step
@@ -25,7 +25,7 @@ class Onward:
     """What the flow is about from now on, if that has changed."""
 
 
-class Passage:
+class ClaimedStep:
     """The way through one step, open for a few seconds."""
 
     def __init__(self, database: Database, claim: Claim, rescue: bytes | None) -> None:
@@ -35,7 +35,7 @@ class Passage:
         self.claim = claim
         self.over = False
         self.calls: list[Call[None]] = []
-        self.next: Onward | None = None
+        self.next: Advance | None = None
         self.next_step: NextStep | None = None
 
     @property
@@ -70,4 +70,4 @@ class Passage:
 
         ``learned`` is added to what the flow is about.
         """
-        self.next = Onward(step, new_key, {**self.data, **learned} if learned else None)
+        self.next = Advance(step, new_key, {**self.data, **learned} if learned else None)

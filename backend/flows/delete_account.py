@@ -11,13 +11,13 @@ from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.keys import Keys
 from backend.mail.notices import Notice, notify
-from backend.mail.sealed_recipient import Envelopes
+from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.code_length_ladder import names_of
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
-from database.users import Member
+from database.users import UserWithAccess
 from models.context.audit import Event
 from models.context.masking import masked_name
 from models.context.owner import Owner
@@ -27,7 +27,7 @@ from models.values.flow import DELETE, Step
 from models.values.permission import ADMIN_ROLE
 
 
-async def delete_account(db: Db, keys: Keys, member: Member) -> None:
+async def delete_account(db: Db, keys: Keys, member: UserWithAccess) -> None:
     """Forget an account whose row is locked, with everything that belongs to it, whoever wishes so.
 
     Raises:
@@ -49,15 +49,15 @@ class DeletionService:
     limits: Limits
     devices: Devices
     keys: Keys
-    users: LiveUsers
-    envelopes: Envelopes
+    users: UserCache
+    envelopes: RecipientEncryptor
 
     async def start(self, owner: Owner) -> FlowOpened:
         """Have a code mailed to the account's address.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
-            TooMany: too many deletions begun from this address.
+            TooManyRequests: too many deletions begun from this address.
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
@@ -78,7 +78,7 @@ class DeletionService:
         Raises:
             FlowGone: also when the account's password or address was changed since the start.
             LastAdministrator: nobody else could administer the service; the same code works when somebody can.
-            WrongCode, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         spec = DELETE.held_by(owner.user_id)
         async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:

@@ -12,17 +12,17 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from backend.audit import AuditClerk
-from backend.flows.claimed_step import Passage
+from backend.audit import AuditBuffer
+from backend.flows.claimed_step import ClaimedStep
 from backend.flows.session_key import is_from_device, new_flow_id, new_session_key, read_session_key
 from backend.keys import Keys
 from backend.mail.backlog import BacklogGauge
-from backend.mail.enqueue import Bell
+from backend.mail.enqueue import MailQueue
 from backend.protection.mail_limits import MailBuckets
-from backend.protection.rate_limits import Admission, Guess, Limits
+from backend.protection.rate_limits import CodeAttempt, Limits, Permit
 from database.engine import Database
-from models.context.audit import Event, somebody
-from models.context.client import Caller
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo
 from models.context.masking import masked_name
 from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable, WrongCode
 from models.requests.flows import RESCUE_LENGTH
@@ -40,7 +40,7 @@ class PostRoom:
     """What a flow knows of the mail: whether too much of it waits, how to say that there is more, and its buckets."""
 
     backlog: BacklogGauge
-    bell: Bell
+    bell: MailQueue
     buckets: MailBuckets
 
 
@@ -64,7 +64,7 @@ class FlowEngine:
     limits: Limits
     post: PostRoom
     rules: FlowRules
-    clerk: AuditClerk
+    clerk: AuditBuffer
 
     def refuse_when_mail_is_stuck(self) -> None:
         """Called first at every start: a code that will not leave in time is not promised.
@@ -74,7 +74,7 @@ class FlowEngine:
         """
         self.post.backlog.refuse_when_long()
 
-    async def begin(self, spec: FlowSpec, admission: Admission, email: str, data: Mapping[str, Any]) -> FlowOpened:
+    async def begin(self, spec: FlowSpec, admission: Permit, email: str, data: Mapping[str, Any]) -> FlowOpened:
         """Open a flow about an address, and have a code mailed.
 
         Valkey first, PostgreSQL last: if the commit fails, what is left is a flow that expires alone.
@@ -98,12 +98,12 @@ class FlowEngine:
             next=spec.path(step),
         )
 
-    async def resend(self, spec: FlowSpec, session_key: str, caller: Caller) -> FlowOpened:
+    async def resend(self, spec: FlowSpec, session_key: str, caller: ClientInfo) -> FlowOpened:
         """Have another code mailed; the key stays, and so do the guesses spent.
 
         Raises:
             FlowGone, StepOutOfOrder, TooSoon: see `FlowStore.resend`.
-            TooMany: too many steps from this address.
+            TooManyRequests: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away; the wish is not counted.
         """
         self.refuse_when_mail_is_stuck()
@@ -128,8 +128,8 @@ class FlowEngine:
 
     @asynccontextmanager
     async def passing(
-        self, spec: FlowSpec, session_key: str, step: Step, caller: Caller, code: str | None = None
-    ) -> AsyncIterator[Passage]:
+        self, spec: FlowSpec, session_key: str, step: Step, caller: ClientInfo, code: str | None = None
+    ) -> AsyncIterator[ClaimedStep]:
         """Claim one step of a living flow; what happens inside takes effect once, or not at all.
 
         Afterwards the flow is closed or has advanced; after a failure the step is free again and nothing is charged;
@@ -139,14 +139,14 @@ class FlowEngine:
             FlowGone, StepOutOfOrder: see `FlowStore.claim`.
             WrongCode: the guess is counted; it was wrong, or no code was valid.
             CodeReplaced: the code's epoch is over (design.md, section 4, "thermostat"); another one is mailed.
-            TooMany: too many steps from this address.
+            TooManyRequests: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away.
         """
         if (step is Step.CODE) != (code is not None):
             raise TypeError("the code step, and no other, takes a code")
         if code is None:
             await self.limits.step(caller)
-            key, guess, rescue = read_session_key(session_key, spec.name, spec.holder), Guess(), None
+            key, guess, rescue = read_session_key(session_key, spec.name, spec.holder), CodeAttempt(), None
             claim = await self.store.claim(key, step, tries=TRIES[step], epoch=0, proof=Proof(()))
         else:
             key = read_session_key(session_key, spec.name, spec.holder)
@@ -158,7 +158,7 @@ class FlowEngine:
                 rescue=rescue.hex() if rescue else "",
             )
             claim = await self._compare(spec, key, code, guess, caller)
-        passage = Passage(self.database, claim, rescue)
+        passage = ClaimedStep(self.database, claim, rescue)
         try:
             yield passage
         except BaseException as error:
@@ -169,7 +169,7 @@ class FlowEngine:
             raise
         await self._settle(spec, passage, guess, rescue)
 
-    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: Guess, caller: Caller) -> Claim:
+    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: CodeAttempt, caller: ClientInfo) -> Claim:
         """Claim the code step; the thermostat is told what became of the guess."""
         held_at = guess.hold.level if guess.hold else 0
         proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued, held_at)
@@ -191,17 +191,17 @@ class FlowEngine:
                 raise
             raise CodeReplaced("A newer code is on its way; use that one.") from outdated
 
-    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: Caller) -> None:
+    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: ClientInfo) -> None:
         user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
         whose = UUID(user_id) if user_id else None
-        self.clerk.note(Event.CODE_REFUSED, somebody(caller, spec.holder), whose, purpose=spec.name, email=email)
+        self.clerk.note(Event.CODE_REFUSED, anonymous_actor(caller, spec.holder), whose, purpose=spec.name, email=email)
 
-    async def _void(self, guess: Guess) -> None:
+    async def _void(self, guess: CodeAttempt) -> None:
         calls = guess.void()
         if calls:
             await self.valkey.ask_all(*calls)
 
-    async def _settle(self, spec: FlowSpec, passage: Passage, guess: Guess, rescue: bytes | None) -> None:
+    async def _settle(self, spec: FlowSpec, passage: ClaimedStep, guess: CodeAttempt, rescue: bytes | None) -> None:
         """Close the flow or move it on, now that PostgreSQL has the effect, and give back what it explains."""
         claim = passage.claim
         back = self._given_back(spec, claim, guess, rescue)
@@ -218,7 +218,9 @@ class FlowEngine:
         expires_in, *_ = await self.valkey.ask_all(advance, *back)
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(onward.step))
 
-    def _given_back(self, spec: FlowSpec, claim: Claim, guess: Guess, rescue: bytes | None) -> tuple[Call[Any], ...]:
+    def _given_back(
+        self, spec: FlowSpec, claim: Claim, guess: CodeAttempt, rescue: bytes | None
+    ) -> tuple[Call[Any], ...]:
         if claim.step != Step.CODE:
             return ()
         back = guess.won(claim.owed)
@@ -230,7 +232,7 @@ class FlowEngine:
             back += (drop_rescue(rescue.hex()),)
         return back
 
-    async def _release(self, claim: Claim, guess: Guess, error: BaseException) -> None:
+    async def _release(self, claim: Claim, guess: CodeAttempt, error: BaseException) -> None:
         """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
         refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         step = Step(claim.step)

@@ -16,8 +16,8 @@ from backend.sessions.service import SessionService
 from backend.tokens.access_tokens import TokenService
 from database.engine import Database
 from database.users import User
-from models.context.audit import Event, somebody
-from models.context.client import Caller, Finished
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo, FlowResult
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
 from models.responses.common import FlowOpened, Tokens
 from models.values.flow import LOGIN, Step
@@ -37,12 +37,12 @@ class LoginService:
     sessions: SessionService
     tokens: TokenService
 
-    async def start(self, identifier: str, password: str, caller: Caller) -> FlowOpened:
+    async def start(self, identifier: str, password: str, caller: ClientInfo) -> FlowOpened:
         """Check the password and have a code mailed.
 
         Raises:
             BadCredentials: wrong password or unknown name, after the same work for both.
-            TooMany: too many tries from this address, or too many wrong passwords for this login or address.
+            TooManyRequests: too many tries from this address, or too many wrong passwords for this login or address.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
@@ -57,7 +57,7 @@ class LoginService:
         except Unavailable:
             await self.limits.take_back(admission)
             raise
-        actor, whose = somebody(caller), user.id if user else None
+        actor, whose = anonymous_actor(caller), user.id if user else None
         if user is None or not right:
             # Not what was typed: some people type their password there.
             self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose)
@@ -77,13 +77,13 @@ class LoginService:
             async with self.database.statement() as db:
                 await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
-    async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[Tokens]:
+    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> FlowResult[Tokens]:
         """Trade the mailed code for a session and its tokens.
 
         Raises:
             AccountBlocked: told only now, to somebody who has given password and code.
             FlowGone: also when the account is gone, or its password was changed since the start.
-            WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
             key, change = self.tokens.signing_key, new_change()
@@ -94,7 +94,7 @@ class LoginService:
                 if member is not None and is_same and not member.user.blocked:
                     opened = await self.sessions.open(db, member, caller, change)
                 elif member is not None and is_same:
-                    await audit(db, Event.LOGIN_BLOCKED, somebody(caller, member.user.id), member.user.id)
+                    await audit(db, Event.LOGIN_BLOCKED, anonymous_actor(caller, member.user.id), member.user.id)
             if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:
@@ -102,6 +102,6 @@ class LoginService:
             passage.along(self.sessions.users.forget(member.user.id, change))
         return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
 
-    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
+    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
         return await self.flows.resend(LOGIN, session_key, caller)

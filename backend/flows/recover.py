@@ -11,10 +11,10 @@ from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from database.engine import Database
-from models.context.audit import Event, somebody
-from models.context.client import Caller, Finished
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo, FlowResult
 from models.context.masking import masked_name
 from models.errors import FlowGone
 from models.responses.common import FlowOpened, NextStep
@@ -30,28 +30,28 @@ class RecoverService:
     limits: Limits
     devices: Devices
     passwords: Passwords
-    users: LiveUsers
+    users: UserCache
     service_name: str
 
-    async def start(self, email: str, caller: Caller) -> FlowOpened:
+    async def start(self, email: str, caller: ClientInfo) -> FlowOpened:
         """Have a code mailed if the address has an account; the answer is the same if it has none.
 
         Raises:
-            TooMany: too many recoveries from this address.
+            TooManyRequests: too many recoveries from this address.
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
         device = self.devices.recognise(caller.cards, email)
         admission = await self.limits.start(RECOVER.name, caller, device)
         opened = await self.flows.begin(RECOVER, admission, email, {"email": email})
-        self.flows.clerk.note(Event.RECOVERY_STARTED, somebody(caller), email=masked_name(email))
+        self.flows.clerk.note(Event.RECOVERY_STARTED, anonymous_actor(caller), email=masked_name(email))
         return opened
 
-    async def confirm(self, session_key: str, code: str, caller: Caller) -> NextStep:
+    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> NextStep:
         """Trade the mailed code for a new session key; the old one is dead.
 
         Raises:
-            WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(RECOVER, session_key, Step.CODE, caller, code) as passage:
             # The mark is the effect: this code opens the next step once. Whatever changes the account from now on,
@@ -65,14 +65,14 @@ class RecoverService:
             raise FlowGone
         return passage.next_step
 
-    async def set_password(self, session_key: str, password: str, caller: Caller) -> Finished[None]:
+    async def set_password(self, session_key: str, password: str, caller: ClientInfo) -> FlowResult[None]:
         """Set the new password, end every session of the user, and tell the owner by mail.
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
             FlowGone: also when the account was blocked or deleted since the code was given, or its password or address
                 was changed.
-            StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         refuse_common(password)
         async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, caller) as passage:
@@ -90,11 +90,11 @@ class RecoverService:
                     await db.users.set_password(user.id, password_hash)
                     await db.sessions.end_all(user.id)
                     await notify(db, Notice.PASSWORD_CHANGED, user.id)
-                    await audit(db, Event.PASSWORD_RECOVERED, somebody(caller, user.id), user.id)
+                    await audit(db, Event.PASSWORD_RECOVERED, anonymous_actor(caller, user.id), user.id)
             if not is_same or user.blocked:
                 raise FlowGone
         return self.devices.know(caller, user.email, user.login, None)
 
-    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
+    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
         return await self.flows.resend(RECOVER, session_key, caller)

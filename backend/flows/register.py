@@ -14,9 +14,9 @@ from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
 from database.engine import Db
-from database.users import Member, NewUser
-from models.context.audit import Event, somebody
-from models.context.client import Caller, Finished
+from database.users import NewUser, UserWithAccess
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo, FlowResult
 from models.errors import FlowGone, LoginTaken
 from models.responses.common import FlowOpened, UserProfile
 from models.values.flow import REGISTER, Step
@@ -35,12 +35,12 @@ class RegisterService:
     passwords: Passwords
     service_name: str
 
-    async def start(self, email: str, login: str, password: str, locale: Locale, caller: Caller) -> FlowOpened:
+    async def start(self, email: str, login: str, password: str, locale: Locale, caller: ClientInfo) -> FlowOpened:
         """Hash the password and have a code mailed. Whether e-mail or login is free is not looked at, nor told.
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words.
-            TooMany: too many registrations from this address.
+            TooManyRequests: too many registrations from this address.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
@@ -56,13 +56,13 @@ class RegisterService:
         }
         return await self.flows.begin(REGISTER, admission, email, pending)
 
-    async def confirm(self, session_key: str, code: str, caller: Caller) -> Finished[UserProfile]:
+    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> FlowResult[UserProfile]:
         """Trade the mailed code for an account.
 
         Raises:
             LoginTaken: the address is confirmed; the flow now waits for another login.
             FlowGone: also when somebody else has confirmed the same address meanwhile.
-            WrongCode, CodeReplaced, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(REGISTER, session_key, Step.CODE, caller, code) as passage:
             async with passage.effect() as db:
@@ -74,12 +74,12 @@ class RegisterService:
                 raise FlowGone
         return self._finished(member, caller)
 
-    async def choose_login(self, session_key: str, login: str, caller: Caller) -> Finished[UserProfile]:
+    async def choose_login(self, session_key: str, login: str, caller: ClientInfo) -> FlowResult[UserProfile]:
         """Try another login, the first one having been taken.
 
         Raises:
             LoginTaken: this one too; after five tries the flow is gone.
-            FlowGone, StepOutOfOrder, TooMany, Unavailable: see `FlowEngine.passing`.
+            FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         async with self.flows.passing(REGISTER, session_key, Step.LOGIN, caller) as passage:
             async with passage.effect() as db:
@@ -90,14 +90,14 @@ class RegisterService:
                 raise FlowGone
         return self._finished(member, caller)
 
-    async def resend(self, session_key: str, caller: Caller) -> FlowOpened:
+    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
         return await self.flows.resend(REGISTER, session_key, caller)
 
-    def _finished(self, member: Member, caller: Caller) -> Finished[UserProfile]:
+    def _finished(self, member: UserWithAccess, caller: ClientInfo) -> FlowResult[UserProfile]:
         return self.devices.know(caller, member.user.email, member.user.login, profile(member))
 
-    async def _add(self, db: Db, pending: Any, login: str, caller: Caller) -> tuple[str, Member | None]:
+    async def _add(self, db: Db, pending: Any, login: str, caller: ClientInfo) -> tuple[str, UserWithAccess | None]:
         new = NewUser(
             id=uuid7(),
             email=pending["email"],
@@ -109,5 +109,5 @@ class RegisterService:
         outcome = await db.users.add(new, USER_ROLE)
         if outcome != "added":
             return outcome, None
-        await audit(db, Event.ACCOUNT_REGISTERED, somebody(caller, new.id), new.id)
+        await audit(db, Event.ACCOUNT_REGISTERED, anonymous_actor(caller, new.id), new.id)
         return outcome, await db.users.member(new.id)

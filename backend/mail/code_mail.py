@@ -12,7 +12,7 @@ from time import monotonic
 from uuid import UUID
 
 from backend.keys import Keys
-from backend.mail.smtp_pool import Postman
+from backend.mail.smtp_pool import SmtpPool
 from backend.protection.code_length_ladder import Ladder
 from backend.protection.known_devices import ladder_of
 from backend.protection.mail_limits import MailBuckets
@@ -37,7 +37,7 @@ _FEW_LEFT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class MailPermit:
     """What allows one mail to be sent."""
 
     left: int
@@ -49,7 +49,7 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Mint:
+class CodeSpec:
     """What a code is to be like: the rung that pays for it, its digits, and the epoch in which they were chosen."""
 
     rung: int
@@ -58,7 +58,7 @@ class Mint:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class CodeMailRequest:
     """A code that is wanted: for which flow, to whom, and for which account, if there is one yet."""
 
     flow_id: bytes
@@ -85,11 +85,11 @@ class CodeMail:
     thermostats: Mapping[str, Thermostat]
     buckets: MailBuckets
     templates: MailTemplates
-    postman: Postman
+    postman: SmtpPool
     ttl: int
 
     @asynccontextmanager
-    async def stamped(self, waiting: Waiting) -> AsyncIterator[Stamp | None]:
+    async def stamped(self, waiting: Waiting) -> AsyncIterator[MailPermit | None]:
         """Take one from the address's mail bucket; None when it is empty. A mail that does not leave costs nothing.
 
         Raises:
@@ -104,13 +104,13 @@ class CodeMail:
             return
         shown: list[Reading] = readings
         try:
-            yield Stamp(taken.left, *((shown[0].digits, shown[0].epoch) if shown else (0, 0)))
+            yield MailPermit(taken.left, *((shown[0].digits, shown[0].epoch) if shown else (0, 0)))
         except BaseException:
             with suppress(Unavailable):
                 await self.valkey.ask(bucket.give_back())
             raise
 
-    async def send(self, letter: Letter) -> None:
+    async def send(self, letter: CodeMailRequest) -> None:
         """Mint a code of the length that is due, and mail it, unless the address was sent too many.
 
         Raises:
@@ -125,9 +125,9 @@ class CodeMail:
                 digits = max(rung, stamp.floor)
                 pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.lowest(waiting.purpose)
                 rescue = await self._rescue(waiting) if pressed else ""
-                await self._mail(letter, Mint(rung, digits, stamp.epoch), rescue)
+                await self._mail(letter, CodeSpec(rung, digits, stamp.epoch), rescue)
 
-    def _whose(self, letter: Letter) -> BudgetOf:
+    def _whose(self, letter: CodeMailRequest) -> BudgetOf:
         """Whose ladder: the account's, or before there is one the address's."""
         subject = letter.owner.bytes if letter.owner else bytes.fromhex(letter.waiting.subject)
         return BudgetOf(subject, letter.waiting.purpose, ladder_of(letter.waiting.device))
@@ -138,7 +138,7 @@ class CodeMail:
         await self.valkey.ask(keep_rescue(sha256(code.encode()).hexdigest(), waiting.purpose, waiting.subject))
         return code
 
-    async def _mail(self, letter: Letter, mint: Mint, rescue: str) -> None:
+    async def _mail(self, letter: CodeMailRequest, mint: CodeSpec, rescue: str) -> None:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
         code = f"{secrets.randbelow(10**mint.digits):0{mint.digits}d}"
         mac = self.keys.code_macs(letter.flow_id, letter.waiting.purpose, code)[0]

@@ -17,14 +17,14 @@ LEASE = timedelta(seconds=6)
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class LocalWorker:
     """The worker beside us: how many hands it has free, and how it is given a mail that is leased to it already."""
 
     free: Callable[[], int]
     take: Callable[[Job], None]
 
 
-class Bell:
+class MailQueue:
     """Saves round trips for the worker of the same process, if there is one.
 
     A mail that it can take at once is put into the outbox as leased to it, and need not be fetched from there. While
@@ -34,7 +34,7 @@ class Bell:
     def __init__(self, *, heard: bool) -> None:
         self.heard = heard
         self.rung = asyncio.Event()
-        self.hands: Hands | None = None
+        self.hands: LocalWorker | None = None
         self.promised = 0
         """Hands that mails are about to be given to."""
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from backend.mail.code_mail import CodeMail, Letter
+from backend.mail.code_mail import CodeMail, CodeMailRequest
 from backend.mail.notices import Notice
-from backend.mail.sealed_recipient import Addressee, Envelopes
-from backend.mail.smtp_pool import Postman
+from backend.mail.sealed_recipient import Recipient, RecipientEncryptor
+from backend.mail.smtp_pool import SmtpPool
 from database.engine import Database
 from database.outbox import SEALED
 from database.users import User
@@ -31,9 +31,9 @@ class HandOver:
     database: Database
     store: FlowStore
     templates: MailTemplates
-    postman: Postman
+    postman: SmtpPool
     codes: CodeMail
-    envelopes: Envelopes
+    envelopes: RecipientEncryptor
 
     async def code(self, payload: Mapping[str, Any]) -> None:
         """Mail the code of a flow, if it still waits for one and its address is one that gets it.
@@ -55,7 +55,7 @@ class HandOver:
         else:
             # A recovery finds address and language in the account; whatever else is begun brings them along.
             owner = UUID(data["user_id"]) if of_account else user.id if user else None
-            letter = Letter(
+            letter = CodeMailRequest(
                 flow_id=flow_id,
                 serial=payload["serial"],
                 waiting=waiting,
@@ -82,11 +82,11 @@ class HandOver:
         if user is not None:
             await self._send(notice, user, login=user.login, when=datetime.fromisoformat(payload["at"]))
 
-    async def _addressee(self, payload: Mapping[str, Any]) -> User | Addressee | None:
+    async def _addressee(self, payload: Mapping[str, Any]) -> User | Recipient | None:
         if SEALED in payload:
             return self.envelopes.open(payload[SEALED])
         async with self.database.statement() as db:
             return await db.users.by_id(UUID(payload["user_id"]))
 
-    async def _send(self, mail: str, user: User | Addressee, **values: object) -> None:
+    async def _send(self, mail: str, user: User | Recipient, **values: object) -> None:
         await self.postman.send(user.email, self.templates.render(mail, user.locale, **values))

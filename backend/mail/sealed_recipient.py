@@ -11,7 +11,7 @@ from models.values.locale import Locale
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class Recipient:
     """Whom a mail goes to, and how he was called."""
 
     email: str
@@ -19,22 +19,22 @@ class Addressee:
     locale: Locale
 
 
-class Envelopes:
+class RecipientEncryptor:
     """Seals who had an account, so that nobody reads it in PostgreSQL, and opens that for the mail worker."""
 
     def __init__(self, keys: Keys) -> None:
-        self._vault = keys.vault("outgoing address")
+        self._encryptor = keys.encryptor("outgoing address")
 
     def seal(self, user: User) -> str:
         """Whoever has the account at this moment."""
         written = json.dumps({"email": user.email, "login": user.login, "locale": user.locale.value})
-        return self._vault.encrypt(written.encode()).decode()
+        return self._encryptor.encrypt(written.encode()).decode()
 
-    def open(self, sealed: str) -> Addressee:
+    def open(self, sealed: str) -> Recipient:
         """Whoever it was.
 
         Raises:
             cryptography.fernet.InvalidToken: sealed under none of our secrets.
         """
-        read = json.loads(self._vault.decrypt(sealed.encode()))
-        return Addressee(read["email"], read["login"], Locale(read["locale"]))
+        read = json.loads(self._encryptor.decrypt(sealed.encode()))
+        return Recipient(read["email"], read["login"], Locale(read["locale"]))

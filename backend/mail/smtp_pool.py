@@ -7,13 +7,13 @@ from time import monotonic
 from typing import Final
 
 from backend.mail.smtp import MailDelayed, MailRefused, ServerUnreached, SmtpServer, SmtpSession
-from template_message.message import Sender, is_plain_address, write_letter
+from template_message.message import Sender, build_message, is_plain_address
 from template_message.render import Rendered
 
 DOWN_SECONDS: Final = 30
 
 
-class Postman:
+class SmtpPool:
     """Sends one mail at a time to one recipient, for as many tasks as like, over at most `connections` sessions."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Postman:
         """Return when a server has taken the mail; raise MailRefused or MailDelayed, which name no address."""
         if not is_plain_address(to):
             raise MailRefused("the recipient is not one plain e-mail address")
-        letter = write_letter(self._sender, to, mail)
+        letter = build_message(self._sender, to, mail)
         session = await self._places.get()
         try:
             session = await self._deliver(session, to, letter)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backend.counters import Tally
-from backend.mail.enqueue import LEASE, Bell, Hands
+from backend.counters import Counters
+from backend.mail.enqueue import LEASE, LocalWorker, MailQueue
 from backend.mail.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
 from database.outbox import RECIPIENT_PUT_OFF, Job
 from database.outbox_listener import listen
-from models.context.counters import Counted
+from models.context.counters import Counter
 from models.context.request_id import request_id
 from models.errors import Unavailable
 
@@ -85,13 +85,13 @@ class Work:
 
     mailers: Mapping[str, Mailer]
     chores: Sequence[Chore]
-    tally: Tally
+    tally: Counters
 
 
 class MailWorker:
     """Sends what the outbox holds, several mails at a time."""
 
-    def __init__(self, database: Database, listen_url: str, bell: Bell, work: Work, *, hands: int) -> None:
+    def __init__(self, database: Database, listen_url: str, bell: MailQueue, work: Work, *, hands: int) -> None:
         self._database = database
         self._listen_url = listen_url
         self._bell = bell
@@ -110,7 +110,7 @@ class MailWorker:
 
     async def run(self) -> None:
         """Work until cancelled; mail in hand is then finished or, if SMTP is slow, left to the end of its lease."""
-        self._bell.hands = Hands(self._free, self._take)
+        self._bell.hands = LocalWorker(self._free, self._take)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for duty, pause in (
@@ -207,7 +207,7 @@ class MailWorker:
         request_id.set(job.payload.get("request"))
         try:
             outcome = await self._attempt(job)
-            self._tally.count(Counted.MAILS, job.kind, type(outcome).__name__.lower())
+            self._tally.count(Counter.MAILS, job.kind, type(outcome).__name__.lower())
             if isinstance(outcome, Done):
                 self._sent.add(job.id)
                 self._some_sent.set()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from backend.tokens.signing_keys import KeyKeeper
+from backend.tokens.signing_keys import SigningKeys
 from database.engine import Database
 from models.errors import Unavailable
 from redis_tools.health import Pulse
@@ -26,7 +26,7 @@ class HealthService:
 
     database: Database
     valkey: Pulse
-    keys: KeyKeeper
+    keys: SigningKeys
 
     async def dependencies(self) -> dict[str, bool]:
         """Which dependency answers, by name; all are asked at once."""

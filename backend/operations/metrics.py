@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 
 from database.engine import Database
 from database.outbox import MailState
-from models.context.counters import Counted
+from models.context.counters import Counter
 from models.errors import Unavailable
 from redis_tools import counters
 from redis_tools.pipeline import Valkey
@@ -26,16 +26,16 @@ _THERMOSTAT = (
     (GaugeMetricFamily, "auth_flows_succeeded_a_day", "The same, as a daily mean of the last seven days."),
 )
 _COUNTED: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    Counted.REQUESTS: (
+    Counter.REQUESTS: (
         "auth_requests",
         "Requests answered; the outcome is a refusal's code, or the status.",
         ("method", "route", "outcome"),
     ),
-    Counted.HASHES: ("auth_hashes", "Passwords hashed.", ()),
-    Counted.HASHES_REFUSED: ("auth_hashes_refused", "Hashes refused because too many waited.", ()),
-    Counted.HASH_SECONDS: ("auth_hash_seconds", "Seconds spent hashing, on all threads.", ()),
-    Counted.HASH_WAIT_SECONDS: ("auth_hash_wait_seconds", "Seconds that hashes waited for a thread.", ()),
-    Counted.MAILS: ("auth_mails", "Attempts to hand a mail to SMTP, by what came of it.", ("kind", "outcome")),
+    Counter.HASHES: ("auth_hashes", "Passwords hashed.", ()),
+    Counter.HASHES_REFUSED: ("auth_hashes_refused", "Hashes refused because too many waited.", ()),
+    Counter.HASH_SECONDS: ("auth_hash_seconds", "Seconds spent hashing, on all threads.", ()),
+    Counter.HASH_WAIT_SECONDS: ("auth_hash_wait_seconds", "Seconds that hashes waited for a thread.", ()),
+    Counter.MAILS: ("auth_mails", "Attempts to hand a mail to SMTP, by what came of it.", ("kind", "outcome")),
 }
 _MAIL = (
     ("auth_mails_waiting", "Mails in the outbox that are still to leave."),

@@ -11,7 +11,7 @@ _ENOUGH = 500
 """Requests after which one address for all of them is no chance any more."""
 
 
-class Crowd:
+class SingleClientWarning:
     """Looks at client addresses until it knows enough."""
 
     def __init__(self) -> None:

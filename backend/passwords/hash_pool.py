@@ -11,8 +11,8 @@ from math import ceil
 from time import perf_counter
 from typing import TypeVar
 
-from backend.counters import Tally
-from models.context.counters import Counted
+from backend.counters import Counters
+from models.context.counters import Counter
 from models.errors import Unavailable
 
 _NICE = 10
@@ -34,7 +34,7 @@ def _timed(function: Callable[..., _Result], *arguments: object) -> tuple[_Resul
 class HashPool:
     """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
 
-    def __init__(self, threads: int, max_wait: float, first_guess: float, tally: Tally) -> None:
+    def __init__(self, threads: int, max_wait: float, first_guess: float, tally: Counters) -> None:
         """``first_guess`` is how many seconds one call may take, until the first ones have been timed."""
         self._tally = tally
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
@@ -53,7 +53,7 @@ class HashPool:
         """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
         wait = self.expected_wait
         if wait > self._max_wait:
-            self._tally.count(Counted.HASHES_REFUSED)
+            self._tally.count(Counter.HASHES_REFUSED)
             raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
@@ -73,9 +73,9 @@ class HashPool:
             self._waiting -= 1
         # A moving mean: the queue is judged by what a hash costs now, neighbours included.
         self._seconds += (ended - began - self._seconds) / 8
-        self._tally.count(Counted.HASHES)
-        self._tally.count(Counted.HASH_SECONDS, by=ended - began)
-        self._tally.count(Counted.HASH_WAIT_SECONDS, by=began - asked)
+        self._tally.count(Counter.HASHES)
+        self._tally.count(Counter.HASH_SECONDS, by=ended - began)
+        self._tally.count(Counter.HASH_WAIT_SECONDS, by=began - asked)
         return result
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from backend.keys import Keys
-from models.context.client import Caller, Finished
+from models.context.client import ClientInfo, FlowResult
 from models.responses.common import Answer
 from models.values.login import canonical_login
 
@@ -80,9 +80,9 @@ class Devices:
         found = self._find(cards, name)
         return found.device.hex() if found else ""
 
-    def know(self, caller: Caller, email: str, login: str, answer: _AnswerType) -> Finished[_AnswerType]:
+    def know(self, caller: ClientInfo, email: str, login: str, answer: _AnswerType) -> FlowResult[_AnswerType]:
         """Make the caller's device known to an account, along with the answer to the flow that proved it."""
-        return Finished(answer, self.issue(caller.cards, email, canonical_login(login)), self._ttl)
+        return FlowResult(answer, self.issue(caller.cards, email, canonical_login(login)), self._ttl)
 
     def issue(self, cards: str, email: str, login: str) -> str:
         """The cards that a device has from now on: this account's first, those of other accounts behind it."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from backend.audit import AuditClerk
-from models.context.audit import Event, somebody
-from models.context.client import Caller
-from models.errors import TooMany, Unavailable
+from backend.audit import AuditBuffer
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo
+from models.errors import TooManyRequests, Unavailable
 from models.values.rate import Rate
 from redis_tools.pipeline import Call, Valkey
 from redis_tools.rescue_store import find_rescue
@@ -50,7 +50,7 @@ class LimitRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Permit:
     """What a start has paid, and what it gets back when it goes well."""
 
     device: str
@@ -59,7 +59,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class CodeAttempt:
     """A guess before it is compared, and how to say afterwards what it was."""
 
     rescued: str = ""
@@ -81,7 +81,7 @@ class Guess:
         return (self.thermostat.won(self.hold, wrong_before),) if self.thermostat and self.hold else ()
 
 
-def _by_address(act: str, rates: Rates, caller: Caller) -> list[Bucket]:
+def _by_address(act: str, rates: Rates, caller: ClientInfo) -> list[Bucket]:
     return [
         Bucket(f"{act}:{{{network.name}}}", rate.times(network.share)) for rate in rates for network in caller.networks
     ]
@@ -91,29 +91,29 @@ class Limits:
     """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
 
     def __init__(
-        self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat], clerk: AuditClerk
+        self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat], clerk: AuditBuffer
     ) -> None:
         self._valkey = valkey
         self._clerk = clerk
         self._rules = rules
         self._thermostats = thermostats
 
-    async def start(self, purpose: str, caller: Caller, device: str = "") -> Admission:
+    async def start(self, purpose: str, caller: ClientInfo, device: str = "") -> Permit:
         """Let a flow begin.
 
         Raises:
-            TooMany: too many of them from this address.
+            TooManyRequests: too many of them from this address.
             Unavailable: Valkey is away.
         """
         return await self._admit(purpose, caller, device, ())
 
-    async def password(self, purpose: str, caller: Caller, subject: str, device: str = "") -> Admission:
+    async def password(self, purpose: str, caller: ClientInfo, subject: str, device: str = "") -> Permit:
         """Let a password be tried for whoever ``subject`` is; debited now, given back when it was right.
 
         The right password is refused like a wrong one: a limit that let it pass would tell which it was.
 
         Raises:
-            TooMany: too many tries from this address, or too many wrong ones for this account.
+            TooManyRequests: too many tries from this address, or too many wrong ones for this account.
             Unavailable: Valkey is away.
         """
         rates = self._rules.device_passwords if device else self._rules.passwords
@@ -122,13 +122,13 @@ class Limits:
         failures += [Bucket(f"password:{whose}", rate) for rate in rates]
         return await self._admit(purpose, caller, device, failures)
 
-    async def own_password(self, caller: Caller, user_id: UUID) -> Admission:
+    async def own_password(self, caller: ClientInfo, user_id: UUID) -> Permit:
         """Let somebody who is signed in give his password once more; what was debited comes back when it was right.
 
         The account has a bucket of its own for it: whoever guesses at /login cannot keep the owner from a change.
 
         Raises:
-            TooMany: too many steps or wrong passwords from this address, or too many wrong ones for this account.
+            TooManyRequests: too many steps or wrong passwords from this address, or wrong ones for this account.
             Unavailable: Valkey is away.
         """
         failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
@@ -136,37 +136,37 @@ class Limits:
         _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *failures))
         if refusal:
             raise self._noted(refusal, "own-password", caller)
-        return Admission("", 0, tuple(bucket.give_back() for bucket in failures))
+        return Permit("", 0, tuple(bucket.give_back() for bucket in failures))
 
-    async def take_back(self, admission: Admission) -> None:
+    async def take_back(self, admission: Permit) -> None:
         """The password was right, or was never compared for want of a server or of room: nothing is charged."""
         # Valkey may be what is away; then the bucket fills by itself.
         with suppress(Unavailable):
             await self._valkey.ask_all(*admission.refunds)
 
-    async def _admit(self, purpose: str, caller: Caller, device: str, lent: Sequence[Bucket]) -> Admission:
+    async def _admit(self, purpose: str, caller: ClientInfo, device: str, lent: Sequence[Bucket]) -> Permit:
         """Take one from every bucket; what is ``lent`` comes back when the start goes well."""
         thermostat = self._thermostats.get(purpose)
         spent = _by_address(purpose, self._rules.starts[purpose], caller)
         epochs, refusal = await self._ask((*spent, *lent), [thermostat.epoch()] if thermostat else [])
         if refusal:
             raise self._noted(refusal, purpose, caller)
-        return Admission(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in lent))
+        return Permit(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in lent))
 
-    async def step(self, caller: Caller) -> None:
+    async def step(self, caller: ClientInfo) -> None:
         """Let a step be tried that takes no code.
 
         Raises:
-            TooMany: too many steps from this address.
+            TooManyRequests: too many steps from this address.
             Unavailable: Valkey is away.
         """
         await self._spend("step", self._rules.steps, caller)
 
-    async def export(self, caller: Caller, user_id: UUID) -> None:
+    async def export(self, caller: ClientInfo, user_id: UUID) -> None:
         """Let an owner take along what is known of the account, which may be much.
 
         Raises:
-            TooMany: too many steps from this address, or too many exports of this account.
+            TooManyRequests: too many steps from this address, or too many exports of this account.
             Unavailable: Valkey is away.
         """
         of_account = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rules.exports]
@@ -174,31 +174,31 @@ class Limits:
         if refusal:
             raise self._noted(refusal, "export", caller)
 
-    async def refresh(self, caller: Caller) -> None:
+    async def refresh(self, caller: ClientInfo) -> None:
         """Let a refresh token be tried.
 
         Raises:
-            TooMany: too many refreshes from this address.
+            TooManyRequests: too many refreshes from this address.
             Unavailable: Valkey is away.
         """
         await self._spend("refresh", self._rules.refreshes, caller)
 
-    async def _spend(self, act: str, rates: Rates, caller: Caller) -> None:
+    async def _spend(self, act: str, rates: Rates, caller: ClientInfo) -> None:
         _, refusal = await self._ask(_by_address(act, rates, caller))
         if refusal:
             raise self._noted(refusal, act, caller)
 
-    def _noted(self, refusal: TooMany, act: str, caller: Caller) -> TooMany:
-        self._clerk.note(Event.LIMIT_REACHED, somebody(caller), limit=act)
+    def _noted(self, refusal: TooManyRequests, act: str, caller: ClientInfo) -> TooManyRequests:
+        self._clerk.note(Event.LIMIT_REACHED, anonymous_actor(caller), limit=act)
         return refusal
 
-    async def guess(self, purpose: str, caller: Caller, *, from_device: bool, rescue: str = "") -> Guess:
+    async def guess(self, purpose: str, caller: ClientInfo, *, from_device: bool, rescue: str = "") -> CodeAttempt:
         """Let a code be tried: the thermostat holds the guess before it is compared, so that no burst slips by.
 
         A known device neither counts nor raises; a rescue code, given by its digest, is too long to be guessed.
 
         Raises:
-            TooMany: too many steps from this address.
+            TooManyRequests: too many steps from this address.
             Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
         """
         thermostat = None if from_device or rescue else self._thermostats.get(purpose)
@@ -210,10 +210,10 @@ class Limits:
                 await self._valkey.ask(thermostat.void(answers[0]))
             raise self._noted(refusal, "step", caller)
         if rescue:
-            return Guess(rescued=answers[0])
+            return CodeAttempt(rescued=answers[0])
         if thermostat is None:
-            return Guess()
-        return Guess("", thermostat, answers[0] or await self._wait_for_room(thermostat))
+            return CodeAttempt()
+        return CodeAttempt("", thermostat, answers[0] or await self._wait_for_room(thermostat))
 
     async def _wait_for_room(self, thermostat: Thermostat) -> Hold:
         """Guesses take milliseconds; whether those under way leave room, or raise the floor, is soon known."""
@@ -224,7 +224,7 @@ class Limits:
                 return hold
         raise Unavailable("Too many codes are being checked.", retry_after=1)
 
-    async def wrong(self, guess: Guess, caller: Caller) -> None:
+    async def wrong(self, guess: CodeAttempt, caller: ClientInfo) -> None:
         """The guess was compared and wrong; the last one that a floor bears raises it."""
         if guess.thermostat is None or guess.hold is None:
             return
@@ -233,7 +233,7 @@ class Limits:
             raised_to = await self._valkey.ask(guess.thermostat.wrong(guess.hold))
             if raised_to:
                 purpose = guess.thermostat.purpose
-                self._clerk.note(Event.FLOOR_RAISED, somebody(caller), purpose=purpose, digits=raised_to)
+                self._clerk.note(Event.FLOOR_RAISED, anonymous_actor(caller), purpose=purpose, digits=raised_to)
                 log.warning(
                     "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
                     purpose,
@@ -242,7 +242,7 @@ class Limits:
 
     async def _ask(
         self, buckets: Sequence[Bucket], others: Sequence[Call[Any]] = ()
-    ) -> tuple[list[Any], TooMany | None]:
+    ) -> tuple[list[Any], TooManyRequests | None]:
         """Ask for everything at once; the answers to ``others``, and the refusal if a bucket is empty."""
         answers = await self._valkey.ask_all(*(bucket.take() for bucket in buckets), *others)
         taken: list[Taken] = answers[: len(buckets)]
@@ -253,4 +253,4 @@ class Limits:
         back = [bucket.give_back() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
         if back:
             await self._valkey.ask_all(*back)
-        return rest, TooMany(retry_after=max(one.retry_after for one in taken))
+        return rest, TooManyRequests(retry_after=max(one.retry_after for one in taken))

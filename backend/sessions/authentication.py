@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.sessions.user_cache import LiveUsers
-from jwt_tools.decode import Caller, TokenVerifier
+from backend.sessions.user_cache import UserCache
+from jwt_tools.decode import Principal, TokenVerifier
 from jwt_tools.errors import InvalidToken
 from models.responses.common import UserProfile
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer(Caller):
+class AuthenticatedUser(Principal):
     """A caller whose session lives; roles and permissions are those of this moment, not those of the token."""
 
     user: UserProfile
@@ -29,13 +29,13 @@ class Bearer(Caller):
 
 
 @dataclass(frozen=True, slots=True)
-class BearerVerifier:
+class Authenticator:
     """Verifies tokens of our own, and sees a log-out, a block and a change of roles at once."""
 
     tokens: TokenVerifier
-    users: LiveUsers
+    users: UserCache
 
-    async def verify(self, token: str) -> Bearer:
+    async def verify(self, token: str) -> AuthenticatedUser:
         """The caller that a token names.
 
         Raises:
@@ -50,7 +50,7 @@ class BearerVerifier:
         user = await self.users.find(user_id, sid)
         if user is None:
             raise InvalidToken("session")
-        return Bearer(
+        return AuthenticatedUser(
             subject=caller.subject,
             sid=caller.sid,
             login=user.login,

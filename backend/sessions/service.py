@@ -13,14 +13,14 @@ from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.protection.rate_limits import Limits
 from backend.sessions.refresh_tokens import RefreshToken, RefreshTokens
-from backend.sessions.user_cache import LiveUsers
+from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from database.engine import Database, Db
 from database.sessions import NewSession, Rotation, Session, SessionLife
-from database.users import Member
-from models.context.audit import Actor, Event, somebody
-from models.context.client import Caller
-from models.errors import InvalidAccessToken, InvalidGrant, NoSuchSession, Unavailable
+from database.users import UserWithAccess
+from models.context.audit import Actor, Event, anonymous_actor
+from models.context.client import ClientInfo
+from models.errors import InvalidAccessToken, InvalidGrant, SessionNotFound, Unavailable
 from models.responses.common import OwnSession, Tokens, UserSession
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,14 @@ class SessionService:
 
     database: Database
     limits: Limits
-    users: LiveUsers
+    users: UserCache
     refresh_tokens: RefreshTokens
     tokens: TokenService
     rules: SessionRules
 
-    async def open(self, db: Db, member: Member, caller: Caller, change: str) -> tuple[Session, RefreshToken]:
+    async def open(
+        self, db: Db, member: UserWithAccess, caller: ClientInfo, change: str
+    ) -> tuple[Session, RefreshToken]:
         """A new session, in the transaction of the log-in; it has locked the user's row.
 
         If an older one has to make room, that is a change, and is announced by that name before it is committed.
@@ -57,17 +59,17 @@ class SessionService:
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
         session, evicted = await db.sessions.open(new, self.rules.life, most=self.rules.most)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
-        await audit(db, Event.LOGIN_SUCCEEDED, somebody(caller, member.user.id), member.user.id, **details)
+        await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(caller, member.user.id), member.user.id, **details)
         if evicted:
             await self.users.announce(member.user.id, change)
         return session, refresh
 
-    async def refresh(self, token: str, caller: Caller) -> Tokens:
+    async def refresh(self, token: str, caller: ClientInfo) -> Tokens:
         """Trade a refresh token for its successor and a new access token, with the roles of this moment.
 
         Raises:
             InvalidGrant: it is not ours, its session has ended, or it was used before; the latter ends the session.
-            TooMany: too many refreshes from this address.
+            TooManyRequests: too many refreshes from this address.
             Unavailable: a server is away; a repeat within ten seconds gives the same successor.
         """
         await self.limits.refresh(caller)
@@ -93,7 +95,7 @@ class SessionService:
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
         if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
-            await self._end_stolen(rotation.session, somebody(caller))
+            await self._end_stolen(rotation.session, anonymous_actor(caller))
             raise InvalidGrant
         return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
 
@@ -105,7 +107,9 @@ class SessionService:
         """
         token, known = presented, {rotation.token, *rotation.replaced}
         for _ in range(len(known)):
-            found = next((heir for heir in self.refresh_tokens.successors(token) if heir.digest in known), None)
+            found = next(
+                (successor for successor in self.refresh_tokens.successors(token) if successor.digest in known), None
+            )
             if found is None:
                 # Another process has made it, with a secret that this one has not been given yet: that is no theft.
                 raise Unavailable("This process does not know the newest of SECRET_KEYS yet.")
@@ -136,7 +140,7 @@ class SessionService:
         """End one session; from now on its tokens are refused.
 
         Raises:
-            NoSuchSession: the user has no such session.
+            SessionNotFound: the user has no such session.
             Unavailable: a server is away.
         """
         async with self.users.changing(user_id), self.database.transaction() as db:
@@ -144,7 +148,7 @@ class SessionService:
             if ended:
                 await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
         if not ended:
-            raise NoSuchSession
+            raise SessionNotFound
 
     async def log_out(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
         """End the session that asks; one that was ended a moment ago has ended as well.
@@ -152,7 +156,7 @@ class SessionService:
         Raises:
             Unavailable: a server is away.
         """
-        with suppress(NoSuchSession):
+        with suppress(SessionNotFound):
             await self.end(actor, user_id, session_id)
 
     async def end_all(self, actor: Actor, user_id: UUID, *, but: UUID | None = None) -> None:
@@ -165,7 +169,7 @@ class SessionService:
             await db.sessions.end_all(user_id, but=but)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
-    async def end_by_token(self, token: str, caller: Caller) -> None:
+    async def end_by_token(self, token: str, caller: ClientInfo) -> None:
         """End the session of a refresh token, a used one included.
 
         Raises:
@@ -181,8 +185,8 @@ class SessionService:
             raise InvalidAccessToken(_NOTHING_LEFT)
         try:
             user_id = rotation.session.user_id
-            await self.end(somebody(caller, user_id), user_id, presented.session_id)
-        except NoSuchSession as error:
+            await self.end(anonymous_actor(caller, user_id), user_id, presented.session_id)
+        except SessionNotFound as error:
             raise InvalidAccessToken(_NOTHING_LEFT) from error
 
 

@@ -42,7 +42,7 @@ def _entry(found: bytes) -> _Entry | None:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveUsers:
+class UserCache:
     """Finds the user of a living session, and has every change seen at once."""
 
     database: Database

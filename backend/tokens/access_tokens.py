@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from backend.sessions.refresh_tokens import RefreshToken
-from backend.tokens.signing_keys import KeyKeeper
+from backend.tokens.signing_keys import SigningKeys
 from database.sessions import Session
-from database.users import Member
+from database.users import UserWithAccess
 from jwt_tools.create import Grant, create_access_token
 from jwt_tools.keys import SigningKey
 from models.responses.common import Tokens
@@ -18,7 +18,7 @@ from models.responses.common import Tokens
 class TokenService:
     """Issues access tokens."""
 
-    keys: KeyKeeper
+    keys: SigningKeys
     issuer: str
     audience: str
     client_id: str
@@ -29,11 +29,11 @@ class TokenService:
         """What the next token is signed with; asked for before anything is used up that a failure would lose.
 
         Raises:
-            Unavailable: see `KeyKeeper.signing_key`.
+            Unavailable: see `SigningKeys.signing_key`.
         """
         return self.keys.signing_key
 
-    def issue(self, key: SigningKey, member: Member, session: Session, refresh: RefreshToken) -> Tokens:
+    def issue(self, key: SigningKey, member: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
         """Tokens for a session whose owner gave a password and a mailed code (``pwd``, ``otp``: RFC 8176)."""
         grant = Grant(
             subject=str(member.user.id),

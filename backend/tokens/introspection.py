@@ -10,12 +10,12 @@ from hashlib import sha256
 from hmac import compare_digest
 from uuid import UUID
 
-from backend.sessions.authentication import BearerVerifier
+from backend.sessions.authentication import Authenticator
 from backend.sessions.service import SessionService
 from jwt_tools.errors import InvalidToken
-from models.context.audit import somebody
-from models.context.client import Caller
-from models.errors import InvalidAccessToken, InvalidClient, NoSuchSession
+from models.context.audit import anonymous_actor
+from models.context.client import ClientInfo
+from models.errors import InvalidAccessToken, InvalidClient, SessionNotFound
 from models.responses.common import Introspection
 
 _NOBODY = "0" * 64
@@ -46,7 +46,7 @@ class ServiceClients:
 class IntrospectionService:
     """Answers services that have been let in."""
 
-    bearers: BearerVerifier
+    bearers: Authenticator
     sessions: SessionService
 
     async def introspect(self, token: str) -> Introspection:
@@ -83,16 +83,16 @@ class IntrospectionService:
             permissions=sorted(bearer.permissions),
         )
 
-    async def revoke(self, token: str, asker: Caller) -> None:
+    async def revoke(self, token: str, asker: ClientInfo) -> None:
         """End the session of a token, whichever of its two kinds it is; what is no good token of ours ends nothing.
 
         Raises:
             Unavailable: a server is away.
         """
-        with suppress(InvalidAccessToken, InvalidToken, NoSuchSession, ValueError):
+        with suppress(InvalidAccessToken, InvalidToken, SessionNotFound, ValueError):
             if token.count(".") == _DOTS:
                 caller = await self.bearers.tokens.verify(token)
-                await self.sessions.end(somebody(asker), UUID(caller.subject), UUID(caller.sid))
+                await self.sessions.end(anonymous_actor(asker), UUID(caller.subject), UUID(caller.sid))
             else:
                 await self.sessions.end_by_token(token, asker)
 

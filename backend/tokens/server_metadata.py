@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.tokens.signing_keys import KeyKeeper
+from backend.tokens.signing_keys import SigningKeys
 from models.responses.common import ServerMetadata
 
 _BASIC = ["client_secret_basic"]
 
 
 @dataclass(frozen=True, slots=True)
-class AnnouncementService:
+class ServerMetadataService:
     """The public keys, and where everything is."""
 
-    keys: KeyKeeper
+    keys: SigningKeys
     issuer: str
     keep: int
     """Seconds that a verifier may keep either."""

@@ -19,7 +19,7 @@ from time import monotonic
 from cryptography.fernet import InvalidToken
 
 from backend.audit import audit
-from backend.keys import Vault
+from backend.keys import Encryptor
 from database.engine import Database, Db
 from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
@@ -44,11 +44,11 @@ class KeyRules:
     algorithm: str
     life: timedelta
     """How long a key signs."""
-    lead: timedelta
+    activation_delay: timedelta
     """How long it is published before that."""
-    afterlife: timedelta
+    retention: timedelta
     """How long it is published after that."""
-    reread: float
+    refresh_interval: float
     """Seconds between two readings of the ring."""
 
     def wants_another(self, stored: Sequence[StoredKey]) -> bool:
@@ -56,20 +56,20 @@ class KeyRules:
         if not stored:
             return True
         newest = stored[0]
-        is_ending = newest.signs_for >= self.life - self.lead or newest.algorithm != self.algorithm
+        is_ending = newest.signs_for >= self.life - self.activation_delay or newest.algorithm != self.algorithm
         return newest.signs_for >= _NOW and is_ending
 
     def withdrawn(self, stored: Sequence[StoredKey]) -> list[str]:
         """Keys whose last token has expired: each was superseded when the next newer one began to sign."""
-        return [key.kid for newer, key in pairwise(stored) if newer.signs_for > self.afterlife + self.lead]
+        return [key.kid for newer, key in pairwise(stored) if newer.signs_for > self.retention + self.activation_delay]
 
 
-class KeyKeeper:
+class SigningKeys:
     """The ring as this process knows it."""
 
-    def __init__(self, database: Database, vault: Vault, rules: KeyRules) -> None:
+    def __init__(self, database: Database, encryptor: Encryptor, rules: KeyRules) -> None:
         self._database = database
-        self._vault = vault
+        self._encryptor = encryptor
         self._rules = rules
         self._signing: SigningKey | None = None
         self._read_at = self._tried_at = float("-inf")
@@ -90,7 +90,7 @@ class KeyKeeper:
     @property
     def is_out_of_date(self) -> bool:
         """Whether the ring was not read for so long that it may lack a key, or have one too many."""
-        return monotonic() - self._read_at > 2 * self._rules.reread + _RETRY
+        return monotonic() - self._read_at > 2 * self._rules.refresh_interval + _RETRY
 
     async def find(self, kid: str) -> VerifyingKey | None:
         """The key of that name; the ring is read again for a name that it does not have, but not for each of them.
@@ -99,7 +99,7 @@ class KeyKeeper:
             Unavailable: there is no such key in a ring that is out of date; it may be a new one.
         """
         if kid not in self.ring:
-            await self._try_to_read(unless_tried_for=min(_EAGER, self._rules.reread))
+            await self._try_to_read(unless_tried_for=min(_EAGER, self._rules.refresh_interval))
         key = await self.ring.find(kid)
         if key is None and self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
@@ -109,7 +109,7 @@ class KeyKeeper:
         """Keep reading until cancelled."""
         while True:
             done = await self._try_to_read()
-            await asyncio.sleep(self._rules.reread if done else _RETRY)
+            await asyncio.sleep(self._rules.refresh_interval if done else _RETRY)
 
     async def _try_to_read(self, *, unless_tried_for: float = 0) -> bool:
         try:
@@ -149,7 +149,7 @@ class KeyKeeper:
             if not self._rules.wants_another(stored):
                 return stored
             # Before the first key there are no tokens, and nobody has to be told.
-            await self._publish(db, key, self._rules.lead if stored else _NOW)
+            await self._publish(db, key, self._rules.activation_delay if stored else _NOW)
             await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
             await db.signing_keys.drop(self._rules.withdrawn(stored))
             return await db.signing_keys.all()
@@ -169,16 +169,16 @@ class KeyKeeper:
             stored = await db.signing_keys.all()
             if stored and stored[0].signs_for < _NOW and not leaked:
                 return stored[0].kid, -stored[0].signs_for
-            lead = _NOW if leaked or not stored else self._rules.lead
-            await self._publish(db, key, lead)
+            activation_delay = _NOW if leaked or not stored else self._rules.activation_delay
+            await self._publish(db, key, activation_delay)
             await audit(db, Event.KEYS_ROTATED, COMMAND_LINE, key=key.kid, leaked=leaked)
             if leaked:
                 await db.signing_keys.drop([old.kid for old in stored])
-        return key.kid, lead
+        return key.kid, activation_delay
 
-    async def _publish(self, db: Db, key: SigningKey, lead: timedelta) -> None:
-        sealed = self._vault.encrypt(key.to_der())
-        await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), lead)
+    async def _publish(self, db: Db, key: SigningKey, activation_delay: timedelta) -> None:
+        sealed = self._encryptor.encrypt(key.to_der())
+        await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), activation_delay)
         log.info("signing key %s published", key.kid)
 
     async def _take(self, stored: Sequence[StoredKey]) -> None:
@@ -190,14 +190,14 @@ class KeyKeeper:
         # There is always one; should the clock of PostgreSQL go back, it is the oldest that signs.
         current = next((key for key in published if key.signs_for >= _NOW), published[-1])
         if self._signing is None or self._signing.kid != current.kid:
-            self._signing = SigningKey.from_der(self._vault.decrypt(current.private_key))
+            self._signing = SigningKey.from_der(self._encryptor.decrypt(current.private_key))
         await self._seal_anew(published)
 
     async def _seal_anew(self, published: Sequence[StoredKey]) -> None:
         """Encrypt with the newest secret what rests under an older one, so that the older one can be dropped."""
         for key in published:
             with suppress(InvalidToken):
-                anew = self._vault.sealed_anew(key.private_key)
+                anew = self._encryptor.reencrypt(key.private_key)
                 if anew is not None:
                     async with self._database.statement() as db:
                         await db.signing_keys.seal(key.kid, key.private_key, anew)

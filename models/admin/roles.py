@@ -73,7 +73,7 @@ class RoleShown(Answer):
     name: str = Field(examples=["reporter"])
     description: str = Field(examples=["Reads the reports."])
     permissions: list[str] = Field(examples=[["reports:read"]])
-    shipped: bool = Field(description="Whether the service brings it along; such a one stays.", examples=[False])
+    built_in: bool = Field(description="Whether the service brings it along; such a one stays.", examples=[False])
 
 
 class PermissionShown(Answer):
@@ -81,4 +81,4 @@ class PermissionShown(Answer):
 
     name: str = Field(examples=["reports:read"])
     description: str = Field(examples=["See the reports."])
-    shipped: bool = Field(description="Whether the service itself asks for it; such a one stays.", examples=[False])
+    built_in: bool = Field(description="Whether the service itself asks for it; such a one stays.", examples=[False])

@@ -40,7 +40,7 @@ def _user_id(value: object) -> object:
     raise ValueError("must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39")
 
 
-class MovingUser(Form):
+class UserRecord(Form):
     """Who moves in; only e-mail and login must be told."""
 
     email: Annotated[Email, Printable]
@@ -53,7 +53,7 @@ class MovingUser(Form):
     id: Annotated[UUID, BeforeValidator(_user_id)] = Field(default_factory=uuid7)
 
 
-_FIELDS = ", ".join(MovingUser.model_fields)
+_FIELDS = ", ".join(UserRecord.model_fields)
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": f"is not part of a user, who has {_FIELDS}",
@@ -70,12 +70,12 @@ def _sentence(problem: Any) -> str:
     return f"{field}: {message}" if field else message
 
 
-def line_of(user: MovingUser) -> bytes:
+def line_of(user: UserRecord) -> bytes:
     """The line that says who moves out; `read_user` reads it."""
     return user.model_dump_json().encode() + b"\n"
 
 
-def read_user(line: bytes) -> MovingUser:
+def read_user(line: bytes) -> UserRecord:
     """The user of a line.
 
     Raises:
@@ -83,7 +83,7 @@ def read_user(line: bytes) -> MovingUser:
     """
     values = strict_json.parse(line)
     try:
-        return MovingUser.model_validate(values)
+        return UserRecord.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         raise ValueError("; ".join(dict.fromkeys(_sentence(problem) for problem in problems[:5]))) from None

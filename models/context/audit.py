@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from models.context.client import Caller
+from models.context.client import ClientInfo
 from models.context.masking import masked_network
 
 
@@ -81,7 +81,7 @@ SCHEDULE = Actor(None, "schedule")
 """The service itself, when something is due."""
 
 
-def somebody(caller: Caller, user_id: UUID | None = None) -> Actor:
+def anonymous_actor(caller: ClientInfo, user_id: UUID | None = None) -> Actor:
     """Whoever sent a request without a token; who it is may be known by what he has shown."""
     return Actor(user_id, masked_network(caller.networks))
 

@@ -45,7 +45,7 @@ def networks_of(address: str | None) -> tuple[Network, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ClientInfo:
     """Whoever sent a request."""
 
     networks: tuple[Network, ...]
@@ -58,7 +58,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished(Generic[_AnswerType]):
+class FlowResult(Generic[_AnswerType]):
     """The answer to the last step of a flow, and the cards by which the device is known from now on."""
 
     answer: _AnswerType

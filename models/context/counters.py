@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Counted(StrEnum):
+class Counter(StrEnum):
     """A counter; backend/operations/metrics.py says what each tells, and by which labels."""
 
     REQUESTS = "requests"

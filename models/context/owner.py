@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models.context.audit import Actor
-from models.context.client import Caller
+from models.context.client import ClientInfo
 from models.responses.common import UserProfile
 
 
@@ -17,7 +17,7 @@ class Owner:
     user: UserProfile
     session_id: UUID
     actor: Actor
-    caller: Caller
+    caller: ClientInfo
 
     @property
     def user_id(self) -> UUID:

@@ -149,7 +149,7 @@ class Health(Answer):
     )
 
 
-class PublicKey(Answer):
+class JwkPublicKey(Answer):
     """RFC 7517 section 4: an elliptic curve key has `crv`, `x` and `y`, an Ed25519 key no `y`, an RSA key `n`, `e`."""
 
     kty: str
@@ -177,4 +177,4 @@ _EC_KEY = {
 class KeySet(Answer):
     """RFC 7517 section 5."""
 
-    keys: list[PublicKey] = Field(examples=[[_EC_KEY]])
+    keys: list[JwkPublicKey] = Field(examples=[[_EC_KEY]])

@@ -111,10 +111,9 @@ class SmtpSettings(Group):
 
 
 class MailSettings(Group):
-    """What a mail says of us, and who sends it."""
+    """The sender of mails, and when they are sent."""
 
     from_: str = Field(alias="from", min_length=3, description="Sender, as `Example <auth@example.com>`.")
-    service: str = Field("Auth", min_length=1, max_length=60, description="The name that mails call the service by.")
     worker: bool = Field(default=True, description="Send mail from the serving process; off when `worker` runs apart.")
     backlog: int = Field(1000, ge=1, description="Waiting code mails above which new starts are refused with 503.")
     backlog_age: int = Field(300, ge=1, description="Age of the oldest waiting code mail above which they are.")
@@ -234,7 +233,9 @@ class HashSettings(Group):
     threads: int = Field(
         2, ge=1, le=64, description="Low-priority threads a process; two suit any machine of 2+ cores."
     )
-    max_wait: float = Field(2.0, gt=0, le=10, description="Expected wait above which a hash is refused with 503.")
+    queue_timeout: float = Field(
+        2.0, gt=0, le=10, description="Expected wait for a hashing thread above which the request gets 503."
+    )
 
 
 class TokenSettings(Group):
@@ -252,8 +253,15 @@ class SessionSettings(Group):
 
     idle: int = Field(1_209_600, ge=60, le=TEN_YEARS, description="How long a session lives without being refreshed.")
     absolute: int = Field(2_592_000, ge=60, le=TEN_YEARS, description="How long it lives in all.")
-    most: int = Field(10, ge=1, le=1000, description="Sessions of one user; the oldest makes room for the next.")
-    repeat: int = Field(
+    maximum: int = Field(
+        10, alias="max", ge=1, le=1000, description="Sessions of one user; the oldest ends when one more begins."
+    )
+
+
+class RefreshSettings(Group):
+    """Refresh tokens."""
+
+    reuse_interval: int = Field(
         10, ge=0, le=60, description="How long a used refresh token gives the same successor again; 0 is strict."
     )
 
@@ -261,7 +269,7 @@ class SessionSettings(Group):
 class AuditSettings(Group):
     """The audit log."""
 
-    keep: int = Field(7_776_000, ge=86_400, le=TEN_YEARS, description="How long a line of the audit log is kept.")
+    retention: int = Field(7_776_000, ge=86_400, le=TEN_YEARS, description="How long a line of the audit log is kept.")
 
 
 class KeySettings(Group):
@@ -272,15 +280,17 @@ class KeySettings(Group):
     )
     life: int = Field(2_592_000, ge=1, le=TEN_YEARS, description="How long a key signs before the next one does.")
     max_age: int = Field(300, ge=1, le=86_400, description="How long a verifier may keep the list of keys.")
-    reread: int = Field(30, ge=1, le=300, description="How often each process looks for new keys.")
+    refresh_interval: int = Field(30, ge=1, le=300, description="How often each process looks for new keys.")
 
     @property
-    def lead(self) -> int:
+    def activation_delay(self) -> int:
         """Seconds that a key is published before it signs: by then every list that lacks it is out of date."""
-        return self.max_age + 2 * self.reread
+        return self.max_age + 2 * self.refresh_interval
 
     @model_validator(mode="after")
     def _keys_do_not_overtake_each_other(self) -> Self:
-        if self.life < 2 * self.lead:
-            raise ValueError(f"KEY_LIFE must be at least {2 * self.lead}: twice KEY_MAX_AGE and four times KEY_REREAD")
+        if self.life < 2 * self.activation_delay:
+            raise ValueError(
+                f"KEY_LIFE must be at least {2 * self.activation_delay}: twice KEY_MAX_AGE and four times KEY_REFRESH_INTERVAL"
+            )
         return self

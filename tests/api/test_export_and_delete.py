@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from backend.keys import Keys
-from backend.mail.sealed_recipient import Envelopes
+from backend.mail.sealed_recipient import RecipientEncryptor
 from database.users import User
 from devstack.mailbox import Mailbox
 from models.values.locale import Locale
@@ -298,7 +298,7 @@ def test_who_deletes_an_account_that_he_took_over_cannot_unsay_that_its_address_
     [row] = backstage.rows("SELECT * FROM users WHERE email = $1", person.email)
     user = User(row["id"], "", "", "", Locale.EN, 1, blocked_at=None, created_at=row["created_at"])
     rightful = somebody("rightful")
-    told = Envelopes(keys).seal(
+    told = RecipientEncryptor(keys).seal(
         User(user.id, rightful.email, rightful.login, "", Locale.RU, 1, blocked_at=None, created_at=user.created_at)
     )
     # A notice to the old address that waits for a mail server, and one to the account itself.

@@ -25,14 +25,14 @@ from tests.support.patience import eventually
 from tests.support.people import Person, Tokens, Walker, somebody
 from tests.support.service import SERVICE_CLIENT, Service
 
-OFTEN = {"KEY_LIFE": "6", "KEY_MAX_AGE": "1", "KEY_REREAD": "1", "TOKEN_TTL": "10"}
+OFTEN = {"KEY_LIFE": "6", "KEY_MAX_AGE": "1", "KEY_REFRESH_INTERVAL": "1", "TOKEN_TTL": "10"}
 """A key is published 3 s before it signs, and signs for 6."""
 
 OLD, NEW = "an old secret of many letters 0123", "a new secret of many letters 45678"
 
 
 @dataclass
-class Crowd:
+class SingleClientWarning:
     """People who go on calling whatever happens to the keys."""
 
     service: Service
@@ -69,7 +69,7 @@ class Crowd:
 
 
 @contextmanager
-def at_work(crowd: Crowd, people: list[Person]) -> Iterator[None]:
+def at_work(crowd: SingleClientWarning, people: list[Person]) -> Iterator[None]:
     """Have them all call until the block ends; what went wrong for one of them fails the test."""
     threads = [threading.Thread(target=crowd.live, args=(person,)) for person in people]
     for thread in threads:
@@ -98,7 +98,7 @@ def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_besid
         people = [somebody("patient") for _ in range(4)]
         for person in people:
             Walker(client, mailbox).register(person)
-        crowd = Crowd(service, example, mailbox)
+        crowd = SingleClientWarning(service, example, mailbox)
         with at_work(crowd, people):
             eventually(lambda: len(crowd.kids) >= 4, within=90, look_every=0.5)
         assert set(crowd.answers) == {200}
@@ -194,13 +194,13 @@ def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Ser
             assert Tokens.of(walk.refresh(first.refresh)).refresh == lost.refresh
             assert walk.confirm("register", *registration).status_code == 201
             assert walk.confirm("login", *login).status_code == 200
-            heir = Tokens.of(walk.refresh(lost.refresh))
+            successor = Tokens.of(walk.refresh(lost.refresh))
         changed(service, NEW)
         with service.client() as client:
             walk = Walker(client, mailbox)
             # The old one is gone: the signing key was sealed anew, and so was whatever was refreshed meanwhile.
             assert walk.me(lost.access).status_code == 200
-            assert walk.refresh(heir.refresh).status_code == 200
+            assert walk.refresh(successor.refresh).status_code == 200
             assert outcome(walk.refresh(lost.refresh)) == (400, "invalid_grant")
 
 
@@ -214,7 +214,7 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
     serving: Serving, mailbox: Mailbox
 ) -> None:
     # A restart of many processes one after the other: the first ones have the new secret, the last ones not yet.
-    with serving(SECRET_KEYS=OLD, KEY_REREAD="1") as old_one:
+    with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as old_one:
         with old_one.client() as client:
             Walker(client, mailbox).register(person := somebody("rolling"))
         new_one = Service(old_one.stack, "", 0, old_one.log_file.parent)
@@ -229,9 +229,9 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
                 assert walk.me(away.log_in(person)).status_code == 200
                 # What one of them has made with a secret that the other lacks is no theft, and may be asked for again.
                 tokens = walk.open_session(person)
-                heir = Tokens.of(away.refresh(tokens.refresh))
+                successor = Tokens.of(away.refresh(tokens.refresh))
                 assert outcome(walk.refresh(tokens.refresh)) == (503, "unavailable")
-                assert Tokens.of(away.refresh(tokens.refresh)).refresh == heir.refresh
+                assert Tokens.of(away.refresh(tokens.refresh)).refresh == successor.refresh
         finally:
             new_one.kill()
         assert "could not be read" not in old_one.log()
@@ -239,7 +239,7 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
 
 def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Serving, mailbox: Mailbox) -> None:
     # A failover to a standby, or a restored machine, whose clock is behind.
-    with serving(KEY_REREAD="1") as service, backstage_of(service) as backstage:
+    with serving(KEY_REFRESH_INTERVAL="1") as service, backstage_of(service) as backstage:
         backstage.rows("UPDATE signing_keys SET signs_from = now() + interval '1 hour'")
         time.sleep(1.5)
         service.stop()
@@ -261,7 +261,7 @@ def renamed(token: str) -> str:
 def test_a_process_that_cannot_open_the_key_is_not_ready_and_fails_at_nothing_else(
     serving: Serving, mailbox: Mailbox
 ) -> None:
-    with serving(SECRET_KEYS=OLD, KEY_REREAD="1") as service, backstage_of(service) as backstage:
+    with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as service, backstage_of(service) as backstage:
         with service.client() as client:
             Walker(client, mailbox).register(person := somebody("locked"))
             token = Walker(client, mailbox).log_in(person)

@@ -53,7 +53,7 @@ def a_role(admin: Official, *permissions: str) -> str:
     body = {"name": name, "description": "For a test.", "permissions": permissions}
     answer = admin.call("POST", "/admin/roles", json=body)
     assert answer.status_code == 201, answer.text
-    assert answer.json() == {**body, "permissions": sorted(permissions), "shipped": False}
+    assert answer.json() == {**body, "permissions": sorted(permissions), "built_in": False}
     return name
 
 
@@ -81,12 +81,12 @@ def permissions_of(official: Official) -> list[str]:
 
 def test_the_shipped_roles_and_permissions_are_those_that_the_code_asks_for(admin: Official) -> None:
     permissions = admin.call("GET", "/admin/permissions").json()
-    assert {one["name"] for one in permissions if one["shipped"]} == {*Permission}
+    assert {one["name"] for one in permissions if one["built_in"]} == {*Permission}
     roles = {role["name"]: role for role in admin.call("GET", "/admin/roles").json()}
     assert {*Permission} <= {*roles["admin"]["permissions"]} == {one["name"] for one in permissions}
     assert roles["user"]["permissions"] == ["account:read", "account:write"]
-    assert roles["admin"]["shipped"]
-    assert roles["user"]["shipped"]
+    assert roles["admin"]["built_in"]
+    assert roles["user"]["built_in"]
 
 
 # Roles.
@@ -99,7 +99,7 @@ def test_a_role_is_made_read_changed_and_deleted(admin: Official) -> None:
         "role_exists",
     )
     changed = admin.call("PATCH", f"/admin/roles/{role}", json={"description": "Another."})
-    assert changed.json() == {"name": role, "description": "Another.", "permissions": ["user:read"], "shipped": False}
+    assert changed.json() == {"name": role, "description": "Another.", "permissions": ["user:read"], "built_in": False}
     changed = admin.call("PATCH", f"/admin/roles/{role}", json={"permissions": ["mail:read", "mail:read"]})
     assert changed.json()["permissions"] == ["mail:read"]
     assert admin.call("GET", f"/admin/roles/{role}").json() == changed.json()
@@ -130,7 +130,7 @@ def test_a_role_of_permissions_that_do_not_exist_is_refused_and_not_made(admin: 
         {"name": "reporter", "description": "x", "permissions": ["reports:read:all"]},
         {"name": "reporter", "description": "x", "permissions": "reports:read"},
         {"name": "reporter", "description": "x"},
-        {"name": "reporter", "description": "x", "permissions": [], "shipped": True},
+        {"name": "reporter", "description": "x", "permissions": [], "built_in": True},
         {"name": "reporter", "description": "x", "permissions": ["a:b"] * 101},
     ],
 )
@@ -140,11 +140,11 @@ def test_a_role_that_is_written_wrongly_is_refused(body: dict[str, object], admi
 
 @pytest.mark.parametrize("role", ["admin", "user"])
 def test_a_shipped_role_is_not_deleted(role: str, admin: Official) -> None:
-    assert outcome(admin.call("DELETE", f"/admin/roles/{role}")) == (409, "shipped")
+    assert outcome(admin.call("DELETE", f"/admin/roles/{role}")) == (409, "built_in")
 
 
 def test_administrators_may_always_do_everything(admin: Official) -> None:
-    assert outcome(admin.call("PATCH", "/admin/roles/admin", json={"permissions": []})) == (409, "shipped")
+    assert outcome(admin.call("PATCH", "/admin/roles/admin", json={"permissions": []})) == (409, "built_in")
     assert a_permission(admin) in permissions_of(admin)
 
 
@@ -157,7 +157,7 @@ def test_a_permission_is_made_described_and_deleted_and_leaves_every_role(admin:
     again = admin.call("POST", "/admin/permissions", json={"name": permission, "description": "x"})
     assert outcome(again) == (409, "permission_exists")
     described = admin.call("PATCH", f"/admin/permissions/{permission}", json={"description": "Another."})
-    assert described.json() == {"name": permission, "description": "Another.", "shipped": False}
+    assert described.json() == {"name": permission, "description": "Another.", "built_in": False}
     assert admin.call("DELETE", f"/admin/permissions/{permission}").status_code == 204
     assert admin.call("GET", f"/admin/roles/{role}").json()["permissions"] == ["user:read"]
     for method, body in (("PATCH", {"description": "x"}), ("DELETE", None)):
@@ -167,7 +167,7 @@ def test_a_permission_is_made_described_and_deleted_and_leaves_every_role(admin:
 
 def test_what_the_service_itself_asks_for_is_not_deleted(admin: Official) -> None:
     for permission in Permission:
-        assert outcome(admin.call("DELETE", f"/admin/permissions/{permission}")) == (409, "shipped")
+        assert outcome(admin.call("DELETE", f"/admin/permissions/{permission}")) == (409, "built_in")
 
 
 def test_there_are_no_more_permissions_than_a_token_can_hold(admin: Official, backstage: Backstage) -> None:

@@ -96,9 +96,9 @@ def test_a_refresh_token_is_enough_to_log_out_also_one_that_was_used(walk: Walke
     assert walk.post("/logout", refresh_token=one.refresh).status_code == 204
     assert is_over(walk, one)
     assert outcome(walk.post("/logout", refresh_token=one.refresh)) == INVALID
-    heir = Tokens.of(walk.refresh(two.refresh))
+    successor = Tokens.of(walk.refresh(two.refresh))
     assert walk.post("/logout", refresh_token=two.refresh).status_code == 204
-    assert is_over(walk, heir)
+    assert is_over(walk, successor)
 
 
 def test_a_logout_needs_one_or_the_other(walk: Walker, alice: Person) -> None:

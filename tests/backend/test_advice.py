@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from backend.operations.proxy_check import Crowd
+from backend.operations.proxy_check import SingleClientWarning
 from backend.operations.startup_checks import warn_of_caught_mail
 
 SHARED = "every client has the address 10.1.2.3"
 
 
 def test_a_proxy_that_hides_all_clients_is_noticed_once(caplog: pytest.LogCaptureFixture) -> None:
-    crowd = Crowd()
+    crowd = SingleClientWarning()
     for _ in range(499):
         crowd.note("127.0.0.1")
         crowd.note("unknown")
@@ -24,14 +24,14 @@ def test_a_proxy_that_hides_all_clients_is_noticed_once(caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("others", [["10.1.2.4"], ["203.0.113.7"], ["2001:db8::1"]])
 def test_two_clients_are_a_crowd(others: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    crowd = Crowd()
+    crowd = SingleClientWarning()
     for address in ["10.1.2.3", *others, *["10.1.2.3"] * 2000]:
         crowd.note(address)
     assert not caplog.text
 
 
 def test_one_public_address_is_somebody_who_tries_the_service(caplog: pytest.LogCaptureFixture) -> None:
-    crowd = Crowd()
+    crowd = SingleClientWarning()
     for _ in range(2000):
         crowd.note("198.51.100.7")
         crowd.note("8.8.8.8")

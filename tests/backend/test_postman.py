@@ -15,7 +15,7 @@ import pytest
 from backend.mail import smtp as smtp_module
 from backend.mail import smtp_pool as postman_module
 from backend.mail.smtp import MailDelayed, MailRefused
-from backend.mail.smtp_pool import Postman
+from backend.mail.smtp_pool import SmtpPool
 from devstack.ports import free_port
 from template_message.render import MailTemplates, Rendered
 from tests.support.smtp_server import PASSWORD, Certificates, Server
@@ -49,11 +49,11 @@ def tls(certificates: Certificates) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def hire() -> AsyncIterator[Callable[..., Postman]]:
-    hired: list[Postman] = []
+async def hire() -> AsyncIterator[Callable[..., SmtpPool]]:
+    hired: list[SmtpPool] = []
 
-    def start(*urls: str, **options: Any) -> Postman:
-        hired.append(Postman(urls, SENDER, **{"connect_timeout": 1, "command_timeout": 3} | options))
+    def start(*urls: str, **options: Any) -> SmtpPool:
+        hired.append(SmtpPool(urls, SENDER, **{"connect_timeout": 1, "command_timeout": 3} | options))
         return hired[-1]
 
     yield start
@@ -62,7 +62,7 @@ async def hire() -> AsyncIterator[Callable[..., Postman]]:
 
 
 Serve = Callable[..., Server]
-Hire = Callable[..., Postman]
+Hire = Callable[..., SmtpPool]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ async def test_an_injected_recipient_is_refused_before_any_connection(serve: Ser
 
 
 def test_the_password_is_in_no_repr(certificates: Certificates) -> None:
-    postman = Postman([f"smtps://user:secret@[::1]{certificates.query}"], SENDER)
+    postman = SmtpPool([f"smtps://user:secret@[::1]{certificates.query}"], SENDER)
     [server] = postman._servers
     assert "secret" not in repr(server)
     assert str(server) == "[::1]:465"

@@ -11,7 +11,9 @@ from backend.tokens.signing_keys import KeyRules
 from database.signing_keys import StoredKey
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
-RULES = KeyRules(algorithm="ES256", life=30 * DAY, lead=6 * MINUTE, afterlife=60 * MINUTE, reread=30)
+RULES = KeyRules(
+    algorithm="ES256", life=30 * DAY, activation_delay=6 * MINUTE, retention=60 * MINUTE, refresh_interval=30
+)
 
 
 def ring(*signs_for: timedelta, algorithm: str = "ES256") -> list[StoredKey]:
@@ -68,7 +70,7 @@ def test_there_is_always_a_key_that_signs() -> None:
         stored = [replace(key, signs_for=key.signs_for + 5 * MINUTE) for key in stored]
         if RULES.wants_another(stored):
             made += 1
-            stored = [StoredKey(f"made-{made}", "ES256", {}, b"", -RULES.lead), *stored]
+            stored = [StoredKey(f"made-{made}", "ES256", {}, b"", -RULES.activation_delay), *stored]
         stored = [key for key in stored if key.kid not in RULES.withdrawn(stored)]
         assert any(key.signs_for >= timedelta() for key in stored)
         assert len(stored) <= 2

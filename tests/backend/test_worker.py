@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from backend.mail.enqueue import Bell
+from backend.mail.enqueue import MailQueue
 from backend.mail.worker import MailWorker, Work
 from database.engine import open_database
 from devstack.stack import Stack
@@ -20,7 +20,7 @@ async def test_a_worker_that_is_stopped_as_it_is_called_stops(stack: Stack, roun
     stack.postgres.create_database(name, template="migrated")
     url = stack.postgres.url(name)
     async with open_database(DatabaseSettings.model_validate({"url": url})) as database:
-        bell = Bell(heard=True)
+        bell = MailQueue(heard=True)
         worker = MailWorker(database, url, bell, Work({}, (), uncounted()), hands=4)
         working = asyncio.create_task(worker.run())
         await asyncio.sleep(0.3)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.admin.user_import import Import, Line, SoFar
+from backend.admin.user_import import ImportLine, ImportStats, UserImport
 from devstack.stack import Stack
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.commands import Terminal, run, running
@@ -186,8 +186,8 @@ ANY_LINE = st.one_of(
 @settings(max_examples=300, deadline=None)
 def test_no_line_whatever_brings_the_import_down(texts: list[bytes]) -> None:
     told: list[int] = []
-    moving = Import(None, None, frozenset({"user"}), SoFar(), lambda number, _: told.append(number))  # type: ignore[arg-type] # examining needs none
-    arrivals = moving.examine(Line(number, text) for number, text in enumerate(texts))
+    moving = UserImport(None, None, frozenset({"user"}), ImportStats(), lambda number, _: told.append(number))  # type: ignore[arg-type] # examining needs none
+    arrivals = moving.examine(ImportLine(number, text) for number, text in enumerate(texts))
     blank = [number for number, text in enumerate(texts) if not text.strip()]
     assert sorted([*told, *blank, *(arrival.number for arrival in arrivals)]) == [*range(len(texts))]
     assert moving.so_far.refused == len(told)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands.listener import hear_out, listen, turn_away
+from commands.listener import hear_out, listen, stop_accepting
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "::"])
@@ -34,7 +34,7 @@ def test_who_has_connected_is_served_and_nobody_connects_any_more(
 ) -> None:
     listener.listen()
     with socket.create_connection(address) as early:
-        assert turn_away(listener)
+        assert stop_accepting(listener)
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.3)
         served, _ = listener.accept()
@@ -51,7 +51,7 @@ def test_who_completes_a_connection_afterwards_is_let_in_and_heard_out(
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
     listener.listen()
     with socket.create_connection(address) as late:
-        turn_away(listener)
+        stop_accepting(listener)
         late.sendall(b"one ")
         served, _ = listener.accept()
         with served:

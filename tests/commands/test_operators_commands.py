@@ -21,7 +21,7 @@ from tests.support.service import ROOT, Service
 @pytest.fixture
 def watchful(serving: Serving) -> Iterator[Service]:
     """Two processes that look for new keys every second."""
-    with serving(workers=2, KEY_REREAD="1") as running:
+    with serving(workers=2, KEY_REFRESH_INTERVAL="1") as running:
         yield running
 
 
@@ -64,9 +64,9 @@ def test_a_key_that_has_leaked_is_worth_nothing_a_moment_later(watchful: Service
         assert f"Key {new} signs from now on" in done.stdout
         assert {outcome(walk.me(tokens.access)) for _ in range(5)} == {(401, "invalid_token")}
         # The session lives; its bearer refreshes.
-        heir = Tokens.of(walk.refresh(tokens.refresh))
-        assert jwt.get_unverified_header(heir.access)["kid"] == new
-        assert walk.me(heir.access).status_code == 200
+        successor = Tokens.of(walk.refresh(tokens.refresh))
+        assert jwt.get_unverified_header(successor.access)["kid"] == new
+        assert walk.me(successor.access).status_code == 200
 
 
 def test_without_postgresql_it_says_so(service: Service) -> None:
@@ -89,8 +89,8 @@ def test_good_settings_are_said_to_be_good_and_nothing_is_connected_to(service: 
         ("KEY_LIFE", "100"),
         ("KEY_ALGORITHM", "HS256"),
         ("KEY_MAX_AGE", "0"),
-        ("SESSION_MOST", "0"),
-        ("SESSION_REPEAT", "-1"),
+        ("SESSION_MAX", "0"),
+        ("REFRESH_REUSE_INTERVAL", "-1"),
         ("SERVICE_CLIENTS", "canary"),
         ("SERVICE_CLIENTS", "reports:canary"),
         ("SERVICE_CLIENTS", ":" + "0" * 64),
@@ -127,5 +127,5 @@ def test_the_description_on_the_command_line_is_the_one_that_is_served(service: 
 def test_the_page_of_settings_is_the_one_that_the_settings_make() -> None:
     """Else run: python main.py check-config --page > docs/configuration.md."""
     assert page() == (ROOT / "docs" / "configuration.md").read_text()
-    for name in ("DATABASE_URL", "MAIL_FROM", "LADDER_4", "LIMIT_REGISTRATIONS", "AUDIT_KEEP", "SECRET_KEYS"):
+    for name in ("DATABASE_URL", "MAIL_FROM", "LADDER_4", "LIMIT_REGISTRATIONS", "AUDIT_RETENTION", "SECRET_KEYS"):
         assert f"| `{name}` |" in page()

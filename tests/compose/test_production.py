@@ -19,7 +19,7 @@ from tests.support.compose import Compose, Mailpit
 from tests.support.oracle import Oracle
 from tests.support.people import Person, Walker, somebody
 from tests.support.service import OUT_OF_THE_WAY
-from tests.support.traffic import Caller, Traffic
+from tests.support.traffic import SendOne, Traffic
 
 pytestmark = pytest.mark.compose
 
@@ -130,13 +130,13 @@ def test_fault_17_each_copy_in_turn_is_restarted_under_traffic_and_no_request_fa
         clients = [stack.enter_context(patient.client()) for _ in range(5)]
         token = Walker(clients[0], mailpit).log_in(alice)
 
-        def read(client: httpx.Client) -> Caller:
+        def read(client: httpx.Client) -> SendOne:
             return lambda: client.get("/me", headers={"Authorization": f"Bearer {token}"})
 
-        def write(client: httpx.Client) -> Caller:
+        def write(client: httpx.Client) -> SendOne:
             return lambda: client.post("/recover", json={"email": f"{time.monotonic_ns()}@example.com"})
 
-        def hash_(client: httpx.Client) -> Caller:
+        def hash_(client: httpx.Client) -> SendOne:
             return lambda: client.post("/login", json={"login": alice.login, "password": alice.password})
 
         callers = [*map(read, clients[:2]), *map(write, clients[2:4]), hash_(clients[4])]

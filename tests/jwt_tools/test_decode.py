@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_tools.create import Grant, create_access_token
-from jwt_tools.decode import Caller, TokenVerifier
+from jwt_tools.decode import Principal, TokenVerifier
 from jwt_tools.errors import InvalidToken
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 
@@ -39,7 +39,7 @@ def forged(key: Any = KEY.private_key, algorithm: str = "ES256", headers: Any = 
     return jwt.encode(body, key, algorithm=algorithm, headers={"typ": "at+jwt", "kid": KEY.kid, **(headers or {})})
 
 
-def verify(token: str) -> Caller:
+def verify(token: str) -> Principal:
     return asyncio.run(VERIFIER.verify(token))
 
 

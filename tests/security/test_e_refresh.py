@@ -132,21 +132,21 @@ def test_row_47_twenty_parallel_refreshes_have_one_heir(family: Family, service:
     for _ in range(rounds):
         answers = burst(service, [("/token/refresh", {"refresh_token": token})] * 20)
         assert outcomes(answers) == {(200, ""): 20}
-        [heir] = {answer.json["refresh_token"] for answer in answers}
+        [successor] = {answer.json["refresh_token"] for answer in answers}
         assert all(family.walk.me(answer.json["access_token"]).status_code == 200 for answer in answers[:3])
         assert family.living() == 1
-        token = heir
+        token = successor
     assert family.alarms() == []
 
 
 def test_row_47_twenty_parallel_uses_of_a_used_token_end_the_family_once(family: Family, service: Service) -> None:
     first = family.log_in()
-    heir = family.refresh(first.refresh)
+    successor = family.refresh(first.refresh)
     family.let_pass(WINDOW)
     answers = burst(service, [("/token/refresh", {"refresh_token": first.refresh})] * 20)
     assert outcomes(answers) == {NO_GRANT: 20}
-    assert outcome(family.walk.refresh(heir.refresh)) == NO_GRANT
-    assert outcome(family.walk.me(heir.access)) == INVALID
+    assert outcome(family.walk.refresh(successor.refresh)) == NO_GRANT
+    assert outcome(family.walk.me(successor.access)) == INVALID
     assert len(family.alarms()) == 1
 
 

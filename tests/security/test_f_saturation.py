@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.caller import Caller
+from bench.caller import BenchClient
 from devstack.mailbox import Mailbox
 from models.settings.groups import PBKDF2_FLOOR
 from tests.conftest import Serving
@@ -31,14 +31,14 @@ class Storm:
     ends: float
     took: dict[tuple[str, int], list[float]] = field(default_factory=dict)
 
-    async def _timed(self, caller: Caller, path: str, body: dict[str, str]) -> tuple[int, dict[str, str]]:
+    async def _timed(self, caller: BenchClient, path: str, body: dict[str, str]) -> tuple[int, dict[str, str]]:
         asked = time.perf_counter()
         status, headers = await caller.post(path, body)
         self.took.setdefault((path, status), []).append(time.perf_counter() - asked)
         return status, headers
 
     async def log_in(self, person: Person) -> None:
-        caller = await Caller.connect(self.service.url)
+        caller = await BenchClient.connect(self.service.url)
         while time.perf_counter() < self.ends:
             status, headers = await self._timed(caller, "/login", {"login": person.login, "password": person.password})
             if status != 202:
@@ -49,7 +49,7 @@ class Storm:
         caller.close()
 
     async def use_what_needs_no_hash(self, refresh: str) -> None:
-        caller = await Caller.connect(self.service.url)
+        caller = await BenchClient.connect(self.service.url)
         while time.perf_counter() < self.ends:
             await self._timed(caller, "/token/refresh", {"refresh_token": refresh})
             await self._timed(caller, "/logout", {"refresh_token": "of nobody"})
@@ -68,7 +68,7 @@ def test_row_56_a_storm_of_log_ins_starves_only_itself(
     seconds = 60 if full_counts else 5
     shipped = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR)}
     # A strict single use would be another one's test: here one token is refreshed again and again.
-    with serving(workers=2, SESSION_REPEAT="60", **shipped) as service:
+    with serving(workers=2, REFRESH_REUSE_INTERVAL="60", **shipped) as service:
         with service.client() as client:
             walk = Walker(client, mailbox)
             people = [somebody("stormy") for _ in range(4)]

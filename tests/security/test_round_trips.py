@@ -36,7 +36,7 @@ _SETTINGS = {
     "LIMIT_STEPS": "1000/60",
     "LIMIT_REFRESHES": "1000/60",
     # The signing keys are read more rarely than anything is counted for.
-    "KEY_REREAD": "300",
+    "KEY_REFRESH_INTERVAL": "300",
     # Mail is a process of its own here, and runs only while nothing is counted.
     "MAIL_WORKER": "false",
     # One connection, whose transactions PostgreSQL notes one after the other; see `Meter.transactions`.

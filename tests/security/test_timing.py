@@ -20,7 +20,7 @@ from tests.conftest import Serving
 from tests.support.auc import auc
 from tests.support.backstage import Backstage, backstage_of
 from tests.support.burst import Call, in_bursts
-from tests.support.crowd import Crowd, a_crowd
+from tests.support.crowd import SingleClientWarning, a_crowd
 from tests.support.service import Service
 from tests.support.stopwatch import Stopwatch, Timing, judged, shuffled
 
@@ -44,7 +44,7 @@ class Stage:
     service: Service
     backstage: Backstage
     watch: Stopwatch
-    crowds: Mapping[str, Crowd]
+    crowds: Mapping[str, SingleClientWarning]
 
 
 def staged(service: Service, iterations: int) -> Iterator[Stage]:

@@ -17,7 +17,7 @@ _INSERT = """
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class SingleClientWarning:
     """Logins ``name-000000``, ``name-000001`` and so on: the even ones have accounts, the odd ones have none."""
 
     name: str
@@ -31,8 +31,10 @@ class Crowd:
         return f"{self.login(number, known=known)}@example.com"
 
 
-def a_crowd(backstage: Backstage, name: str, size: int, *, iterations: int, blocked: bool = False) -> Crowd:
+def a_crowd(
+    backstage: Backstage, name: str, size: int, *, iterations: int, blocked: bool = False
+) -> SingleClientWarning:
     """Put the accounts where they would be had they registered; one hash for all, made at this cost."""
     backstage.rows(_INSERT, encode(PASSWORD, iterations), blocked, name, size)
     backstage.rows("ANALYZE users")
-    return Crowd(name, size)
+    return SingleClientWarning(name, size)

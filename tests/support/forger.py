@@ -15,7 +15,7 @@ from tests.support.service import Service
 def stolen_key(service: Service, backstage: Backstage) -> SigningKey:
     """The key that signs, as PostgreSQL and the secret give it away together."""
     sealed = backstage.value("SELECT private_key FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC")
-    return SigningKey.from_der(Keys([service.environment["SECRET_KEYS"]]).vault("signing keys").decrypt(sealed))
+    return SigningKey.from_der(Keys([service.environment["SECRET_KEYS"]]).encryptor("signing keys").decrypt(sealed))
 
 
 class Forger:

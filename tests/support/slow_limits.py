@@ -28,7 +28,7 @@ SLOWLY = {
     "REDIS_TIMEOUT": "2",
     "REDIS_CONNECT_TIMEOUT": "2",
     "DATABASE_TIMEOUT": "5",
-    "HASH_MAX_WAIT": "10",
+    "HASH_QUEUE_TIMEOUT": "10",
 }
 
 _numbers = itertools.count(1)

@@ -11,7 +11,7 @@ from typing import Self
 
 import httpx
 
-Caller = Callable[[], httpx.Response]
+SendOne = Callable[[], httpx.Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Call:
 class Traffic:
     """Several callers at once, each with a short rest between two requests."""
 
-    def __init__(self, callers: list[Caller], rest: float = 0.05) -> None:
+    def __init__(self, callers: list[SendOne], rest: float = 0.05) -> None:
         self.calls: list[Call] = []
         self.callers = callers
         self._rest = rest
@@ -49,7 +49,7 @@ class Traffic:
         for thread in self._threads:
             thread.join(30)
 
-    def _go_on(self, caller: Caller) -> None:
+    def _go_on(self, caller: SendOne) -> None:
         while not self._over.wait(self._rest):
             sent = time.monotonic()
             try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from redis.asyncio import ConnectionPool
 
-from backend.counters import Tally
+from backend.counters import Counters
 from redis_tools.pipeline import Valkey
 
 
-def uncounted() -> Tally:
+def uncounted() -> Counters:
     """A tally that nobody runs: it asks nothing of Valkey."""
-    return Tally(Valkey(ConnectionPool(), timeout=1))
+    return Counters(Valkey(ConnectionPool(), timeout=1))

@@ -19,7 +19,7 @@ from tests.support.nginx import Nginx, statuses
 from tests.support.patience import eventually
 from tests.support.service import an_address_of_ones_own
 from tests.support.slow_limits import a_recovery
-from tests.support.traffic import Caller, Traffic
+from tests.support.traffic import SendOne, Traffic
 
 pytestmark = pytest.mark.system
 
@@ -127,13 +127,13 @@ def test_row_58_bare_line_feeds_make_no_second_request_either(kind: str, nginx: 
 # Fault 16 and fault 17: a copy that goes.
 
 
-def _callers(nginx: Nginx, stack: ExitStack) -> list[Caller]:
+def _callers(nginx: Nginx, stack: ExitStack) -> list[SendOne]:
     """Four who read and four who write, each from an address that no limit is met from."""
 
-    def reader(client: httpx.Client) -> Caller:
+    def reader(client: httpx.Client) -> SendOne:
         return lambda: client.get("/.well-known/jwks.json")
 
-    def writer(_: int) -> Caller:
+    def writer(_: int) -> SendOne:
         # A recovery is written down each time; an address of its own each, since thirty an hour are allowed to one.
         def write() -> httpx.Response:
             with nginx.client(nginx.local) as client:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import UndefinedError
 
-from template_message.message import Sender, is_plain_address, write_letter
+from template_message.message import Sender, build_message, is_plain_address
 from template_message.render import HERE, MailTemplates, Rendered, counted
 
 LOCALES = ("en", "ru")
@@ -156,7 +156,7 @@ def test_nouns_agree_with_their_numbers() -> None:
 @every_mail
 def test_a_letter_arrives_as_it_was_rendered(templates: MailTemplates, locale: str, mail: str) -> None:
     rendered = templates.render(mail, locale, **VALUES[mail])
-    wire = write_letter(Sender.parse("Вход <no-reply@example.org>"), "bob@example.com", rendered)
+    wire = build_message(Sender.parse("Вход <no-reply@example.org>"), "bob@example.com", rendered)
     assert wire.isascii()
     assert max(map(len, wire.split(b"\r\n"))) <= 998  # RFC 5322 §2.1.1
     letter = message_from_bytes(wire, policy=policy.default)
