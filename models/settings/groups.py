@@ -290,7 +290,8 @@ class KeySettings(Group):
     @model_validator(mode="after")
     def _keys_do_not_overtake_each_other(self) -> Self:
         if self.life < 2 * self.activation_delay:
+            least = 2 * self.activation_delay
             raise ValueError(
-                f"KEY_LIFE must be at least {2 * self.activation_delay}: twice KEY_MAX_AGE and four times KEY_REFRESH_INTERVAL"
+                f"KEY_LIFE must be at least {least}: twice KEY_MAX_AGE and four times KEY_REFRESH_INTERVAL"
             )
         return self
