@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from commands.configuration import page
+from commands.settings_page import page
 from config import load_settings
 
 
 @click.command("check-config")
-@click.option("--page", "as_page", is_flag=True, help="Write docs/configuration.md to standard output instead.")
+@click.option("--page", "as_page", is_flag=True, help="Write docs/settings.md to standard output instead.")
 def check_config(*, as_page: bool) -> None:
     """Read the settings as a start would, and tell every problem by name; nothing is connected to."""
     if as_page:

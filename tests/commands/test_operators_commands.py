@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import jwt
 import pytest
 
-from commands.configuration import page
+from commands.settings_page import page
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.commands import run
@@ -125,7 +125,7 @@ def test_the_description_on_the_command_line_is_the_one_that_is_served(service: 
 
 
 def test_the_page_of_settings_is_the_one_that_the_settings_make() -> None:
-    """Else run: python main.py check-config --page > docs/configuration.md."""
-    assert page() == (ROOT / "docs" / "configuration.md").read_text()
+    """Else run: python main.py check-config --page > docs/settings.md."""
+    assert page() == (ROOT / "docs" / "settings.md").read_text()
     for name in ("DATABASE_URL", "MAIL_FROM", "LADDER_4", "LIMIT_REGISTRATIONS", "AUDIT_RETENTION", "SECRET_KEYS"):
         assert f"| `{name}` |" in page()
