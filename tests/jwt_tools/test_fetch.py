@@ -107,9 +107,9 @@ MALFORMED: dict[str, bytes] = {
 
 @pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
 async def test_a_malformed_list_is_none_and_never_takes_the_place_of_a_good_one(
-    server: KeyServer, validation_error: bytes
+    server: KeyServer, malformed: bytes
 ) -> None:
-    server.says[JWKS] = validation_error
+    server.says[JWKS] = malformed
     newcomer = RemoteKeys(server.url)
     await refuses(newcomer)
     assert server.paths == [METADATA, JWKS]
@@ -119,7 +119,7 @@ async def test_a_malformed_list_is_none_and_never_takes_the_place_of_a_good_one(
     assert await knows(keys, server.key)
     # With a tag of ours a 304 would be as good an answer as any.
     keys._published = replace(keys._published, etag="") if keys._published else None
-    server.says[JWKS] = validation_error
+    server.says[JWKS] = malformed
     let_pass(keys, 301)
     for _ in range(3):
         assert await knows(keys, server.key)
