@@ -35,10 +35,10 @@ from backend.passwords.hash_pool import HashPool
 from backend.passwords.hasher import Passwords
 from backend.protection.known_devices import Devices
 from backend.protection.mail_limits import MailBuckets
-from backend.protection.rate_limits import LimitRules, Limits
+from backend.protection.rate_limits import Limits
 from backend.sessions.authentication import AuthenticatedUser, Authenticator
 from backend.sessions.refresh_tokens import RefreshTokens
-from backend.sessions.service import SessionRules, SessionService
+from backend.sessions.service import SessionService
 from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.introspection import IntrospectionService, ServiceClients
@@ -49,7 +49,7 @@ from database.engine import Database
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.decorators import guard
-from models.values.flow import CODE_MAIL, DELETE, EMAIL, LOGIN, RECOVER, REGISTER
+from models.values.flow import CODE_MAIL
 from models.values.locale import Locale, preferred_locale
 from redis_tools.flow_store import FlowStore
 from redis_tools.health import Pulse
@@ -116,22 +116,7 @@ def build_state(settings: Settings, resources: Resources) -> State:
     clerk = AuditBuffer(database)
     limits = Limits(
         valkey,
-        LimitRules(
-            starts={
-                REGISTER.name: limit.registrations,
-                LOGIN.name: limit.logins,
-                RECOVER.name: limit.recoveries,
-                # An account rarely needs either, and both send mail, as recoveries do.
-                EMAIL.name: limit.recoveries,
-                DELETE.name: limit.recoveries,
-            },
-            steps=limit.steps,
-            wrong_passwords=limit.wrong_passwords,
-            passwords=limit.passwords,
-            device_passwords=limit.device_passwords,
-            refreshes=limit.refreshes,
-            exports=limit.exports,
-        ),
+        limit,
         its_thermostats,
         clerk,
     )
@@ -149,7 +134,9 @@ def build_state(settings: Settings, resources: Resources) -> State:
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
     users = UserCache(database, valkey)
-    sessions = SessionService(database, limits, users, RefreshTokens(keys), tokens, _session_rules(settings))
+    sessions = SessionService(
+        database, limits, users, RefreshTokens(keys), tokens, _session_life(settings), settings.session.maximum
+    )
     own_password, envelopes = Reauthentication(database, limits, passwords, clerk), RecipientEncryptor(keys)
     bearers = Authenticator(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
     services = Services(
@@ -180,12 +167,12 @@ def build_state(settings: Settings, resources: Resources) -> State:
     return State(services=services)
 
 
-def _session_rules(settings: Settings) -> SessionRules:
+def _session_life(settings: Settings) -> SessionLife:
     session = settings.session
     times = (
         timedelta(seconds=seconds) for seconds in (session.idle, session.absolute, settings.refresh.reuse_interval)
     )
-    return SessionRules(SessionLife(*times), session.maximum)
+    return SessionLife(*times)
 
 
 def _services(request: Request) -> Services:

@@ -14,6 +14,8 @@ from backend.audit import AuditBuffer
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import TooManyRequests, Unavailable
+from models.settings.groups import LimitSettings
+from models.values.flow import DELETE, EMAIL, LOGIN, RECOVER, REGISTER
 from models.values.rate import Rate
 from redis_tools.pipeline import Call, Valkey
 from redis_tools.rescue_store import find_rescue
@@ -27,26 +29,6 @@ Rates = Sequence[Rate]
 _ROOM_TRIES = 20
 _ROOM_PAUSE = 0.05
 """Seconds, so that a guess waits a second for room before it is answered 503."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitRules:
-    """How often is too often."""
-
-    starts: Mapping[str, Rates]
-    """Starts of each purpose, by client address."""
-    steps: Rates
-    """Steps of all flows together, by client address."""
-    wrong_passwords: Rates
-    """By client address; a right one is given back."""
-    passwords: Rates
-    """Wrong passwords for one login or address as typed, from devices that nobody knows."""
-    device_passwords: Rates
-    """The same from each known device."""
-    refreshes: Rates
-    """Refresh tokens tried, by client address."""
-    exports: Rates
-    """Exports of one account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +73,19 @@ class Limits:
     """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
 
     def __init__(
-        self, valkey: Valkey, rules: LimitRules, thermostats: Mapping[str, Thermostat], clerk: AuditBuffer
+        self, valkey: Valkey, rates: LimitSettings, thermostats: Mapping[str, Thermostat], clerk: AuditBuffer
     ) -> None:
         self._valkey = valkey
         self._clerk = clerk
-        self._rules = rules
+        self._rates = rates
+        self._starts = {
+            REGISTER.name: rates.registrations,
+            LOGIN.name: rates.logins,
+            RECOVER.name: rates.recoveries,
+            # An account rarely needs either, and both send mail, as recoveries do.
+            EMAIL.name: rates.recoveries,
+            DELETE.name: rates.recoveries,
+        }
         self._thermostats = thermostats
 
     async def start(self, purpose: str, caller: ClientInfo, device: str = "") -> Permit:
@@ -116,9 +106,9 @@ class Limits:
             TooManyRequests: too many tries from this address, or too many wrong ones for this account.
             Unavailable: Valkey is away.
         """
-        rates = self._rules.device_passwords if device else self._rules.passwords
+        rates = self._rates.device_passwords if device else self._rates.passwords
         whose = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
-        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
+        failures = _by_address("wrong-password", self._rates.wrong_passwords, caller)
         failures += [Bucket(f"password:{whose}", rate) for rate in rates]
         return await self._admit(purpose, caller, device, failures)
 
@@ -131,9 +121,9 @@ class Limits:
             TooManyRequests: too many steps or wrong passwords from this address, or wrong ones for this account.
             Unavailable: Valkey is away.
         """
-        failures = _by_address("wrong-password", self._rules.wrong_passwords, caller)
-        failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rules.device_passwords]
-        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *failures))
+        failures = _by_address("wrong-password", self._rates.wrong_passwords, caller)
+        failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rates.device_passwords]
+        _, refusal = await self._ask((*_by_address("step", self._rates.steps, caller), *failures))
         if refusal:
             raise self._noted(refusal, "own-password", caller)
         return Permit("", 0, tuple(bucket.give_back() for bucket in failures))
@@ -147,7 +137,7 @@ class Limits:
     async def _admit(self, purpose: str, caller: ClientInfo, device: str, lent: Sequence[Bucket]) -> Permit:
         """Take one from every bucket; what is ``lent`` comes back when the start goes well."""
         thermostat = self._thermostats.get(purpose)
-        spent = _by_address(purpose, self._rules.starts[purpose], caller)
+        spent = _by_address(purpose, self._starts[purpose], caller)
         epochs, refusal = await self._ask((*spent, *lent), [thermostat.epoch()] if thermostat else [])
         if refusal:
             raise self._noted(refusal, purpose, caller)
@@ -160,7 +150,7 @@ class Limits:
             TooManyRequests: too many steps from this address.
             Unavailable: Valkey is away.
         """
-        await self._spend("step", self._rules.steps, caller)
+        await self._spend("step", self._rates.steps, caller)
 
     async def export(self, caller: ClientInfo, user_id: UUID) -> None:
         """Let an owner take along what is known of the account, which may be much.
@@ -169,8 +159,8 @@ class Limits:
             TooManyRequests: too many steps from this address, or too many exports of this account.
             Unavailable: Valkey is away.
         """
-        of_account = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rules.exports]
-        _, refusal = await self._ask((*_by_address("step", self._rules.steps, caller), *of_account))
+        of_account = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rates.exports]
+        _, refusal = await self._ask((*_by_address("step", self._rates.steps, caller), *of_account))
         if refusal:
             raise self._noted(refusal, "export", caller)
 
@@ -181,7 +171,7 @@ class Limits:
             TooManyRequests: too many refreshes from this address.
             Unavailable: Valkey is away.
         """
-        await self._spend("refresh", self._rules.refreshes, caller)
+        await self._spend("refresh", self._rates.refreshes, caller)
 
     async def _spend(self, act: str, rates: Rates, caller: ClientInfo) -> None:
         _, refusal = await self._ask(_by_address(act, rates, caller))
@@ -204,7 +194,7 @@ class Limits:
         thermostat = None if from_device or rescue else self._thermostats.get(purpose)
         calls: list[Call[Any]] = [thermostat.hold()] if thermostat else []
         calls += [find_rescue(rescue, purpose)] if rescue else []
-        answers, refusal = await self._ask(_by_address("step", self._rules.steps, caller), calls)
+        answers, refusal = await self._ask(_by_address("step", self._rates.steps, caller), calls)
         if refusal:
             if thermostat and answers[0]:
                 await self._valkey.ask(thermostat.void(answers[0]))

@@ -29,15 +29,6 @@ _NOTHING_LEFT = "The refresh token belongs to no session that lives: there is no
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRules:
-    """The numbers of a session."""
-
-    life: SessionLife
-    most: int
-    """Sessions that a user may have; the oldest makes room for the next."""
-
-
-@dataclass(frozen=True, slots=True)
 class SessionService:
     """Opens, carries on, lists and ends sessions."""
 
@@ -46,7 +37,9 @@ class SessionService:
     users: UserCache
     refresh_tokens: RefreshTokens
     tokens: TokenService
-    rules: SessionRules
+    life: SessionLife
+    max_sessions: int
+    """Sessions of one user; the oldest one ends when one more begins."""
 
     async def open(
         self, db: Db, member: UserWithAccess, caller: ClientInfo, change: str
@@ -57,7 +50,7 @@ class SessionService:
         """
         refresh = self.refresh_tokens.first(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
-        session, evicted = await db.sessions.open(new, self.rules.life, most=self.rules.most)
+        session, evicted = await db.sessions.open(new, self.life, most=self.max_sessions)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
         await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(caller, member.user.id), member.user.id, **details)
         if evicted:
@@ -84,9 +77,7 @@ class SessionService:
             if rotation is None or member is None or member.user.blocked:
                 raise InvalidGrant
             successor = next(self.refresh_tokens.successors(presented))
-            session = await db.sessions.rotate(
-                presented.session_id, presented.digest, successor.digest, self.rules.life
-            )
+            session = await db.sessions.rotate(presented.session_id, presented.digest, successor.digest, self.life)
             if session is None:
                 # It was replaced before, perhaps since we looked.
                 rotation = await db.sessions.find(presented.session_id, presented.digest)
@@ -94,7 +85,7 @@ class SessionService:
             return self.tokens.issue(key, member, session, successor)
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
-        if rotation.replaced_for is None or rotation.replaced_for >= self.rules.life.repeat:
+        if rotation.replaced_for is None or rotation.replaced_for >= self.life.repeat:
             await self._end_stolen(rotation.session, anonymous_actor(caller))
             raise InvalidGrant
         return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from time import monotonic
@@ -25,6 +24,7 @@ from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 from models.context.audit import COMMAND_LINE, SCHEDULE, Event
 from models.errors import Unavailable
+from models.settings.groups import LONGEST_TOKEN, KeySettings
 
 log = logging.getLogger(__name__)
 
@@ -37,40 +37,30 @@ _EAGER = 5.0
 _NOW = timedelta()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRules:
-    """When keys come and go."""
+def needs_next_key(stored: Sequence[StoredKey], settings: KeySettings) -> bool:
+    """Return whether it is time to publish the next key: the newest one signs already, and will soon be replaced."""
+    if not stored:
+        return True
+    newest = stored[0]
+    lead_time = timedelta(seconds=settings.life - settings.activation_delay)
+    is_ending = newest.signs_for >= lead_time or newest.algorithm != settings.algorithm
+    return newest.signs_for >= _NOW and is_ending
 
-    algorithm: str
-    life: timedelta
-    """How long a key signs."""
-    activation_delay: timedelta
-    """How long it is published before that."""
-    retention: timedelta
-    """How long it is published after that."""
-    refresh_interval: float
-    """Seconds between two readings of the ring."""
 
-    def wants_another(self, stored: Sequence[StoredKey]) -> bool:
-        """Whether it is time to publish the next key: the newest one signs already, and not for long any more."""
-        if not stored:
-            return True
-        newest = stored[0]
-        is_ending = newest.signs_for >= self.life - self.activation_delay or newest.algorithm != self.algorithm
-        return newest.signs_for >= _NOW and is_ending
-
-    def withdrawn(self, stored: Sequence[StoredKey]) -> list[str]:
-        """Keys whose last token has expired: each was superseded when the next newer one began to sign."""
-        return [key.kid for newer, key in pairwise(stored) if newer.signs_for > self.retention + self.activation_delay]
+def expired_keys(stored: Sequence[StoredKey], settings: KeySettings) -> list[str]:
+    """Return the keys whose last token has expired: each was superseded when the next newer one began to sign."""
+    retention = timedelta(seconds=LONGEST_TOKEN + settings.activation_delay)
+    return [key.kid for newer, key in pairwise(stored) if newer.signs_for > retention]
 
 
 class SigningKeys:
     """The ring as this process knows it."""
 
-    def __init__(self, database: Database, encryptor: Encryptor, rules: KeyRules) -> None:
+    def __init__(self, database: Database, encryptor: Encryptor, settings: KeySettings) -> None:
         self._database = database
         self._encryptor = encryptor
-        self._rules = rules
+        self._activation_delay = timedelta(seconds=settings.activation_delay)
+        self._settings = settings
         self._signing: SigningKey | None = None
         self._read_at = self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -90,7 +80,7 @@ class SigningKeys:
     @property
     def is_out_of_date(self) -> bool:
         """Whether the ring was not read for so long that it may lack a key, or have one too many."""
-        return monotonic() - self._read_at > 2 * self._rules.refresh_interval + _RETRY
+        return monotonic() - self._read_at > 2 * self._settings.refresh_interval + _RETRY
 
     async def find(self, kid: str) -> VerifyingKey | None:
         """The key of that name; the ring is read again for a name that it does not have, but not for each of them.
@@ -99,7 +89,7 @@ class SigningKeys:
             Unavailable: there is no such key in a ring that is out of date; it may be a new one.
         """
         if kid not in self.ring:
-            await self._try_to_read(unless_tried_for=min(_EAGER, self._rules.refresh_interval))
+            await self._try_to_read(unless_tried_for=min(_EAGER, self._settings.refresh_interval))
         key = await self.ring.find(kid)
         if key is None and self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
@@ -109,7 +99,7 @@ class SigningKeys:
         """Keep reading until cancelled."""
         while True:
             done = await self._try_to_read()
-            await asyncio.sleep(self._rules.refresh_interval if done else _RETRY)
+            await asyncio.sleep(self._settings.refresh_interval if done else _RETRY)
 
     async def _try_to_read(self, *, unless_tried_for: float = 0) -> bool:
         try:
@@ -134,7 +124,7 @@ class SigningKeys:
             began = self._tried_at = monotonic()
             async with self._database.statement() as db:
                 stored = await db.signing_keys.all()
-            if self._rules.wants_another(stored):
+            if needs_next_key(stored, self._settings):
                 stored = await self._rotated()
             await self._take(stored)
             self._read_at = began
@@ -142,16 +132,16 @@ class SigningKeys:
     async def _rotated(self) -> list[StoredKey]:
         """Add a key, unless another process was quicker; return the ring as it is then."""
         # An RSA key takes a second to make: on a thread, and before the lock.
-        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
             await db.signing_keys.lock()
             stored = await db.signing_keys.all()
-            if not self._rules.wants_another(stored):
+            if not needs_next_key(stored, self._settings):
                 return stored
             # Before the first key there are no tokens, and nobody has to be told.
-            await self._publish(db, key, self._rules.activation_delay if stored else _NOW)
+            await self._publish(db, key, self._activation_delay if stored else _NOW)
             await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
-            await db.signing_keys.drop(self._rules.withdrawn(stored))
+            await db.signing_keys.drop(expired_keys(stored, self._settings))
             return await db.signing_keys.all()
 
     async def rotate(self, *, leaked: bool) -> tuple[str, timedelta]:
@@ -163,13 +153,13 @@ class SigningKeys:
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        key = await asyncio.to_thread(SigningKey.generate, self._rules.algorithm)
+        key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
             await db.signing_keys.lock()
             stored = await db.signing_keys.all()
             if stored and stored[0].signs_for < _NOW and not leaked:
                 return stored[0].kid, -stored[0].signs_for
-            activation_delay = _NOW if leaked or not stored else self._rules.activation_delay
+            activation_delay = _NOW if leaked or not stored else self._activation_delay
             await self._publish(db, key, activation_delay)
             await audit(db, Event.KEYS_ROTATED, COMMAND_LINE, key=key.kid, leaked=leaked)
             if leaked:
@@ -183,7 +173,7 @@ class SigningKeys:
 
     async def _take(self, stored: Sequence[StoredKey]) -> None:
         """Publish what is to be published, and sign with what is to sign."""
-        withdrawn = self._rules.withdrawn(stored)
+        withdrawn = expired_keys(stored, self._settings)
         published = [key for key in stored if key.kid not in withdrawn]
         if [key.kid for key in published] != self.ring.kids:
             self.ring = KeyRing([VerifyingKey.from_jwk(key.public_jwk) for key in published])

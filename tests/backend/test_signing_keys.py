@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from backend.tokens.signing_keys import KeyRules
+from backend.tokens.signing_keys import expired_keys, needs_next_key
 from database.signing_keys import StoredKey
+from models.settings.groups import KeySettings
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
-RULES = KeyRules(
-    algorithm="ES256", life=30 * DAY, activation_delay=6 * MINUTE, retention=60 * MINUTE, refresh_interval=30
-)
+# Each key is published six minutes before it signs: max_age and twice refresh_interval.
+SETTINGS = KeySettings(algorithm="ES256", life=30 * 86_400, max_age=300, refresh_interval=30)
 
 
 def ring(*signs_for: timedelta, algorithm: str = "ES256") -> list[StoredKey]:
@@ -41,7 +41,7 @@ def ring(*signs_for: timedelta, algorithm: str = "ES256") -> list[StoredKey]:
     ],
 )
 def test_the_next_key_is_published_in_time_and_only_once(stored: list[StoredKey], *, wanted: bool) -> None:
-    assert RULES.wants_another(stored) is wanted
+    assert needs_next_key(stored, SETTINGS) is wanted
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_next_key_is_published_in_time_and_only_once(stored: list[StoredKey]
     ],
 )
 def test_a_key_is_published_until_its_last_token_has_expired(stored: list[StoredKey], withdrawn: list[str]) -> None:
-    assert RULES.withdrawn(stored) == withdrawn
+    assert expired_keys(stored, SETTINGS) == withdrawn
 
 
 def test_there_is_always_a_key_that_signs() -> None:
@@ -68,10 +68,10 @@ def test_there_is_always_a_key_that_signs() -> None:
     made = 0
     for _ in range(365 * 24 * 12):
         stored = [replace(key, signs_for=key.signs_for + 5 * MINUTE) for key in stored]
-        if RULES.wants_another(stored):
+        if needs_next_key(stored, SETTINGS):
             made += 1
-            stored = [StoredKey(f"made-{made}", "ES256", {}, b"", -RULES.activation_delay), *stored]
-        stored = [key for key in stored if key.kid not in RULES.withdrawn(stored)]
+            stored = [StoredKey(f"made-{made}", "ES256", {}, b"", -6 * MINUTE), *stored]
+        stored = [key for key in stored if key.kid not in expired_keys(stored, SETTINGS)]
         assert any(key.signs_for >= timedelta() for key in stored)
         assert len(stored) <= 2
     assert made == 12
