@@ -7,8 +7,8 @@ BIN     = .venv/bin
 # Several processes run the tests: what one has compiled, the next one need not.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests that measure time have the machine to themselves; the others run three files at a time, the longest ones first.
-ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_is_quick.py limits_fail_closed.py) \
-          tests/security/test_timing.py
+ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_delay.py limits_fail_closed.py) \
+          tests/attacks/disclosure/test_timing.py
 PYTEST  = $(BIN)/python -m pytest -m "not system and not compose"
 CODE    = config.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests wiring
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devstack.stack import Stack
 from tests.conftest import migrated
-from tests.support.service import ROOT, Service
+from tests.support.service.process import ROOT, Service
 
 _HASH = "pbkdf2_sha256$1000000$saltsaltsaltsaltsalt12$" + 43 * "A" + "="
 

@@ -26,8 +26,8 @@ from bench.sink import Sink
 from devstack.stack import Stack
 from models.settings.groups import PBKDF2_FLOOR
 from tests.conftest import migrated, serving_on
-from tests.support.people import Person, Walker
-from tests.support.service import ROOT, Service
+from tests.support.service.process import ROOT, Service
+from tests.support.users.people import Person, Walker
 
 _SECONDS = 8.0
 _WARM_UP = 2.0

@@ -17,7 +17,7 @@ from statistics import mean
 from bench.caller import BenchClient
 from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
-from tests.support.people import Walker, somebody
+from tests.support.users.people import Walker, somebody
 
 _SECONDS = 4.0
 _ROUNDS = 3

@@ -16,31 +16,31 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
-from tests.support.people import Person, Walker, somebody
-from tests.support.service import ROOT, Service
+from tests.support.service.process import ROOT, Service
+from tests.support.users.people import Person, Walker, somebody
 
 _TEMPLATE = "migrated"
 
 _LONGEST = (
-    "api/test_keys_rotate",
-    "security/test_round_trips",
+    "behaviour/tokens/test_key_rotation",
+    "behaviour/http/test_round_trips",
     "faults/test_smtp_away",
-    "faults/test_killed_app",
-    "security/test_a_steps",
-    "api/test_illegal_steps",
+    "faults/test_killed_between_steps",
+    "attacks/guessing/test_skipped_steps",
+    "behaviour/flows/test_illegal_steps",
     "devstack/test_stack",
-    "security/test_a_codes",
-    "security/test_b_addresses",
-    "security/test_a_year_of_guessing",
-    "security/test_f_privacy",
-    "commands/test_stop",
-    "commands/test_start",
-    "jwt_tools/test_fetch",
+    "attacks/guessing/test_borrowed_codes",
+    "attacks/flooding/test_forged_client_addresses",
+    "attacks/guessing/test_a_year_of_guessing",
+    "attacks/disclosure/test_leaked_secrets",
+    "behaviour/commands/test_stop",
+    "behaviour/commands/test_start",
+    "unit/jwt_tools/test_fetch",
     "faults/test_killed_at_random",
     "faults/test_killed_with_mail",
-    "security/test_f_saturation",
-    "api/test_openapi_contract",
-    "security/test_d_identity",
+    "attacks/flooding/test_hashing_saturation",
+    "behaviour/http/test_openapi_contract",
+    "attacks/takeover/test_email_identity",
 )
 """Files that take more than ten seconds; begun last, each would keep the machine waiting for a single row of tests."""
 

@@ -15,11 +15,11 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.support.compose import Compose, Mailpit
-from tests.support.oracle import Oracle
-from tests.support.people import Person, Walker, somebody
-from tests.support.service import OUT_OF_THE_WAY
-from tests.support.traffic import SendOne, Traffic
+from tests.support.service.compose import Compose, Mailpit
+from tests.support.service.process import OUT_OF_THE_WAY
+from tests.support.state.fact_log import Oracle
+from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.traffic import SendOne, Traffic
 
 pytestmark = pytest.mark.compose
 

@@ -11,8 +11,8 @@ import pytest
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
-from tests.support.proxy import Proxy
-from tests.support.service import Service
+from tests.support.servers.proxy import Proxy
+from tests.support.service.process import Service
 
 _numbers = itertools.count(1)
 

@@ -12,10 +12,10 @@ import httpx
 
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
-from tests.support.backstage import Backstage, backstage_of
-from tests.support.people import Inbox, Person, Walker, somebody
-from tests.support.service import Service
-from tests.support.waiting_flows import flow_id_of
+from tests.support.service.process import Service
+from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.users.people import Inbox, Person, Walker, somebody
+from tests.support.users.waiting_flows import flow_id_of
 
 PEOPLE = 4
 CLAIM_SECONDS = 5

@@ -6,10 +6,10 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
-from tests.support.backstage import backstage_of
-from tests.support.people import Walker
-from tests.support.proxy import Hold, Proxy
-from tests.support.waiting_flows import Trio, a_trio, skip_the_back_off
+from tests.support.servers.proxy import Hold, Proxy
+from tests.support.state.database_inspector import backstage_of
+from tests.support.users.people import Walker
+from tests.support.users.waiting_flows import Trio, a_trio, skip_the_back_off
 
 END_OF_MAIL = b"\r\n.\r\n"
 

@@ -12,13 +12,13 @@ import pytest
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
-from tests.support.backstage import backstage_of
-from tests.support.burst import Answer, Call, in_bursts
-from tests.support.costs import cpu_seconds
-from tests.support.one_caller import burst_from
-from tests.support.patience import eventually
-from tests.support.people import Person, Walker, somebody
-from tests.support.service import AS_SHIPPED, Service, an_address_of_ones_own
+from tests.support.requests.burst import Answer, Call, in_bursts
+from tests.support.requests.one_client import burst_from
+from tests.support.service.costs import cpu_seconds
+from tests.support.service.process import AS_SHIPPED, Service, an_address_of_ones_own
+from tests.support.state.database_inspector import backstage_of
+from tests.support.state.eventually import eventually
+from tests.support.users.people import Person, Walker, somebody
 
 BACK_WITHIN = 5.0
 RECOVERIES = 30

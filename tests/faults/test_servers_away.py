@@ -18,14 +18,14 @@ from devstack.postgres import Postgres
 from devstack.processes import living, mark_of
 from devstack.stack import Stack
 from tests.faults.conftest import BehindProxies
-from tests.support.administrators import officials_of
-from tests.support.backstage import backstage_of
-from tests.support.contract import forms_of
-from tests.support.patience import eventually
-from tests.support.people import Walker, a_wrong, somebody
-from tests.support.proxy import Proxy
-from tests.support.service import Service
-from tests.support.signed_in import SignedIn
+from tests.support.servers.proxy import Proxy
+from tests.support.service.contract import forms_of
+from tests.support.service.process import Service
+from tests.support.state.database_inspector import backstage_of
+from tests.support.state.eventually import eventually
+from tests.support.users.people import Walker, a_wrong, somebody
+from tests.support.users.signed_in import SignedIn
+from tests.support.users.staff import officials_of
 
 ANSWERED_WITHIN = 2.0
 BACK_WITHIN = 5.0

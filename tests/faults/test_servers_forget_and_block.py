@@ -11,10 +11,10 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
-from tests.support.backstage import backstage_of
-from tests.support.patience import eventually
-from tests.support.people import Walker, somebody
-from tests.support.service import Service
+from tests.support.service.process import Service
+from tests.support.state.database_inspector import backstage_of
+from tests.support.state.eventually import eventually
+from tests.support.users.people import Walker, somebody
 
 ANSWERED_WITHIN = 2.0
 

@@ -14,12 +14,12 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
-from tests.support.backstage import Backstage, backstage_of
-from tests.support.patience import eventually
-from tests.support.people import Walker, somebody
-from tests.support.proxy import Proxy
-from tests.support.service import Service
-from tests.support.waiting_flows import Trio, a_trio, skip_the_back_off
+from tests.support.servers.proxy import Proxy
+from tests.support.service.process import Service
+from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.eventually import eventually
+from tests.support.users.people import Walker, somebody
+from tests.support.users.waiting_flows import Trio, a_trio, skip_the_back_off
 
 END_OF_MAIL = b"\r\n.\r\n"
 

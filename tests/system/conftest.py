@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.stack import Stack
-from tests.support.copies import Copies
-from tests.support.name_server import NameServer
-from tests.support.nginx import Nginx
-from tests.support.slow_limits import SLOWLY
+from tests.support.servers.name_server import NameServer
+from tests.support.servers.nginx import Nginx
+from tests.support.service.copies import Copies
+from tests.support.service.slow_limits import SLOWLY
 
 OPERATORS = "127.77.0.0/16"
 OUTER_PROXY = "127.88.0.1"

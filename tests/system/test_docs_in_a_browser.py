@@ -10,8 +10,8 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
-from tests.support.people import Person
-from tests.support.service import ROOT, Service
+from tests.support.service.process import ROOT, Service
+from tests.support.users.people import Person
 from tests.system.chromium import Page, chromium
 
 pytestmark = pytest.mark.system

@@ -14,7 +14,7 @@ import pytest
 from devstack.stack import Stack
 from jwt_tools.keys import ALGORITHMS
 from tests.conftest import Serving
-from tests.support.people import Walker, somebody
+from tests.support.users.people import Walker, somebody
 
 pytestmark = pytest.mark.system
 

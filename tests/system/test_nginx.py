@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from commands import self_signed
-from tests.support.nginx import Nginx, statuses
-from tests.support.service import an_address_of_ones_own
-from tests.support.slow_limits import RECOVERIES, a_recovery, forwarded
+from tests.support.servers.nginx import Nginx, statuses
+from tests.support.service.process import an_address_of_ones_own
+from tests.support.service.slow_limits import RECOVERIES, a_recovery, forwarded
 from tests.system.conftest import OUTER_PROXY
 
 pytestmark = pytest.mark.system

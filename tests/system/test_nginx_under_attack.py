@@ -13,13 +13,13 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.support.copies import Copies
-from tests.support.name_server import NameServer
-from tests.support.nginx import Nginx, statuses
-from tests.support.patience import eventually
-from tests.support.service import an_address_of_ones_own
-from tests.support.slow_limits import a_recovery
-from tests.support.traffic import SendOne, Traffic
+from tests.support.servers.name_server import NameServer
+from tests.support.servers.nginx import Nginx, statuses
+from tests.support.service.copies import Copies
+from tests.support.service.process import an_address_of_ones_own
+from tests.support.service.slow_limits import a_recovery
+from tests.support.state.eventually import eventually
+from tests.support.users.traffic import SendOne, Traffic
 
 pytestmark = pytest.mark.system
 

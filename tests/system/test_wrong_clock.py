@@ -12,9 +12,9 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
-from tests.support.flows import FLOWS, WRONG_CODE, opened, outcome, wait_until_after
-from tests.support.people import Walker
-from tests.support.service import Service
+from tests.support.service.process import Service
+from tests.support.users.flows import FLOWS, WRONG_CODE, opened, outcome, wait_until_after
+from tests.support.users.people import Walker
 
 pytestmark = pytest.mark.system
 

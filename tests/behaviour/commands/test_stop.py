@@ -1,0 +1,174 @@
+"""How the service stops: whoever was let in is answered."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.stack import Stack
+from tests.support.service.process import ROOT, Service
+from tests.support.state.database_inspector import backstage_of
+from tests.support.users.people import Walker, somebody
+
+_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def running(stack: Stack, tmp_path: Path) -> Iterator[Service]:
+    stack.postgres.create_database("stopping", template="migrated")
+    service = Service(stack, "stopping", 250, tmp_path)
+    service.start()
+    yield service
+    service.kill()
+    stack.postgres.drop_database("stopping")
+
+
+@pytest.fixture
+def without_worker(stack: Stack, tmp_path: Path) -> Iterator[Service]:
+    stack.postgres.create_database("leaving", template="migrated")
+    service = Service(stack, "leaving", 251, tmp_path, MAIL_WORKER="false")
+    service.start()
+    yield service
+    service.kill()
+    stack.postgres.drop_database("leaving")
+
+
+def _ask(port: int) -> str:
+    """Call as a proxy does, which must not send a request again once it was connected."""
+    try:
+        line = socket.create_connection(("127.0.0.1", port), timeout=1)
+    except OSError:
+        return "not let in"
+    with line:
+        line.settimeout(8)
+        try:
+            line.sendall(_REQUEST)
+            received = b"".join(iter(lambda: line.recv(4096), b""))
+        except OSError:
+            return "lost"
+    return "answered" if b"200 OK" in received else "lost"
+
+
+def _call_afresh(port: int, outcomes: Counter[str], over: threading.Event) -> None:
+    while not over.wait(0.001):
+        outcomes[_ask(port)] += 1
+
+
+def _call_on(port: int, outcomes: Counter[str], over: threading.Event) -> None:
+    """Call again and again over one connection, as a proxy does that keeps some."""
+    with socket.create_connection(("127.0.0.1", port), timeout=8) as line, line.makefile("rb") as answers:
+        while not over.wait(0.005):
+            try:
+                line.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+                status = answers.readline()
+                headers = list(iter(answers.readline, b"\r\n"))
+                length = next(
+                    int(header.partition(b":")[2]) for header in headers if header.startswith(b"content-length")
+                )
+                answers.read(length)
+            except (OSError, StopIteration):
+                status = b""
+            outcomes["answered" if b"200 OK" in status else "lost"] += 1
+            if not status:
+                return
+            if b"connection: close\r\n" in headers:
+                outcomes["told to leave"] += 1
+                return
+
+
+def _outcomes_of_a_stop(
+    service: Service, call: Callable[[int, Counter[str], threading.Event], None], callers: int
+) -> Counter[str]:
+    """Stop the service while many call it, each in a thread of his own."""
+    outcomes: Counter[str] = Counter()
+    over = threading.Event()
+    threads = [threading.Thread(target=call, args=(service.port, outcomes, over)) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    assert service.stop() == 0
+    over.set()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def test_fault_17_of_all_who_were_let_in_nobody_is_cut_off_when_it_stops(running: Service) -> None:
+    outcomes = _outcomes_of_a_stop(running, _call_afresh, 12)
+    assert outcomes["answered"] > 50
+    assert outcomes["not let in"] > 0
+    assert not outcomes["lost"], outcomes
+
+
+def test_who_keeps_a_connection_is_told_with_the_last_answer_that_it_is_the_last(running: Service) -> None:
+    outcomes = _outcomes_of_a_stop(running, _call_on, 12)
+    assert not outcomes["lost"], outcomes
+    assert outcomes["told to leave"] == 12
+
+
+def test_a_request_that_does_not_come_to_its_end_is_told_to_try_again(running: Service) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=12) as line:
+        line.sendall(
+            b"POST /register HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+        )
+        time.sleep(0.2)
+        assert running.stop() == 0
+        received = b"".join(iter(lambda: line.recv(4096), b""))
+    assert received.startswith(b"HTTP/1.1 503 "), received
+    assert b"application/problem+json" in received
+    assert "Traceback" not in running.log()
+
+
+def _hears_a_stop(process: subprocess.Popen[bytes]) -> bool:
+    """Whether SIGTERM has a handler; before, it is Python on its way up that is stopped."""
+    caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process.pid}/status").read_text())
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("after", [0, 0.3, 0.8])
+def test_a_stop_is_in_order_however_early_it_comes_and_however_often(
+    workers: int, after: float, stack: Stack, tmp_path: Path
+) -> None:
+    stack.postgres.create_database("barely_begun", template="migrated")
+    service = Service(stack, "barely_begun", 252, tmp_path, workers=workers)
+    command = [sys.executable, "main.py", "serve", "--port", str(service.port), "--workers", str(workers)]
+    process = subprocess.Popen(command, cwd=ROOT, env=service.environment)
+    try:
+        while process.poll() is None and not _hears_a_stop(process):
+            time.sleep(0.01)
+        time.sleep(after)
+        deadline = time.monotonic() + 12
+        while process.poll() is None and time.monotonic() < deadline:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.02)
+        assert process.poll() == 0
+    finally:
+        process.kill()
+        process.wait()
+        stack.postgres.drop_database("barely_begun")
+
+
+def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_worker: Service, stack: Stack) -> None:
+    worker = subprocess.Popen([sys.executable, "main.py", "worker"], cwd=ROOT, env=without_worker.environment)
+    try:
+        with without_worker.client() as client, backstage_of(without_worker) as backstage:
+            walk = Walker(client, stack.mailbox)
+            for _ in range(3):
+                walk.open_registration(somebody("leaving"))
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(timeout=10)
+            assert backstage.value("SELECT count(*) FROM outbox") == 0
+    finally:
+        worker.kill()
+        worker.wait()

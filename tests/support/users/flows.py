@@ -1,0 +1,42 @@
+"""What tests of the flows say again and again."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from tests.support.users.people import Person, Walker, somebody
+
+FLOWS = ("register", "login", "recover")
+GONE = (410, "flow_gone")
+WRONG_CODE = (400, "wrong_code")
+MALFORMED = (422, "invalid_request")
+
+
+def outcome(answer: httpx.Response) -> tuple[int, str]:
+    """Status, and the code of a refusal; a success has none."""
+    return answer.status_code, "" if answer.is_success else answer.json()["code"]
+
+
+def opened(walk: Walker, flow: str) -> tuple[Person, str, str]:
+    """A flow that waits for its code: whose it is, its key, and the right code."""
+    person = somebody("reader")
+    if flow != "register":
+        walk.register(person)
+    start = {"register": walk.open_registration, "login": walk.open_login, "recover": walk.open_recovery}[flow]
+    return person, *start(person)
+
+
+def ready_for_a_new_password(walk: Walker) -> tuple[Person, str]:
+    """A recovery whose code is confirmed: whose it is, and the key of the next step."""
+    person, key, code = opened(walk, "recover")
+    confirmed = walk.confirm("recover", key, code)
+    assert confirmed.status_code == 200, confirmed.text
+    return person, confirmed.json()["session_key"]
+
+
+def wait_until_after(moment: datetime, seconds: float) -> None:
+    """Let time pass, where what is tested is what time alone does."""
+    time.sleep(max(0.0, (moment + timedelta(seconds=seconds) - datetime.now(UTC)).total_seconds()))
