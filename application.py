@@ -75,7 +75,7 @@ async def _key_ring(settings: Settings, database: Database, keys: Keys) -> Signi
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            await ring.read()
+            await ring.refresh()
         except InvalidToken:
             log.critical("SECRET_KEYS: none of them opens the signing keys that are stored in PostgreSQL")
             raise
@@ -119,9 +119,9 @@ def create_app(settings: Settings) -> FastAPI:
             bell = MailQueue(heard=settings.mail.worker)
             state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, tally))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            app.state.token_verifier = state["services"].bearers
+            app.state.token_verifier = state["services"].authenticator
             services = state["services"]
-            duties = (services.backlog.watch(), ring.watch(), services.clerk.run(), tally.run())
+            duties = (services.backlog.watch(), ring.run(), services.audit_buffer.run(), tally.run())
             background = [tasks.create_task(duty) for duty in duties]
             if settings.mail.worker:
                 worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))

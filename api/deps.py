@@ -37,11 +37,11 @@ from backend.protection.known_devices import Devices
 from backend.protection.mail_limits import MailBuckets
 from backend.protection.rate_limits import Limits
 from backend.sessions.authentication import AuthenticatedUser, Authenticator
-from backend.sessions.refresh_tokens import RefreshTokens
+from backend.sessions.introspection import IntrospectionService, ServiceClients
 from backend.sessions.service import SessionService
 from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
-from backend.tokens.introspection import IntrospectionService, ServiceClients
+from backend.tokens.refresh_tokens import RefreshTokens
 from backend.tokens.server_metadata import ServerMetadataService
 from backend.tokens.signing_keys import SigningKeys
 from config import Settings
@@ -74,14 +74,14 @@ class Services:
     admin_mail: AdminMailService
     audit_log: AuditLogService
     roles: RoleService
-    role_holders: RoleAssignments
+    role_assignments: RoleAssignments
     service_clients: ServiceClients
-    announcements: ServerMetadataService
-    bearers: Authenticator
+    server_metadata: ServerMetadataService
+    authenticator: Authenticator
     health: HealthService
     metrics: MetricsService
     backlog: BacklogGauge
-    clerk: AuditBuffer
+    audit_buffer: AuditBuffer
     tally: Counters
     crowd: SingleClientWarning
 
@@ -113,12 +113,12 @@ def build_state(settings: Settings, resources: Resources) -> State:
         database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
     )
     its_thermostats = thermostats(settings.thermostat, settings.rungs(device=False))
-    clerk = AuditBuffer(database)
+    audit_buffer = AuditBuffer(database)
     limits = Limits(
         valkey,
         limit,
         its_thermostats,
-        clerk,
+        audit_buffer,
     )
     devices = Devices(keys, settings.device.ttl)
     flows = FlowEngine(
@@ -129,38 +129,40 @@ def build_state(settings: Settings, resources: Resources) -> State:
         limits,
         PostRoom(backlog, resources.bell, MailBuckets(limit.mails, limit.device_mails)),
         FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
-        clerk,
+        audit_buffer,
     )
     passwords = Passwords(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
-    users = UserCache(database, valkey)
+    user_cache = UserCache(database, valkey)
     sessions = SessionService(
-        database, limits, users, RefreshTokens(keys), tokens, _session_life(settings), settings.session.maximum
+        database, limits, user_cache, RefreshTokens(keys), tokens, _session_life(settings), settings.session.maximum
     )
-    own_password, envelopes = Reauthentication(database, limits, passwords, clerk), RecipientEncryptor(keys)
-    bearers = Authenticator(TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), users)
+    reauthentication, envelopes = Reauthentication(database, limits, passwords, audit_buffer), RecipientEncryptor(keys)
+    authenticator = Authenticator(
+        TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), user_cache
+    )
     services = Services(
         register=RegisterService(flows, limits, devices, passwords, settings.service_name),
         login=LoginService(database, flows, limits, devices, keys, passwords, sessions, tokens),
-        recover=RecoverService(database, flows, limits, devices, passwords, users, settings.service_name),
+        recover=RecoverService(database, flows, limits, devices, passwords, user_cache, settings.service_name),
         sessions=sessions,
-        account=AccountService(database, users, limits, passwords, own_password, settings.service_name),
-        email_changes=EmailChangeService(flows, limits, devices, users, own_password, envelopes),
+        account=AccountService(database, user_cache, limits, passwords, reauthentication, settings.service_name),
+        email_changes=EmailChangeService(flows, limits, devices, user_cache, reauthentication, envelopes),
         exports=ExportService(database, limits, keys, settings.flow.ttl),
-        deletions=DeletionService(database, flows, limits, devices, keys, users, envelopes),
-        introspection=IntrospectionService(bearers, sessions),
-        admin_users=AdminUserService(database, keys, users),
+        deletions=DeletionService(database, flows, limits, devices, keys, user_cache, envelopes),
+        introspection=IntrospectionService(authenticator, sessions),
+        admin_users=AdminUserService(database, keys, user_cache),
         admin_mail=AdminMailService(database),
         audit_log=AuditLogService(database),
-        roles=RoleService(database, users),
-        role_holders=RoleAssignments(database, users),
+        roles=RoleService(database, user_cache),
+        role_assignments=RoleAssignments(database, user_cache),
         service_clients=ServiceClients(settings.service_clients),
-        announcements=ServerMetadataService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
-        bearers=bearers,
+        server_metadata=ServerMetadataService(ring, settings.issuer, settings.key.max_age, has_docs=settings.docs),
+        authenticator=authenticator,
         health=HealthService(database, Pulse(valkey), ring),
         metrics=MetricsService(database, valkey, its_thermostats),
         backlog=backlog,
-        clerk=clerk,
+        audit_buffer=audit_buffer,
         tally=resources.tally,
         crowd=SingleClientWarning(),
     )
@@ -234,12 +236,12 @@ async def _roles(request: Request) -> RoleService:
     return _services(request).roles
 
 
-async def _role_holders(request: Request) -> RoleAssignments:
-    return _services(request).role_holders
+async def _role_assignments(request: Request) -> RoleAssignments:
+    return _services(request).role_assignments
 
 
-async def _announcements(request: Request) -> ServerMetadataService:
-    return _services(request).announcements
+async def _server_metadata(request: Request) -> ServerMetadataService:
+    return _services(request).server_metadata
 
 
 async def _health(request: Request) -> HealthService:
@@ -254,8 +256,8 @@ async def _service_clients(request: Request) -> ServiceClients:
     return _services(request).service_clients
 
 
-async def _bearers(request: Request) -> Authenticator:
-    return _services(request).bearers
+async def _authenticator(request: Request) -> Authenticator:
+    return _services(request).authenticator
 
 
 _LANGUAGES = "Language of mails, when the body names none."
@@ -280,11 +282,11 @@ AdminUsers = Annotated[AdminUserService, Depends(_admin_users)]
 AdminMail = Annotated[AdminMailService, Depends(_admin_mail)]
 AuditLog = Annotated[AuditLogService, Depends(_audit_log)]
 Roles = Annotated[RoleService, Depends(_roles)]
-Holders = Annotated[RoleAssignments, Depends(_role_holders)]
-Announcements = Annotated[ServerMetadataService, Depends(_announcements)]
+Assignments = Annotated[RoleAssignments, Depends(_role_assignments)]
+PublishedMetadata = Annotated[ServerMetadataService, Depends(_server_metadata)]
 Clients = Annotated[ServiceClients, Depends(_service_clients)]
 CurrentPrincipal = Annotated[AuthenticatedUser, Depends(guard)]
-Bearers = Annotated[Authenticator, Depends(_bearers)]
+Authentication = Annotated[Authenticator, Depends(_authenticator)]
 Pulses = Annotated[HealthService, Depends(_health)]
 Metrics = Annotated[MetricsService, Depends(_metrics)]
 WishedLocale = Annotated[Locale, Depends(_wished_locale)]

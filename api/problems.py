@@ -98,7 +98,7 @@ def _whoever_calls(request: Request, user_id: UUID | None) -> Actor:
 def _note_denial(request: Request, actor: Actor | None, **why: str) -> None:
     who = actor or _whoever_calls(request, None)
     call = f"{request.method} {request.scope['route'].path}"
-    request.state.services.clerk.note(Event.ACCESS_DENIED, who, who.user_id, call=call, **why)
+    request.state.services.audit_buffer.record(Event.ACCESS_DENIED, who, who.user_id, call=call, **why)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

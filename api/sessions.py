@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from api.deps import Bearers, Sessions
+from api.deps import Authentication, Sessions
 from api.problems import COMMON_ERRORS, RATE_LIMITED_ERRORS, SEND_TOKEN, error_responses, validation_error
 from api.request_context import ClientAddress
 from api.strict_json import StrictJsonRoute
@@ -44,7 +44,11 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: Clien
     openapi_extra={"security": [{bearer_scheme.scheme_name: []}, {}]},
 )
 async def log_out(
-    request: Request, sessions: Sessions, bearers: Bearers, caller: ClientAddress, form: LogoutRequest | None = None
+    request: Request,
+    sessions: Sessions,
+    authenticator: Authentication,
+    caller: ClientAddress,
+    form: LogoutRequest | None = None,
 ) -> None:
     """End the session of the `refresh_token` in the body or, without a body, of the access token.
 
@@ -53,5 +57,5 @@ async def log_out(
     if form is not None:
         await sessions.end_by_token(form.refresh_token.get_secret_value(), caller)
     else:
-        bearer = await bearers.verify(bearer_token(request))
+        bearer = await authenticator.verify(bearer_token(request))
         await sessions.log_out(anonymous_actor(caller, bearer.user_id), bearer.user_id, bearer.session_id)

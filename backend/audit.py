@@ -47,7 +47,7 @@ class AuditBuffer:
         self._written_at: dict[str, float] = {}
         self._lost = 0
 
-    def note(self, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> None:
+    def record(self, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> None:
         """Have it written down soon; costs its caller neither time nor an error."""
         record = Record(event, actor, subject, details)
         name = json.dumps([event, str(actor.user_id), actor.source, str(subject), details], sort_keys=True)

@@ -12,14 +12,14 @@ from typing import Annotated
 import click
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from backend.admin.first_admin import Administrators, EmailTaken
+from backend.admin.first_admin import AdministratorService
 from backend.passwords.hasher import is_unusable
 from backend.sessions.user_cache import UserCache
 from commands.errors import exit_when_unavailable
 from commands.interruption import Interruption
 from config import load_settings
 from database.engine import open_database
-from models.errors import LoginTaken, WeakPassword
+from models.errors import EmailTaken, LoginTaken, WeakPassword
 from models.requests.flows import Password, Printable
 from models.values.email import Email
 from models.values.login import Login
@@ -56,11 +56,11 @@ def _password(text: str) -> str:
 
 
 @asynccontextmanager
-async def _administrators() -> AsyncIterator[Administrators]:
+async def _administrators() -> AsyncIterator[AdministratorService]:
     settings = load_settings()
     async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
-        users = UserCache(database, valkey)
-        yield Administrators(database, users, settings.hash.iterations, settings.service_name)
+        user_cache = UserCache(database, valkey)
+        yield AdministratorService(database, user_cache, settings.hash.iterations, settings.service_name)
 
 
 @click.command("create-admin")
@@ -88,10 +88,10 @@ def create_admin(email: str, login: str | None, **how: bool) -> None:
 
 async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
     async with _administrators() as administrators:
-        if how["if_none"] and await administrators.exist():
+        if how["if_none"] and await administrators.exists():
             click.echo("There is an administrator already.", err=True)
             return
-        if user := await administrators.account(email):
+        if user := await administrators.find_account(email):
             if user.blocked:
                 raise click.ClickException(
                     "The account of this address is blocked. Name another address; whoever is an administrator then "

@@ -20,7 +20,7 @@ from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
 from config import load_settings
 from database.engine import Database, open_database
-from models.admin.user_transfer import line_of
+from models.admin.user_transfer import record_line
 from models.context.audit import COMMAND_LINE, Event
 
 _STEP = 1000
@@ -58,7 +58,7 @@ class _Export:
         async with database.long_snapshot() as db:
             with Progress("Exporting", await db.user_transfers.count()) as progress:
                 async for user in db.user_transfers.all():
-                    self._write(file, line_of(user))
+                    self._write(file, record_line(user))
                     if self.written % _STEP == 0:
                         progress.advance(_STEP, f"{self.written:,} users")
 

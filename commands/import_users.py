@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import click
 
-from backend.admin.user_import import LONGEST_LINE, ImportLine, ImportStats, importing
+from backend.admin.user_import import LONGEST_LINE, ImportLine, ImportStats, open_import
 from commands.errors import exit_when_unavailable
 from commands.interruption import Interrupted, Interruption
 from commands.progress import Progress
@@ -52,24 +52,24 @@ def _length(file: BinaryIO) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-async def _import(file: BinaryIO, so_far: ImportStats, interruption: Interruption, *, dry_run: bool) -> None:
+async def _import(file: BinaryIO, stats: ImportStats, interruption: Interruption, *, dry_run: bool) -> None:
     with Progress("Trying" if dry_run else "Importing", _length(file)) as progress:
         async with (
             open_database(load_settings().database, at_leisure=True) as database,
-            importing(
-                database, so_far, lambda number, why: progress.say(f"line {number}: {why}"), dry_run=dry_run
-            ) as moving,
+            open_import(
+                database, stats, lambda number, why: progress.say(f"line {number}: {why}"), dry_run=dry_run
+            ) as importer,
         ):
             for lines, size in _batches(file):
-                arrivals = moving.examine(lines)
+                arrivals = importer.validate(lines)
                 with interruption.held():
-                    await moving.add(arrivals)
-                progress.advance(size, _told(so_far, dry_run=dry_run))
+                    await importer.add(arrivals)
+                progress.advance(size, _told(stats, dry_run=dry_run))
 
 
-def _told(so_far: ImportStats, *, dry_run: bool) -> str:
+def _told(stats: ImportStats, *, dry_run: bool) -> str:
     imported = "would be imported" if dry_run else "imported"
-    return f"{so_far.imported:,} {imported}, {so_far.already_there:,} already there, {so_far.refused:,} refused"
+    return f"{stats.imported:,} {imported}, {stats.already_there:,} already there, {stats.refused:,} refused"
 
 
 @click.command("import-users")
@@ -83,20 +83,20 @@ def import_users(file: BinaryIO, *, dry_run: bool) -> None:
     again. Lines that cannot be used are told by their number and skipped; the exit code is then 1. docs/moving-in.md
     tells more.
     """
-    so_far, interruption = ImportStats(), Interruption()
+    stats, interruption = ImportStats(), Interruption()
     try:
         with interruption.listening(), exit_when_unavailable():
-            asyncio.run(_import(file, so_far, interruption, dry_run=dry_run))
+            asyncio.run(_import(file, stats, interruption, dry_run=dry_run))
     except Interrupted as interrupted:
-        _sum_up(so_far, "Interrupted. Run it again to go on.", dry_run=dry_run)
+        _sum_up(stats, "Interrupted. Run it again to go on.", dry_run=dry_run)
         sys.exit(interrupted.exit_code)
     except click.ClickException:
-        _sum_up(so_far, "Not finished. Run it again to go on.", dry_run=dry_run)
+        _sum_up(stats, "Not finished. Run it again to go on.", dry_run=dry_run)
         raise
-    _sum_up(so_far, "Done.", dry_run=dry_run)
-    sys.exit(1 if so_far.refused else 0)
+    _sum_up(stats, "Done.", dry_run=dry_run)
+    sys.exit(1 if stats.refused else 0)
 
 
-def _sum_up(so_far: ImportStats, how: str, *, dry_run: bool) -> None:
+def _sum_up(stats: ImportStats, how: str, *, dry_run: bool) -> None:
     nothing = " This was a dry run: nothing was written." if dry_run else ""
-    click.echo(f"{how} {_told(so_far, dry_run=dry_run)}.{nothing}", err=True)
+    click.echo(f"{how} {_told(stats, dry_run=dry_run)}.{nothing}", err=True)

@@ -28,4 +28,4 @@ router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(
 @requires(Permission.AUDIT_READ)
 async def read_audit_log(query: Annotated[AuditQuery, Query()], audit_log: AuditLog) -> AuditPage:
     """Who did what to whose account, and what was refused; names and addresses are masked."""
-    return await audit_log.find(query)
+    return await audit_log.search(query)

@@ -31,7 +31,7 @@ MailId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 @requires(Permission.MAIL_READ)
 async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> MailPage:
     """What waits for the mail server, and what was given up. Mail that has left is not kept."""
-    return await mail.find(query)
+    return await mail.search(query)
 
 
 @router.post(

@@ -31,7 +31,7 @@ _NO_NAME = validation_error("path.permission", "must be resource:action, such as
 @requires(Permission.ROLE_READ)
 async def list_permissions(roles: Roles) -> list[PermissionShown]:
     """Everything that a role can allow: what this service asks for, and what services of yours do."""
-    return await roles.permissions()
+    return await roles.list_permissions()
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def change_permission(
     permission: PermissionName, form: PermissionChange, actor: CurrentActor, roles: Roles
 ) -> PermissionShown:
     """Another description; a name is for ever, since other services ask for it."""
-    return await roles.describe_permission(actor, permission, form.description)
+    return await roles.update_permission(actor, permission, form.description)
 
 
 @router.delete(

@@ -30,7 +30,7 @@ _NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, d
 @requires(Permission.ROLE_READ)
 async def list_roles(roles: Roles) -> list[RoleShown]:
     """Every role and what it allows."""
-    return await roles.all()
+    return await roles.list_roles()
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleS
 @requires(Permission.ROLE_READ)
 async def show_role(role: RoleName, roles: Roles) -> RoleShown:
     """One role and what it allows."""
-    return await roles.one(role)
+    return await roles.get(role)
 
 
 @router.patch(
@@ -70,7 +70,7 @@ async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, rol
 
     `admin` allows everything and stays as it is.
     """
-    return await roles.change(actor, role, form.description, form.permissions)
+    return await roles.update(actor, role, form.description, form.permissions)
 
 
 @router.delete(

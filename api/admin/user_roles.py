@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from api.deps import Holders
+from api.deps import Assignments
 from api.openapi.guarded import invalid_id, refusals
 from api.problems import error_responses
 from api.request_context import CurrentActor
@@ -29,9 +29,9 @@ _WRITE = (*refusals(Permission.ROLE_WRITE), UserNotFound(), RoleNotFound(), inva
     responses=error_responses(*_WRITE, TooManyRoles()),
 )
 @requires(Permission.ROLE_WRITE)
-async def give_role(user_id: UUID, role: RoleName, actor: CurrentActor, holders: Holders) -> None:
+async def give_role(user_id: UUID, role: RoleName, actor: CurrentActor, assignments: Assignments) -> None:
     """The user may do what the role allows from the next request on. Nobody gives what he may not do himself."""
-    await holders.give(actor, user_id, role)
+    await assignments.assign(actor, user_id, role)
 
 
 @router.delete(
@@ -43,9 +43,9 @@ async def give_role(user_id: UUID, role: RoleName, actor: CurrentActor, holders:
     responses=error_responses(*_WRITE, LastAdministrator()),
 )
 @requires(Permission.ROLE_WRITE)
-async def take_role(user_id: UUID, role: RoleName, actor: CurrentActor, holders: Holders) -> None:
+async def take_role(user_id: UUID, role: RoleName, actor: CurrentActor, assignments: Assignments) -> None:
     """The user may not do any more what the role alone allowed, from the next request on.
 
     The last administrator stays one.
     """
-    await holders.take(actor, user_id, role)
+    await assignments.revoke(actor, user_id, role)

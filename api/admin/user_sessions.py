@@ -33,7 +33,7 @@ _ENDING = (
 @requires(Permission.USER_READ)
 async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSession]:
     """Where a user is signed in: one entry a log-in."""
-    return await users.sessions(user_id)
+    return await users.list_sessions(user_id)
 
 
 @router.delete(

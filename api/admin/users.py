@@ -41,7 +41,7 @@ async def find_users(query: Annotated[UserQuery, Query()], users: AdminUsers) ->
 
     How many there are in all is not told: counting costs a look at each of them.
     """
-    return await users.find(query)
+    return await users.search(query)
 
 
 @router.post(
@@ -69,7 +69,7 @@ async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, 
 @requires(Permission.USER_READ)
 async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:
     """One user, with roles and permissions."""
-    return await users.show(user_id)
+    return await users.get(user_id)
 
 
 @router.post(

@@ -29,7 +29,7 @@ _NO_ID = validation_error("path.session_id", "must be an id, such as 019aaa3e-1c
 @requires(Permission.ACCOUNT_READ)
 async def list_own_sessions(bearer: CurrentPrincipal, sessions: Sessions) -> list[OwnSession]:
     """Where the user is signed in: one entry a log-in."""
-    return await sessions.of(bearer.user_id, bearer.session_id)
+    return await sessions.list_own(bearer.user_id, bearer.session_id)
 
 
 @router.delete(
@@ -57,4 +57,4 @@ async def end_own_session(session_id: UUID, bearer: CurrentPrincipal, actor: Cur
 @requires(Permission.ACCOUNT_WRITE)
 async def end_other_sessions(bearer: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
     """Sign the user out everywhere else."""
-    await sessions.end_all(actor, bearer.user_id, but=bearer.session_id)
+    await sessions.end_all(actor, bearer.user_id, except_session=bearer.session_id)

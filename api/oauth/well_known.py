@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.deps import Announcements
+from api.deps import PublishedMetadata
 from models.responses.common import KeySet, ServerMetadata
 
 router = APIRouter(prefix="/.well-known", tags=["tokens"])
@@ -36,11 +36,13 @@ _IF_NONE_MATCH = {
     responses=_ANSWERS,
     openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
-async def show_public_keys(announcements: Announcements, request: Request, response: Response) -> KeySet | Response:
+async def show_public_keys(
+    server_metadata: PublishedMetadata, request: Request, response: Response
+) -> KeySet | Response:
     """RFC 7517: every key that a valid access token may have been signed with, and the one that will sign next."""
-    keys = KeySet.model_validate(announcements.jwks)
+    keys = KeySet.model_validate(server_metadata.jwks)
     etag = f'"{sha256(keys.model_dump_json().encode()).hexdigest()[:32]}"'
-    headers = {"Cache-Control": f"public, max-age={announcements.max_age}", "ETag": etag}
+    headers = {"Cache-Control": f"public, max-age={server_metadata.max_age}", "ETag": etag}
     device_headers = request.headers.get("if-none-match", "").split(",")
     if etag in (tag.strip().removeprefix("W/") for tag in device_headers):
         return Response(status_code=304, headers=headers)
@@ -55,7 +57,7 @@ async def show_public_keys(announcements: Announcements, request: Request, respo
     response_model_exclude_none=True,
     responses={200: {"headers": _AGE}},
 )
-async def show_metadata(announcements: Announcements, response: Response) -> ServerMetadata:
+async def show_metadata(server_metadata: PublishedMetadata, response: Response) -> ServerMetadata:
     """RFC 8414, as far as it is about us: a log-in is `/login`, and no browser is redirected."""
-    response.headers["Cache-Control"] = f"public, max-age={announcements.max_age}"
-    return announcements.metadata
+    response.headers["Cache-Control"] = f"public, max-age={server_metadata.max_age}"
+    return server_metadata.metadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.access.authority import as_of_now, keep_one, refuse_above
+from backend.access.authority import ensure_admin_remains, ensure_outranks, reload_actor
 from backend.audit import audit
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
@@ -21,9 +21,9 @@ class RoleAssignments:
     """Gives and takes roles."""
 
     database: Database
-    users: UserCache
+    user_cache: UserCache
 
-    async def give(self, actor: Actor, user_id: UUID, name: str) -> None:
+    async def assign(self, actor: Actor, user_id: UUID, name: str) -> None:
         """The user has the role from the next request on; nothing happens when he has it.
 
         Raises:
@@ -32,14 +32,14 @@ class RoleAssignments:
             InsufficientScope: the actor has not got the role, and may not do everything either.
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member, acting = await _locked(db, actor, user_id, name)
             if name not in member.roles and len(member.roles) >= MOST_ROLES:
                 raise TooManyRoles
             if await db.roles.give(user_id, name):
                 await audit(db, Event.ROLE_GIVEN, acting, user_id, role=name)
 
-    async def take(self, actor: Actor, user_id: UUID, name: str) -> None:
+    async def revoke(self, actor: Actor, user_id: UUID, name: str) -> None:
         """The user has the role no longer, from the next request on; nothing happens when he has it not.
 
         Raises:
@@ -48,13 +48,13 @@ class RoleAssignments:
             InsufficientScope: the actor has not got the role, or the user may do more than he.
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member, acting = await _locked(db, actor, user_id, name)
-            refuse_above(acting, member)
+            ensure_outranks(acting, member)
             if not await db.roles.take(user_id, name):
                 return
             if name == ADMIN_ROLE:
-                await keep_one(db)
+                await ensure_admin_remains(db)
             await audit(db, Event.ROLE_TAKEN, acting, user_id, role=name)
 
 
@@ -72,7 +72,7 @@ async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[UserW
         raise UserNotFound
     if await db.roles.locked(name) is None:
         raise RoleNotFound
-    acting = await as_of_now(db, actor, Permission.ROLE_WRITE)
+    acting = await reload_actor(db, actor, Permission.ROLE_WRITE)
     if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
         raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")
     return member, acting

@@ -11,7 +11,7 @@ from models.errors import InsufficientScope, LastAdministrator
 from models.values.permission import Permission
 
 
-async def as_of_now(db: Db, actor: Actor, needed: Permission) -> Actor:
+async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
     """The actor as he is once the locks of an act are had: he may have been demoted while he waited for them.
 
     Raises:
@@ -23,7 +23,7 @@ async def as_of_now(db: Db, actor: Actor, needed: Permission) -> Actor:
     return replace(actor, permissions=frozenset(member.permissions), roles=frozenset(member.roles))
 
 
-def refuse_above(actor: Actor, member: UserWithAccess) -> None:
+def ensure_outranks(actor: Actor, member: UserWithAccess) -> None:
     """Refuse to act on an account that may do what the actor may not; the account's row has to be locked.
 
     Raises:
@@ -33,7 +33,7 @@ def refuse_above(actor: Actor, member: UserWithAccess) -> None:
         raise InsufficientScope("This user may do what you may not; somebody who may has to do it.")
 
 
-async def keep_one(db: Db) -> None:
+async def ensure_admin_remains(db: Db) -> None:
     """Refuse what has left no administrator who is not blocked; called after the change, in its transaction.
 
     Of several who make administrators fewer at the same moment each waits for the one before to commit, and counts

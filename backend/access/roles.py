@@ -1,11 +1,11 @@
 """Roles: named sets of permissions, which are data, and who may change them.
 
-What keeps anybody from rising: nobody puts into a role, or takes out of one, what he may not do himself, and nobody
-changes a role of somebody who may do more; `role_holders` says who may give one. Who may do everything may do all of
-this. The role of administrators always allows everything, so that no permission is out of reach for good.
+Nobody can raise their own privileges: an actor neither adds to a role nor removes from one what the actor may not do,
+and changes no role of a user who may do more; `RoleAssignments` says who may assign one. The role of administrators
+always allows everything, so that no permission becomes unreachable.
 
-Whoever changes roles or permissions locks the role of administrators first: one waits for the other, and neither finds
-gone what he has just looked at.
+Every change of roles or permissions locks the role of administrators first, so that changes run one after the other
+and none finds gone what it has just read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from backend.access.authority import as_of_now
+from backend.access.authority import reload_actor
 from backend.audit import audit
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
@@ -33,8 +33,8 @@ from models.errors import (
 )
 from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
 
-_SHIPPED_ROLES = (ADMIN_ROLE, USER_ROLE)
-_SHIPPED_PERMISSIONS = frozenset(Permission)
+_BUILT_IN_ROLES = (ADMIN_ROLE, USER_ROLE)
+_BUILT_IN_PERMISSIONS = frozenset(Permission)
 
 
 def refuse_more_than_own(actor: Actor, permissions: Collection[str]) -> None:
@@ -62,9 +62,9 @@ class RoleService:
     """Lists, makes, changes and deletes roles and permissions."""
 
     database: Database
-    users: UserCache
+    user_cache: UserCache
 
-    async def all(self) -> list[RoleShown]:
+    async def list_roles(self) -> list[RoleShown]:
         """Every role, by name.
 
         Raises:
@@ -73,7 +73,7 @@ class RoleService:
         async with self.database.statement() as db:
             return [_shown(role) for role in await db.roles.all()]
 
-    async def one(self, name: str) -> RoleShown:
+    async def get(self, name: str) -> RoleShown:
         """One role.
 
         Raises:
@@ -103,7 +103,7 @@ class RoleService:
             await audit(db, Event.ROLE_CREATED, acting, role=name, permissions=allowed)
         return _shown(Role(name, description, tuple(allowed)))
 
-    async def change(
+    async def update(
         self, actor: Actor, name: str, description: str | None, permissions: Sequence[str] | None
     ) -> RoleShown:
         """Another description, other permissions, or both; whoever has the role may do so from his next request on.
@@ -147,7 +147,7 @@ class RoleService:
             InsufficientScope: it allows more than the actor may do.
             Unavailable: a server is away.
         """
-        if name in _SHIPPED_ROLES:
+        if name in _BUILT_IN_ROLES:
             raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             await _locked(db, acting, name)
@@ -155,7 +155,7 @@ class RoleService:
             await db.roles.delete(name)
             await audit(db, Event.ROLE_DELETED, acting, role=name)
 
-    async def permissions(self) -> list[PermissionShown]:
+    async def list_permissions(self) -> list[PermissionShown]:
         """Every permission, by name.
 
         Raises:
@@ -180,7 +180,7 @@ class RoleService:
             await audit(db, Event.PERMISSION_CREATED, acting, permission=name)
         return _permission_shown(PermissionRow(name, description))
 
-    async def describe_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
+    async def update_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
         """Another description.
 
         Raises:
@@ -203,7 +203,7 @@ class RoleService:
             InsufficientScope: the actor has it not.
             Unavailable: a server is away.
         """
-        if name in _SHIPPED_PERMISSIONS:
+        if name in _BUILT_IN_PERMISSIONS:
             raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.are_known([name]):
@@ -216,7 +216,7 @@ class RoleService:
     @asynccontextmanager
     async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
         """Like `_in_turn`, for what changes what roles allow: everybody sees it once the block is left."""
-        async with self.users.changing_roles(), self._in_turn(actor) as turn:
+        async with self.user_cache.changing_roles(), self._in_turn(actor) as turn:
             yield turn
 
     @asynccontextmanager
@@ -224,7 +224,7 @@ class RoleService:
         """One transaction after the other, and the actor as he is once it is his turn."""
         async with self.database.transaction() as db:
             await db.roles.locked(ADMIN_ROLE)
-            yield db, await as_of_now(db, actor, Permission.ROLE_WRITE)
+            yield db, await reload_actor(db, actor, Permission.ROLE_WRITE)
 
 
 async def _locked(db: Db, actor: Actor, name: str) -> Role:
@@ -248,11 +248,11 @@ def _shown(role: Role) -> RoleShown:
         name=role.name,
         description=role.description,
         permissions=list(role.permissions),
-        built_in=role.name in _SHIPPED_ROLES,
+        built_in=role.name in _BUILT_IN_ROLES,
     )
 
 
 def _permission_shown(permission: PermissionRow) -> PermissionShown:
     return PermissionShown(
-        name=permission.name, description=permission.description, built_in=permission.name in _SHIPPED_PERMISSIONS
+        name=permission.name, description=permission.description, built_in=permission.name in _BUILT_IN_PERMISSIONS
     )

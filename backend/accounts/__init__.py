@@ -1,4 +1,4 @@
-"""What users change in their own account, and what leaves with them.
+"""What users change in their own account, and how an account is exported and removed.
 
-Imports passwords, sessions, protection and mail.
+Imports access, passwords, sessions, protection and mail.
 """

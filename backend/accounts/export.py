@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from backend.accounts.profile import profile
 from backend.audit import audit
 from backend.keys import Keys
 from backend.passwords.hasher import described
 from backend.protection.code_length_ladder import names_of
 from backend.protection.rate_limits import Limits
-from backend.sessions.service import shown
+from backend.sessions.profile import profile
+from backend.sessions.service import to_own_session
 from database.audit import AuditLine
 from database.engine import Database
 from database.ladder import BudgetLeft
@@ -67,7 +67,7 @@ class ExportService:
             blocked=member.user.blocked,
             version=member.user.version,
             password=StoredPassword(algorithm=algorithm, iterations=iterations),
-            sessions=[shown(session, owner.session_id) for session in sessions],
+            sessions=[to_own_session(session, owner.session_id) for session in sessions],
             unsent_mails=[_mail(mail) for mail in mails],
             guess_budgets=_guesses(budgets),
             guesses_reserved=_guesses(reserved),

@@ -23,9 +23,9 @@ class Reauthentication:
     database: Database
     limits: Limits
     passwords: Passwords
-    clerk: AuditBuffer
+    audit_buffer: AuditBuffer
 
-    async def ask(self, owner: Owner, password: str) -> User:
+    async def verify(self, owner: Owner, password: str) -> User:
         """The owner's account, the password being right.
 
         Raises:
@@ -47,13 +47,13 @@ class Reauthentication:
         if user is None:
             raise InvalidAccessToken(_GONE)
         if not right:
-            self.clerk.note(Event.PASSWORD_REFUSED, owner.actor, user.id)
+            self.audit_buffer.record(Event.PASSWORD_REFUSED, owner.actor, user.id)
             raise WrongPassword
         await self.limits.take_back(admission)
         return user
 
 
-async def unchanged(db: Db, user: User) -> UserWithAccess:
+async def lock_if_unchanged(db: Db, user: User) -> UserWithAccess:
     """The account, locked in the transaction that is about to change it, if it is as it was at the password's check.
 
     Raises:

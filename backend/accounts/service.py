@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.accounts.profile import profile
-from backend.accounts.reauthentication import Reauthentication, unchanged
+from backend.accounts.reauthentication import Reauthentication, lock_if_unchanged
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
 from backend.protection.rate_limits import Limits
+from backend.sessions.profile import profile
 from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from models.context.audit import Event
@@ -26,10 +26,10 @@ class AccountService:
     """Changes that take effect at once."""
 
     database: Database
-    users: UserCache
+    user_cache: UserCache
     limits: Limits
     passwords: Passwords
-    own_password: Reauthentication
+    reauthentication: Reauthentication
     service_name: str
 
     async def change_password(self, owner: Owner, current: str, password: str) -> None:
@@ -37,14 +37,14 @@ class AccountService:
 
         Raises:
             WeakPassword: a common password, or little more than the user's own words.
-            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
         refuse_common(password)
-        user = await self.own_password.ask(owner, current)
+        user = await self.reauthentication.verify(owner, current)
         refuse_own_words(password, own_words(user.email, user.login, self.service_name))
         password_hash = await self.passwords.hash(password)
-        async with self.users.changing(user.id), self.database.transaction() as db:
-            await unchanged(db, user)
+        async with self.user_cache.changing(user.id), self.database.transaction() as db:
+            await lock_if_unchanged(db, user)
             await db.users.set_password(user.id, password_hash)
             await db.sessions.end_all(user.id, but=owner.session_id)
             await notify(db, Notice.PASSWORD_CHANGED, user.id)
@@ -55,11 +55,11 @@ class AccountService:
 
         Raises:
             LoginTaken: somebody else has it.
-            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
-        user = await self.own_password.ask(owner, password)
-        async with self.users.changing(user.id), self.database.transaction() as db:
-            await unchanged(db, user)
+        user = await self.reauthentication.verify(owner, password)
+        async with self.user_cache.changing(user.id), self.database.transaction() as db:
+            await lock_if_unchanged(db, user)
             if not await db.users.set_login(user.id, login, canonical_login(login)):
                 raise LoginTaken
             await notify(db, Notice.LOGIN_CHANGED, user.id)
@@ -78,7 +78,7 @@ class AccountService:
             Unavailable: a server is away.
         """
         await self.limits.step(owner.caller)
-        async with self.users.changing(owner.user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:
             changed = await db.users.set_locale(owner.user_id, locale)
             member = await db.users.member(owner.user_id)
             if member is None:

@@ -1,1 +1,4 @@
-"""What administrators do, and the import of users. Imports access, accounts, passwords, sessions and mail."""
+"""What administrators do, and the import of users.
+
+Imports access, accounts, passwords, sessions and mail.
+"""

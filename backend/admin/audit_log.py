@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from database.audit import AuditQuery as Wanted
 from database.engine import Database
-from models.admin.pagination import cut
+from models.admin.pagination import paginate
 from models.admin.schemas import AuditEntry, AuditPage, AuditQuery
 
 
@@ -16,7 +16,7 @@ class AuditLogService:
 
     database: Database
 
-    async def find(self, query: AuditQuery) -> AuditPage:
+    async def search(self, query: AuditQuery) -> AuditPage:
         """A page of those lines that fit, the newest first.
 
         Raises:
@@ -32,5 +32,5 @@ class AuditLogService:
         )
         async with self.database.statement() as db:
             found = await db.audit.find(wanted, query.limit + 1)
-        page, following = cut(found, query.limit, lambda line: line.id)
+        page, following = paginate(found, query.limit, lambda line: line.id)
         return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=following)

@@ -12,26 +12,22 @@ from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.users import NewUser, User
 from models.context.audit import COMMAND_LINE, Event
-from models.errors import LoginTaken
+from models.errors import EmailTaken, LoginTaken
 from models.values.locale import Locale
 from models.values.login import canonical_login
 from models.values.permission import ADMIN_ROLE, USER_ROLE
 
 
-class EmailTaken(Exception):
-    """The address has an account, which may be made an administrator's instead."""
-
-
 @dataclass(frozen=True, slots=True)
-class Administrators:
+class AdministratorService:
     """Makes administrators."""
 
     database: Database
-    users: UserCache
+    user_cache: UserCache
     iterations: int
     service_name: str
 
-    async def exist(self) -> bool:
+    async def exists(self) -> bool:
         """Whether there is one who is not blocked.
 
         Raises:
@@ -40,7 +36,7 @@ class Administrators:
         async with self.database.statement() as db:
             return await db.administrators.count() > 0
 
-    async def account(self, email: str) -> User | None:
+    async def find_account(self, email: str) -> User | None:
         """Who has the address already.
 
         Raises:
@@ -84,6 +80,6 @@ class Administrators:
         Raises:
             Unavailable: PostgreSQL or Valkey is away.
         """
-        async with self.users.changing(user.id), self.database.transaction() as db:
+        async with self.user_cache.changing(user.id), self.database.transaction() as db:
             if await db.roles.give(user.id, ADMIN_ROLE):
                 await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from backend.audit import audit
 from backend.mail.enqueue import LEASE
 from database.engine import Database
-from models.admin.pagination import cut
+from models.admin.pagination import paginate
 from models.admin.schemas import MailPage, MailQuery, MailState, QueuedMail
 from models.context.audit import Actor, Event
 from models.errors import MailNotFound
@@ -19,7 +19,7 @@ class AdminMailService:
 
     database: Database
 
-    async def find(self, query: MailQuery) -> MailPage:
+    async def search(self, query: MailQuery) -> MailPage:
         """A page of what has not left, the newest first.
 
         Raises:
@@ -28,7 +28,7 @@ class AdminMailService:
         dead = None if query.state is None else query.state is MailState.DEAD
         async with self.database.statement() as db:
             found = await db.mail_queue.find(dead=dead, before=query.cursor, most=query.limit + 1)
-        page, following = cut(found, query.limit, lambda job: job.id)
+        page, following = paginate(found, query.limit, lambda job: job.id)
         return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=following)
 
     async def send_again(self, actor: Actor, mail_id: int) -> None:

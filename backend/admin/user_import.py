@@ -13,7 +13,7 @@ from backend.passwords.imported_hashes import HashRefused
 from database.engine import Database, Db
 from database.user_transfer import Outcome
 from models.admin.roles import MOST_ROLES
-from models.admin.user_transfer import UserRecord, read_user
+from models.admin.user_transfer import UserRecord, parse_record
 from models.context.audit import COMMAND_LINE, Event
 
 LONGEST_LINE = 64 * 1024
@@ -59,11 +59,11 @@ class UserImport:
     trial: Db | None
     """Where nothing is written to but what this transaction forgets, in a dry run."""
     roles: frozenset[str]
-    so_far: ImportStats
+    stats: ImportStats
     refuse: Callable[[int, str], None]
     """Told the number of each line that cannot be used, and why."""
 
-    def examine(self, lines: Iterable[ImportLine]) -> list[ValidRecord]:
+    def validate(self, lines: Iterable[ImportLine]) -> list[ValidRecord]:
         """Who stands in the lines; blank ones are nobody, and those that cannot be used are refused."""
         arrivals = []
         for line in lines:
@@ -91,16 +91,16 @@ class UserImport:
                     await audit(db, Event.USERS_IMPORTED, COMMAND_LINE, users=added)
         for arrival, outcome in zip(arrivals, outcomes, strict=True):
             if outcome == "added":
-                self.so_far.imported += 1
+                self.stats.imported += 1
             elif outcome == "email_taken":
-                self.so_far.already_there += 1
+                self.stats.already_there += 1
             else:
                 self._refuse(arrival.number, _REFUSALS[outcome])
 
     def _read(self, text: bytes) -> UserRecord:
         if len(text) > LONGEST_LINE:
             raise ValueError("is longer than 64 kB")
-        user = read_user(text)
+        user = parse_record(text)
         if not self.roles.issuperset(user.roles):
             raise ValueError("roles: must be names of roles that there are")
         if len(set(user.roles)) > MOST_ROLES:
@@ -115,13 +115,13 @@ class UserImport:
         return user
 
     def _refuse(self, number: int, why: str) -> None:
-        self.so_far.refused += 1
+        self.stats.refused += 1
         self.refuse(number, why)
 
 
 @asynccontextmanager
-async def importing(
-    database: Database, so_far: ImportStats, refuse: Callable[[int, str], None], *, dry_run: bool
+async def open_import(
+    database: Database, stats: ImportStats, refuse: Callable[[int, str], None], *, dry_run: bool
 ) -> AsyncIterator[UserImport]:
     """An import that is ready for its first line; a dry run says the same and leaves nothing behind.
 
@@ -131,9 +131,9 @@ async def importing(
     if not dry_run:
         async with database.statement() as db:
             roles = await db.user_transfers.roles()
-        yield UserImport(database, None, roles, so_far, refuse)
+        yield UserImport(database, None, roles, stats, refuse)
         return
     async with database.long_snapshot() as db:
         roles = await db.user_transfers.roles()
         await db.user_transfers.prepare_trial()
-        yield UserImport(database, db, roles, so_far, refuse)
+        yield UserImport(database, db, roles, stats, refuse)

@@ -9,19 +9,19 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from backend.access.authority import as_of_now, keep_one, refuse_above
-from backend.accounts.profile import profile
+from backend.access.authority import ensure_admin_remains, ensure_outranks, reload_actor
+from backend.accounts.removal import delete_account
 from backend.audit import audit
-from backend.flows.delete_account import delete_account
 from backend.keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import is_unusable, unusable_password
-from backend.sessions.service import outlined
+from backend.sessions.profile import profile
+from backend.sessions.service import to_user_session
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
 from database.user_search import UserSearch
 from database.users import NewUser, UserWithAccess
-from models.admin.pagination import cut
+from models.admin.pagination import paginate
 from models.admin.schemas import AdminUser, UserPage, UserQuery
 from models.context.audit import Actor, Event
 from models.context.masking import masked_name
@@ -39,9 +39,9 @@ class AdminUserService:
 
     database: Database
     keys: Keys
-    users: UserCache
+    user_cache: UserCache
 
-    async def find(self, query: UserQuery) -> UserPage:
+    async def search(self, query: UserQuery) -> UserPage:
         """A page of those that fit, the newest first.
 
         Raises:
@@ -56,10 +56,10 @@ class AdminUserService:
         )
         async with self.database.statement() as db:
             found = await db.directory.find(search, query.limit + 1)
-        page, following = cut(found, query.limit, lambda member: member.user.id)
+        page, following = paginate(found, query.limit, lambda member: member.user.id)
         return UserPage(items=[_shown(member) for member in page], next=following)
 
-    async def show(self, user_id: UUID) -> AdminUser:
+    async def get(self, user_id: UUID) -> AdminUser:
         """One account.
 
         Raises:
@@ -107,7 +107,7 @@ class AdminUserService:
         async with self._acting_on(actor, user_id) as (db, member):
             if await db.users.block(user_id):
                 if ADMIN_ROLE in member.roles:
-                    await keep_one(db)
+                    await ensure_admin_remains(db)
                 await db.sessions.end_all(user_id)
                 await notify(db, Notice.ACCOUNT_BLOCKED, user_id)
                 await audit(db, Event.USER_BLOCKED, actor, user_id)
@@ -138,7 +138,7 @@ class AdminUserService:
             await delete_account(db, self.keys, member)
             await audit(db, Event.ACCOUNT_DELETED, actor, user_id)
 
-    async def sessions(self, user_id: UUID) -> list[UserSession]:
+    async def list_sessions(self, user_id: UUID) -> list[UserSession]:
         """Where a user is signed in, newest first.
 
         Raises:
@@ -149,7 +149,7 @@ class AdminUserService:
             if await db.users.by_id(user_id) is None:
                 raise UserNotFound
             found = await db.sessions.of_user(user_id)
-        return [outlined(session) for session in found]
+        return [to_user_session(session) for session in found]
 
     async def end_sessions(self, actor: Actor, user_id: UUID) -> None:
         """End every session of a user; from now on their tokens are refused.
@@ -181,11 +181,11 @@ class AdminUserService:
         self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
     ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
         """One transaction, with the user's row locked, that everybody sees once the block is left."""
-        async with self.users.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
                 raise UserNotFound
-            refuse_above(await as_of_now(db, actor, needed), member)
+            ensure_outranks(await reload_actor(db, actor, needed), member)
             yield db, member
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.accounts.profile import profile
 from backend.accounts.reauthentication import Reauthentication
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
@@ -14,6 +13,7 @@ from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
+from backend.sessions.profile import profile
 from backend.sessions.user_cache import UserCache
 from database.engine import Db
 from database.users import UserWithAccess
@@ -33,18 +33,18 @@ class EmailChangeService:
     flows: FlowEngine
     limits: Limits
     devices: Devices
-    users: UserCache
-    own_password: Reauthentication
+    user_cache: UserCache
+    reauthentication: Reauthentication
     envelopes: RecipientEncryptor
 
     async def start(self, owner: Owner, password: str, email: str) -> FlowOpened:
         """Check the password and have a code mailed to the new address. Whether it is free is not looked at, nor told.
 
         Raises:
-            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.ask`.
+            WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
         self.flows.refuse_when_mail_is_stuck()
-        user = await self.own_password.ask(owner, password)
+        user = await self.reauthentication.verify(owner, password)
         admission = await self.limits.start(EMAIL.name, owner.caller)
         wanted = {
             "user_id": str(user.id),
@@ -53,7 +53,7 @@ class EmailChangeService:
             "locale": user.locale.value,
         }
         opened = await self.flows.begin(EMAIL.held_by(user.id), admission, email, wanted)
-        self.flows.clerk.note(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
+        self.flows.audit_buffer.record(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
         return opened
 
     async def confirm(self, owner: Owner, session_key: str, code: str) -> FlowResult[UserProfile]:
@@ -65,7 +65,7 @@ class EmailChangeService:
         """
         spec = EMAIL.held_by(owner.user_id)
         async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
-            async with self.users.changing(owner.user_id), passage.effect() as db:
+            async with self.user_cache.changing(owner.user_id), passage.effect() as db:
                 member = await self._change(db, owner, passage.data)
             if member is None:
                 raise FlowGone

@@ -6,38 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.access.authority import keep_one
+from backend.accounts.removal import delete_account
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
-from backend.protection.code_length_ladder import names_of
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
-from database.users import UserWithAccess
 from models.context.audit import Event
 from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import FlowGone, InvalidAccessToken
 from models.responses.common import FlowOpened
 from models.values.flow import DELETE, Step
-from models.values.permission import ADMIN_ROLE
-
-
-async def delete_account(db: Db, keys: Keys, member: UserWithAccess) -> None:
-    """Forget an account whose row is locked, with everything that belongs to it, whoever wishes so.
-
-    Raises:
-        LastAdministrator: nobody would be left to administer the service.
-    """
-    await db.ladder.forget(names_of(member.user, keys))
-    await db.outbox.forget_user(member.user.id)
-    await db.users.delete(member.user.id)
-    if ADMIN_ROLE in member.roles:
-        await keep_one(db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +33,7 @@ class DeletionService:
     limits: Limits
     devices: Devices
     keys: Keys
-    users: UserCache
+    user_cache: UserCache
     envelopes: RecipientEncryptor
 
     async def start(self, owner: Owner) -> FlowOpened:
@@ -69,7 +53,7 @@ class DeletionService:
             raise InvalidAccessToken
         doomed = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
         opened = await self.flows.begin(DELETE.held_by(user.id), admission, user.email, doomed)
-        self.flows.clerk.note(Event.DELETION_STARTED, owner.actor, user.id)
+        self.flows.audit_buffer.record(Event.DELETION_STARTED, owner.actor, user.id)
         return opened
 
     async def confirm(self, owner: Owner, session_key: str, code: str) -> None:
@@ -82,7 +66,7 @@ class DeletionService:
         """
         spec = DELETE.held_by(owner.user_id)
         async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
-            async with self.users.changing(owner.user_id), passage.effect() as db:
+            async with self.user_cache.changing(owner.user_id), passage.effect() as db:
                 is_deleted = await self._delete(db, owner, passage.data)
             if not is_deleted:
                 raise FlowGone

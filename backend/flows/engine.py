@@ -64,7 +64,7 @@ class FlowEngine:
     limits: Limits
     post: PostRoom
     rules: FlowRules
-    clerk: AuditBuffer
+    audit_buffer: AuditBuffer
 
     def refuse_when_mail_is_stuck(self) -> None:
         """Called first at every start: a code that will not leave in time is not promised.
@@ -194,7 +194,9 @@ class FlowEngine:
     def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: ClientInfo) -> None:
         user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
         whose = UUID(user_id) if user_id else None
-        self.clerk.note(Event.CODE_REFUSED, anonymous_actor(caller, spec.holder), whose, purpose=spec.name, email=email)
+        self.audit_buffer.record(
+            Event.CODE_REFUSED, anonymous_actor(caller, spec.holder), whose, purpose=spec.name, email=email
+        )
 
     async def _void(self, guess: CodeAttempt) -> None:
         calls = guess.void()

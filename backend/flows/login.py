@@ -60,9 +60,9 @@ class LoginService:
         actor, whose = anonymous_actor(caller), user.id if user else None
         if user is None or not right:
             # Not what was typed: some people type their password there.
-            self.flows.clerk.note(Event.PASSWORD_REFUSED, actor, whose)
+            self.flows.audit_buffer.record(Event.PASSWORD_REFUSED, actor, whose)
             raise BadCredentials
-        self.flows.clerk.note(Event.PASSWORD_ACCEPTED, actor, whose)
+        self.flows.audit_buffer.record(Event.PASSWORD_ACCEPTED, actor, whose)
         if self.passwords.is_outdated(user.password_hash):
             await self._upgrade(user, password)
         # Address and language go along, so that the mail worker need not read the user again.
@@ -92,14 +92,14 @@ class LoginService:
                 member = await db.users.locked_member(UUID(passage.data["user_id"]))
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
-                    opened = await self.sessions.open(db, member, caller, change)
+                    opened = await self.sessions.create(db, member, caller, change)
                 elif member is not None and is_same:
                     await audit(db, Event.LOGIN_BLOCKED, anonymous_actor(caller, member.user.id), member.user.id)
             if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-            passage.along(self.sessions.users.forget(member.user.id, change))
+            passage.along(self.sessions.user_cache.forget(member.user.id, change))
         return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
 
     async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:

@@ -30,7 +30,7 @@ class RecoverService:
     limits: Limits
     devices: Devices
     passwords: Passwords
-    users: UserCache
+    user_cache: UserCache
     service_name: str
 
     async def start(self, email: str, caller: ClientInfo) -> FlowOpened:
@@ -44,7 +44,7 @@ class RecoverService:
         device = self.devices.recognise(caller.cards, email)
         admission = await self.limits.start(RECOVER.name, caller, device)
         opened = await self.flows.begin(RECOVER, admission, email, {"email": email})
-        self.flows.clerk.note(Event.RECOVERY_STARTED, anonymous_actor(caller), email=masked_name(email))
+        self.flows.audit_buffer.record(Event.RECOVERY_STARTED, anonymous_actor(caller), email=masked_name(email))
         return opened
 
     async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> NextStep:
@@ -83,7 +83,7 @@ class RecoverService:
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
             password_hash = await self.passwords.hash(password)
-            async with self.users.changing(user.id), passage.effect() as db:
+            async with self.user_cache.changing(user.id), passage.effect() as db:
                 member = await db.users.locked_member(user.id)
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if is_same and not user.blocked:

@@ -7,12 +7,12 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from backend.accounts.profile import profile
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
 from backend.protection.known_devices import Devices
 from backend.protection.rate_limits import Limits
+from backend.sessions.profile import profile
 from database.engine import Db
 from database.users import NewUser, UserWithAccess
 from models.context.audit import Event, anonymous_actor

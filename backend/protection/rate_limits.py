@@ -73,10 +73,10 @@ class Limits:
     """The doorkeeper of every start and step. Valkey away: nobody comes in (`Unavailable`)."""
 
     def __init__(
-        self, valkey: Valkey, rates: LimitSettings, thermostats: Mapping[str, Thermostat], clerk: AuditBuffer
+        self, valkey: Valkey, rates: LimitSettings, thermostats: Mapping[str, Thermostat], audit_buffer: AuditBuffer
     ) -> None:
         self._valkey = valkey
-        self._clerk = clerk
+        self._audit_buffer = audit_buffer
         self._rates = rates
         self._starts = {
             REGISTER.name: rates.registrations,
@@ -179,7 +179,7 @@ class Limits:
             raise self._noted(refusal, act, caller)
 
     def _noted(self, refusal: TooManyRequests, act: str, caller: ClientInfo) -> TooManyRequests:
-        self._clerk.note(Event.LIMIT_REACHED, anonymous_actor(caller), limit=act)
+        self._audit_buffer.record(Event.LIMIT_REACHED, anonymous_actor(caller), limit=act)
         return refusal
 
     async def guess(self, purpose: str, caller: ClientInfo, *, from_device: bool, rescue: str = "") -> CodeAttempt:
@@ -223,7 +223,9 @@ class Limits:
             raised_to = await self._valkey.ask(guess.thermostat.wrong(guess.hold))
             if raised_to:
                 purpose = guess.thermostat.purpose
-                self._clerk.note(Event.FLOOR_RAISED, anonymous_actor(caller), purpose=purpose, digits=raised_to)
+                self._audit_buffer.record(
+                    Event.FLOOR_RAISED, anonymous_actor(caller), purpose=purpose, digits=raised_to
+                )
                 log.warning(
                     "too many wrong codes at /%s: unknown devices are mailed at least %d digits now",
                     purpose,

@@ -1,1 +1,4 @@
-"""Sessions, refresh tokens, and who a bearer token belongs to. Imports tokens and protection."""
+"""Sessions from log-in to log-out, the user behind an access token, and introspection.
+
+Imports tokens, protection and mail.
+"""

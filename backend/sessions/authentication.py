@@ -33,7 +33,7 @@ class Authenticator:
     """Verifies tokens of our own, and sees a log-out, a block and a change of roles at once."""
 
     tokens: TokenVerifier
-    users: UserCache
+    user_cache: UserCache
 
     async def verify(self, token: str) -> AuthenticatedUser:
         """The caller that a token names.
@@ -47,7 +47,7 @@ class Authenticator:
             user_id, sid = UUID(caller.subject), UUID(caller.sid)
         except ValueError as error:
             raise InvalidToken("ids") from error
-        user = await self.users.find(user_id, sid)
+        user = await self.user_cache.find(user_id, sid)
         if user is None:
             raise InvalidToken("session")
         return AuthenticatedUser(

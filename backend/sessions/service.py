@@ -12,9 +12,9 @@ from uuid_utils.compat import uuid7
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.protection.rate_limits import Limits
-from backend.sessions.refresh_tokens import RefreshToken, RefreshTokens
 from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
+from backend.tokens.refresh_tokens import RefreshToken, RefreshTokens
 from database.engine import Database, Db
 from database.sessions import NewSession, Rotation, Session, SessionLife
 from database.users import UserWithAccess
@@ -34,27 +34,27 @@ class SessionService:
 
     database: Database
     limits: Limits
-    users: UserCache
+    user_cache: UserCache
     refresh_tokens: RefreshTokens
     tokens: TokenService
     life: SessionLife
     max_sessions: int
     """Sessions of one user; the oldest one ends when one more begins."""
 
-    async def open(
+    async def create(
         self, db: Db, member: UserWithAccess, caller: ClientInfo, change: str
     ) -> tuple[Session, RefreshToken]:
         """A new session, in the transaction of the log-in; it has locked the user's row.
 
         If an older one has to make room, that is a change, and is announced by that name before it is committed.
         """
-        refresh = self.refresh_tokens.first(uuid7())
+        refresh = self.refresh_tokens.create(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
         session, evicted = await db.sessions.open(new, self.life, most=self.max_sessions)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
         await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(caller, member.user.id), member.user.id, **details)
         if evicted:
-            await self.users.announce(member.user.id, change)
+            await self.user_cache.announce(member.user.id, change)
         return session, refresh
 
     async def refresh(self, token: str, caller: ClientInfo) -> Tokens:
@@ -66,7 +66,7 @@ class SessionService:
             Unavailable: a server is away; a repeat within ten seconds gives the same successor.
         """
         await self.limits.refresh(caller)
-        presented = self.refresh_tokens.read(token)
+        presented = self.refresh_tokens.parse(token)
         if presented is None:
             raise InvalidGrant
         key = self.tokens.signing_key
@@ -88,9 +88,9 @@ class SessionService:
         if rotation.replaced_for is None or rotation.replaced_for >= self.life.repeat:
             await self._end_stolen(rotation.session, anonymous_actor(caller))
             raise InvalidGrant
-        return self.tokens.issue(key, member, rotation.session, self._heir(presented, rotation))
+        return self.tokens.issue(key, member, rotation.session, self._successor(presented, rotation))
 
-    def _heir(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
+    def _successor(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
         """The good token that follows one that was replaced a moment ago.
 
         Its answer was lost, or several tabs asked at once, and one of them has gone on already. Each token makes its
@@ -111,13 +111,13 @@ class SessionService:
 
     async def _end_stolen(self, session: Session, actor: Actor) -> None:
         """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
-        async with self.users.changing(session.user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(session.user_id), self.database.transaction() as db:
             if await db.sessions.end(session.id, session.user_id):
                 await notify(db, Notice.SESSION_ENDED, session.user_id)
                 await audit(db, Event.SESSION_STOLEN, actor, session.user_id, session=str(session.id))
                 log.warning("a refresh token was used again: session %s was ended", session.id)
 
-    async def of(self, user_id: UUID, current: UUID) -> list[OwnSession]:
+    async def list_own(self, user_id: UUID, current: UUID) -> list[OwnSession]:
         """The user's living sessions, newest first.
 
         Raises:
@@ -125,7 +125,7 @@ class SessionService:
         """
         async with self.database.statement() as db:
             found = await db.sessions.of_user(user_id)
-        return [shown(session, current) for session in found]
+        return [to_own_session(session, current) for session in found]
 
     async def end(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
         """End one session; from now on its tokens are refused.
@@ -134,7 +134,7 @@ class SessionService:
             SessionNotFound: the user has no such session.
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.changing(user_id), self.database.transaction() as db:
             ended = await db.sessions.end(session_id, user_id)
             if ended:
                 await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
@@ -150,14 +150,14 @@ class SessionService:
         with suppress(SessionNotFound):
             await self.end(actor, user_id, session_id)
 
-    async def end_all(self, actor: Actor, user_id: UUID, *, but: UUID | None = None) -> None:
+    async def end_all(self, actor: Actor, user_id: UUID, *, except_session: UUID | None = None) -> None:
         """End every session of a user, or every other one.
 
         Raises:
             Unavailable: a server is away.
         """
-        async with self.users.changing(user_id), self.database.transaction() as db:
-            await db.sessions.end_all(user_id, but=but)
+        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+            await db.sessions.end_all(user_id, but=except_session)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
     async def end_by_token(self, token: str, caller: ClientInfo) -> None:
@@ -167,7 +167,7 @@ class SessionService:
             InvalidAccessToken: no session of ours that lives.
             Unavailable: a server is away.
         """
-        presented = self.refresh_tokens.read(token)
+        presented = self.refresh_tokens.parse(token)
         if presented is None:
             raise InvalidAccessToken(_NOTHING_LEFT)
         async with self.database.statement() as db:
@@ -181,7 +181,7 @@ class SessionService:
             raise InvalidAccessToken(_NOTHING_LEFT) from error
 
 
-def outlined(session: Session) -> UserSession:
+def to_user_session(session: Session) -> UserSession:
     """A session as an administrator may see it."""
     return UserSession(
         id=session.id,
@@ -192,6 +192,6 @@ def outlined(session: Session) -> UserSession:
     )
 
 
-def shown(session: Session, current: UUID) -> OwnSession:
+def to_own_session(session: Session, current: UUID) -> OwnSession:
     """A session as its owner may see it, who asks by the ``current`` one."""
-    return OwnSession(**outlined(session).model_dump(), current=session.id == current)
+    return OwnSession(**to_user_session(session).model_dump(), current=session.id == current)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from backend.accounts.profile import profile
+from backend.sessions.profile import profile
 from database.engine import Database
 from models.errors import ServiceError, Unavailable
 from models.responses.common import UserProfile

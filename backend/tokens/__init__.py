@@ -1,1 +1,1 @@
-"""Access tokens, signing keys, introspection, server metadata (RFC 8414). Imports sessions."""
+"""Access tokens, refresh tokens, signing keys and the published metadata (RFC 8414). Imports no other wing."""

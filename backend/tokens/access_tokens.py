@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from backend.sessions.refresh_tokens import RefreshToken
+from backend.tokens.refresh_tokens import RefreshToken
 from backend.tokens.signing_keys import SigningKeys
 from database.sessions import Session
 from database.users import UserWithAccess

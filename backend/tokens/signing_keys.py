@@ -89,21 +89,21 @@ class SigningKeys:
             Unavailable: there is no such key in a ring that is out of date; it may be a new one.
         """
         if kid not in self.ring:
-            await self._try_to_read(unless_tried_for=min(_EAGER, self._settings.refresh_interval))
+            await self._try_to_refresh(unless_tried_for=min(_EAGER, self._settings.refresh_interval))
         key = await self.ring.find(kid)
         if key is None and self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
         return key
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Keep reading until cancelled."""
         while True:
-            done = await self._try_to_read()
+            done = await self._try_to_refresh()
             await asyncio.sleep(self._settings.refresh_interval if done else _RETRY)
 
-    async def _try_to_read(self, *, unless_tried_for: float = 0) -> bool:
+    async def _try_to_refresh(self, *, unless_tried_for: float = 0) -> bool:
         try:
-            await self.read(unless_tried_for=unless_tried_for)
+            await self.refresh(unless_tried_for=unless_tried_for)
         except Unavailable:
             return False
         except Exception:
@@ -111,7 +111,7 @@ class SigningKeys:
             return False
         return True
 
-    async def read(self, *, unless_tried_for: float = 0) -> None:
+    async def refresh(self, *, unless_tried_for: float = 0) -> None:
         """Read the ring, and make its next key if it is time; the very first one is made here, too.
 
         Raises:
@@ -125,11 +125,11 @@ class SigningKeys:
             async with self._database.statement() as db:
                 stored = await db.signing_keys.all()
             if needs_next_key(stored, self._settings):
-                stored = await self._rotated()
-            await self._take(stored)
+                stored = await self._rotate_if_due()
+            await self._install(stored)
             self._read_at = began
 
-    async def _rotated(self) -> list[StoredKey]:
+    async def _rotate_if_due(self) -> list[StoredKey]:
         """Add a key, unless another process was quicker; return the ring as it is then."""
         # An RSA key takes a second to make: on a thread, and before the lock.
         key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
@@ -171,7 +171,7 @@ class SigningKeys:
         await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), activation_delay)
         log.info("signing key %s published", key.kid)
 
-    async def _take(self, stored: Sequence[StoredKey]) -> None:
+    async def _install(self, stored: Sequence[StoredKey]) -> None:
         """Publish what is to be published, and sign with what is to sign."""
         withdrawn = expired_keys(stored, self._settings)
         published = [key for key in stored if key.kid not in withdrawn]
@@ -181,9 +181,9 @@ class SigningKeys:
         current = next((key for key in published if key.signs_for >= _NOW), published[-1])
         if self._signing is None or self._signing.kid != current.kid:
             self._signing = SigningKey.from_der(self._encryptor.decrypt(current.private_key))
-        await self._seal_anew(published)
+        await self._reencrypt(published)
 
-    async def _seal_anew(self, published: Sequence[StoredKey]) -> None:
+    async def _reencrypt(self, published: Sequence[StoredKey]) -> None:
         """Encrypt with the newest secret what rests under an older one, so that the older one can be dropped."""
         for key in published:
             with suppress(InvalidToken):

@@ -71,7 +71,7 @@ def cursor(key: UUID | int) -> str:
     return _sealed(key.bytes if isinstance(key, UUID) else key.to_bytes(8))
 
 
-def cut(rows: Sequence[_Row], limit: int, key: Callable[[_Row], UUID | int]) -> tuple[Sequence[_Row], str | None]:
+def paginate(rows: Sequence[_Row], limit: int, key: Callable[[_Row], UUID | int]) -> tuple[Sequence[_Row], str | None]:
     """The rows of a page, and the cursor of the next one, if one more than fits was found."""
     page = rows[:limit]
     return page, cursor(key(page[-1])) if len(rows) > limit else None

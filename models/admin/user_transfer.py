@@ -70,12 +70,12 @@ def _sentence(problem: Any) -> str:
     return f"{field}: {message}" if field else message
 
 
-def line_of(user: UserRecord) -> bytes:
-    """The line that says who moves out; `read_user` reads it."""
+def record_line(user: UserRecord) -> bytes:
+    """The line that says who moves out; `parse_record` reads it."""
     return user.model_dump_json().encode() + b"\n"
 
 
-def read_user(line: bytes) -> UserRecord:
+def parse_record(line: bytes) -> UserRecord:
     """The user of a line.
 
     Raises:

@@ -64,7 +64,7 @@ SessionKey = Annotated[
         examples=[SESSION_KEY_EXAMPLE],
     ),
 ]
-RefreshToken = Annotated[
+TypedRefreshToken = Annotated[
     SecretStr,
     Printable,
     Field(
@@ -141,13 +141,13 @@ class PasswordChoice(Form):
 class RefreshRequest(Form):
     """A refresh token, to be traded for the next one."""
 
-    refresh_token: RefreshToken
+    refresh_token: TypedRefreshToken
 
 
 class LogoutRequest(Form):
     """The session to be ended, by its refresh token, for who has no access token at hand."""
 
-    refresh_token: RefreshToken
+    refresh_token: TypedRefreshToken
 
 
 class ResendRequest(Form):

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from backend.access.authority import keep_one, refuse_above
+from backend.access.authority import ensure_admin_remains, ensure_outranks
 from database.engine import Database, open_database
 from database.users import NewUser
 from devstack.stack import Stack
@@ -58,7 +58,7 @@ async def make_fewer(database: Database, user_id: UUID, way: object) -> bool:
             assert member is not None
             await db.connection.execute(way, {"user": user_id})  # type: ignore[call-overload] # a text with a parameter
             if "admin" in member.roles:
-                await keep_one(db)
+                await ensure_admin_remains(db)
     except LastAdministrator:
         return False
     return True
@@ -125,7 +125,7 @@ async def test_nobody_acts_on_who_may_do_more(may: set[str], allowed: bool, data
     assert member is not None
     actor = Actor(uuid.uuid4(), "203.0.113.0/24", permissions=frozenset(may))
     if allowed:
-        refuse_above(actor, member)
+        ensure_outranks(actor, member)
     else:
         with pytest.raises(InsufficientScope):
-            refuse_above(actor, member)
+            ensure_outranks(actor, member)

@@ -106,8 +106,8 @@ def test_everything_that_a_line_may_say_is_kept(empty: Service, backstage: Backs
 
 def test_who_has_no_password_sets_one_by_recovery(service: Service, walk: Walker) -> None:
     person = somebody("django").with_password("!unusable-as-django-does")
-    moving = {"email": person.email, "login": person.login, "password_hash": person.password}
-    assert run(service, "import-users", "-", stdin=ndjson(moving)).returncode == 0
+    importer = {"email": person.email, "login": person.login, "password_hash": person.password}
+    assert run(service, "import-users", "-", stdin=ndjson(importer)).returncode == 0
     assert walk.post("/login", login=person.login, password=person.password).status_code == 401
     assert walk.log_in(walk.recover(person, "a password of his own"))
 
@@ -186,11 +186,11 @@ ANY_LINE = st.one_of(
 @settings(max_examples=300, deadline=None)
 def test_no_line_whatever_brings_the_import_down(texts: list[bytes]) -> None:
     told: list[int] = []
-    moving = UserImport(None, None, frozenset({"user"}), ImportStats(), lambda number, _: told.append(number))  # type: ignore[arg-type] # examining needs none
-    arrivals = moving.examine(ImportLine(number, text) for number, text in enumerate(texts))
+    importer = UserImport(None, None, frozenset({"user"}), ImportStats(), lambda number, _: told.append(number))  # type: ignore[arg-type] # examining needs none
+    arrivals = importer.validate(ImportLine(number, text) for number, text in enumerate(texts))
     blank = [number for number, text in enumerate(texts) if not text.strip()]
     assert sorted([*told, *blank, *(arrival.number for arrival in arrivals)]) == [*range(len(texts))]
-    assert moving.so_far.refused == len(told)
+    assert importer.stats.refused == len(told)
 
 
 # Who is there already.

@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 
 from backend.keys import Keys
-from backend.sessions.refresh_tokens import RefreshTokens
+from backend.tokens.refresh_tokens import RefreshTokens
 from jwt_tools.create import Grant, create_access_token
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import Backstage
@@ -25,7 +25,7 @@ class Planter:
 
     def session(self, person: Person) -> Tokens:
         """A session of somebody who has an account."""
-        refresh = self._refresh_tokens.first(uuid.uuid4())
+        refresh = self._refresh_tokens.create(uuid.uuid4())
         user_id = self._backstage.value("SELECT id FROM users WHERE email = $1", person.email)
         self._backstage.rows(
             "INSERT INTO sessions (id, user_id, token, user_agent, ends_at) VALUES ($1, $2, $3, 'planted', now() + $4)",

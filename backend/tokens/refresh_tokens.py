@@ -54,7 +54,7 @@ class RefreshTokens:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    def first(self, session_id: UUID) -> RefreshToken:
+    def create(self, session_id: UUID) -> RefreshToken:
         """The token that a session begins with."""
         body = session_id.bytes + secrets.token_bytes(_SECRET)
         return RefreshToken(body + self._marks(body)[0])
@@ -65,7 +65,7 @@ class RefreshTokens:
             body = token.raw[:_ID] + secret
             yield RefreshToken(body + self._marks(body)[place])
 
-    def read(self, text: str) -> RefreshToken | None:
+    def parse(self, text: str) -> RefreshToken | None:
         """The token, if it is one of ours in its one spelling."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

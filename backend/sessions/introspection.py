@@ -46,7 +46,7 @@ class ServiceClients:
 class IntrospectionService:
     """Answers services that have been let in."""
 
-    bearers: Authenticator
+    authenticator: Authenticator
     sessions: SessionService
 
     async def introspect(self, token: str) -> Introspection:
@@ -58,7 +58,7 @@ class IntrospectionService:
             Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
         """
         try:
-            bearer = await self.bearers.verify(token)
+            bearer = await self.authenticator.verify(token)
         except InvalidToken:
             return Introspection(active=False)
         claims = bearer.claims
@@ -91,7 +91,7 @@ class IntrospectionService:
         """
         with suppress(InvalidAccessToken, InvalidToken, SessionNotFound, ValueError):
             if token.count(".") == _DOTS:
-                caller = await self.bearers.tokens.verify(token)
+                caller = await self.authenticator.tokens.verify(token)
                 await self.sessions.end(anonymous_actor(asker), UUID(caller.subject), UUID(caller.sid))
             else:
                 await self.sessions.end_by_token(token, asker)

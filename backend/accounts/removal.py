@@ -1,0 +1,23 @@
+"""What is removed with an account, whether its owner or an administrator deletes it."""
+
+from __future__ import annotations
+
+from backend.access.authority import ensure_admin_remains
+from backend.keys import Keys
+from backend.protection.code_length_ladder import names_of
+from database.engine import Db
+from database.users import UserWithAccess
+from models.values.permission import ADMIN_ROLE
+
+
+async def delete_account(db: Db, keys: Keys, member: UserWithAccess) -> None:
+    """Delete an account with everything that belongs to it; its row has to be locked.
+
+    Raises:
+        LastAdministrator: no administrator would be left who is not blocked.
+    """
+    await db.ladder.forget(names_of(member.user, keys))
+    await db.outbox.forget_user(member.user.id)
+    await db.users.delete(member.user.id)
+    if ADMIN_ROLE in member.roles:
+        await ensure_admin_remains(db)
