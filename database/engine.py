@@ -23,7 +23,6 @@ from database.outbox import OutboxRepo
 from database.roles import RoleRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
-from database.statement_pool import KeptConnections
 from database.used_flows import UsedFlowRepo
 from database.user_search import UserSearchRepo
 from database.user_transfer import UserTransferRepo
@@ -101,9 +100,8 @@ class Db:
 class Database:
     """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float, kept: KeptConnections) -> None:
-        """``kept`` are connections of the same engine."""
-        self._kept = kept
+    def __init__(self, engine: AsyncEngine, timeout: float) -> None:
+        self._autocommit = engine
         self._committed = engine.execution_options(isolation_level="READ COMMITTED")
         self._frozen = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
@@ -128,7 +126,6 @@ class Database:
     async def _begin(self, engine: AsyncEngine) -> AsyncIterator[Db]:
         with unavailable_when_away():
             async with asyncio.timeout(self._timeout):
-                await self._kept.make_room()
                 async with engine.begin() as connection:
                     yield Db(connection)
 
@@ -140,17 +137,13 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline.
         """
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout):
-                connection = await self._kept.take()
+            async with asyncio.timeout(self._timeout), self._autocommit.connect() as connection:
                 try:
                     yield Db(connection)
-                except BaseException as error:
-                    if isinstance(error, asyncio.CancelledError | TimeoutError):
-                        # It may never answer, and must keep nobody else waiting.
-                        await connection.invalidate()
-                    await connection.close()
+                except (asyncio.CancelledError, TimeoutError):
+                    # The server may still be at work for it: the next statement must not wait behind this one.
+                    await connection.invalidate()
                     raise
-                await self._kept.give_back(connection)
 
     @asynccontextmanager
     async def long_snapshot(self) -> AsyncIterator[Db]:
@@ -162,13 +155,8 @@ class Database:
             Unavailable: PostgreSQL is away or slower than the deadline.
         """
         with unavailable_when_away():
-            await self._kept.make_room()
             async with self._frozen.connect() as connection:
                 yield Db(connection)
-
-    async def close(self) -> None:
-        """Let go of all connections; none is in use any more."""
-        await self._kept.close()
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers.
@@ -194,9 +182,6 @@ def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _pr
     if driver is None or driver.is_closed():
         raise InvalidatePoolError
 
-
-_KEPT = 4
-"""Single statements that a process has under way at once, hardly ever more."""
 
 # security.md, section 4: no statement, lock or forgotten transaction may hold others up.
 _HURRIED = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
@@ -238,10 +223,7 @@ async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False)
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
-    kept = KeptConnections(engine, most=_KEPT, capacity=settings.pool_size + settings.pool_overflow)
-    database = Database(engine, timeout, kept)
     try:
-        yield database
+        yield Database(engine, timeout)
     finally:
-        await database.close()
         await engine.dispose()

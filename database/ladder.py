@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asyncpg import UniqueViolationError
 from sqlalchemy import (
     Boolean,
     Double,
@@ -23,9 +22,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.raw_statement import DirectStatement
 from database.tables import guess_budgets, guess_reservations
 
 
@@ -83,7 +82,7 @@ _TAKEN = (
     .returning(guess_budgets.c.digits)
     .cte("taken")
 )
-_RESERVE = DirectStatement(
+_RESERVE = (
     insert(guess_reservations)
     .from_select(
         ["flow_id", "subject", "purpose", "device", "digits", "guesses", "settle_at"],
@@ -184,12 +183,11 @@ class LadderRepo:
             "life": life,
         }
         try:
-            row = await _RESERVE.row(self._connection, values)
-        except UniqueViolationError:
+            reserved = await self._connection.execute(_RESERVE, values)
+        except IntegrityError:
             reserved = await self._connection.execute(_RESERVED, {"flow_id": flow_id})
-            digits: int | None = reserved.scalar_one_or_none()
-            return digits
-        return row["digits"] if row else None
+        digits: int | None = reserved.scalar_one_or_none()
+        return digits
 
     async def due(self, most: int) -> list[bytes]:
         """Flows that are over and have not been settled."""

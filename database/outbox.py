@@ -26,7 +26,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.batch_delete import delete_some, may_leave_more
-from database.raw_statement import DirectStatement
 from database.tables import outbox
 
 CHANNEL = "outbox"
@@ -92,7 +91,7 @@ _PUT = (
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
     .returning(outbox.c.id)
 )
-_PUT_LEASED = DirectStatement(
+_PUT_LEASED = (
     insert(outbox)
     .values(
         kind=bindparam("kind"),
@@ -177,9 +176,8 @@ class OutboxRepo:
     ) -> Job:
         """Enqueue a mail that a worker beside the caller takes at once: it is leased from the start."""
         values = {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after, "lease": lease}
-        row = await _PUT_LEASED.row(self._connection, values)
-        assert row is not None
-        return Job(row["id"], kind, payload, attempts=1, given_up=False)
+        job = (await self._connection.execute(_PUT_LEASED, values)).scalar_one()
+        return Job(job, kind, payload, attempts=1, given_up=False)
 
     async def lease(self, most: int, lease: timedelta) -> list[Job]:
         """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.

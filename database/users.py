@@ -26,7 +26,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
-from database.raw_statement import DirectStatement
 from database.tables import role_permissions, sessions, user_roles, users
 from models.values.locale import Locale
 
@@ -123,8 +122,8 @@ def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
     return select(*columns).select_from(_ONE.outerjoin(users, found))
 
 
-_BY_TYPED_EMAIL = DirectStatement(_somebody_or_nobody(users.c.email == bindparam("identifier")))
-_BY_TYPED_LOGIN = DirectStatement(_somebody_or_nobody(users.c.login_canonical == bindparam("identifier")))
+_BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
+_BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
 _MEMBER_BY_ID = MEMBER.where(users.c.id == bindparam("id"))
 _LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
@@ -224,8 +223,8 @@ class UserRepo:
         It does the same whether or not there is such an account.
         """
         query = _BY_TYPED_EMAIL if "@" in identifier else _BY_TYPED_LOGIN
-        row = await query.row(self._connection, {"identifier": identifier})
-        return _user(row) if row and row["id"].int else None
+        user = await self._one(query, identifier=identifier)
+        return user if user and user.id.int else None
 
     async def member(self, user_id: UUID) -> UserWithAccess | None:
         """The account with its roles and their permissions, in one statement."""
