@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_delay.py limits_fail_closed.py) \
           tests/attacks/disclosure/test_timing.py
 PYTEST  = $(BIN)/python -m pytest -m "not system and not compose"
-CODE    = config.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests wiring
+CODE    = config.py docs/design/guess_sim.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests wiring
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long test-system test-compose bench lint format install
