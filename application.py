@@ -110,21 +110,21 @@ def create_app(settings: Settings) -> FastAPI:
             database = await stack.enter_async_context(open_database(settings.database))
             valkey = await stack.enter_async_context(open_valkey(settings.redis))
             keys = Keys(settings.secrets)
-            tally = Counters(valkey)
+            counters = Counters(valkey)
             pool = HashPool(
-                settings.hash.threads, settings.hash.queue_timeout, settings.hash.iterations / 5_000_000, tally
+                settings.hash.threads, settings.hash.queue_timeout, settings.hash.iterations / 5_000_000, counters
             )
             stack.callback(pool.close)
             ring = await _key_ring(settings, database, keys)
             bell = MailQueue(heard=settings.mail.worker)
-            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, tally))
+            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, counters))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             app.state.token_verifier = state["services"].authenticator
             services = state["services"]
-            duties = (services.backlog.watch(), ring.run(), services.audit_buffer.run(), tally.run())
+            duties = (services.backlog.watch(), ring.run(), services.audit_buffer.run(), counters.run())
             background = [tasks.create_task(duty) for duty in duties]
             if settings.mail.worker:
-                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, tally))
+                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, counters))
                 background.append(tasks.create_task(worker.run()))
             for task in background:
                 task.add_done_callback(end_with)

@@ -32,10 +32,11 @@ from backend.operations.health import HealthService
 from backend.operations.metrics import MetricsService
 from backend.operations.proxy_check import SingleClientWarning
 from backend.passwords.hash_pool import HashPool
-from backend.passwords.hasher import Passwords
-from backend.protection.known_devices import Devices
-from backend.protection.mail_limits import MailBuckets
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.protection.code_attempts import CodeAttempts
+from backend.protection.known_devices import KnownDevices
+from backend.protection.mail_limits import MailLimits
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.authentication import AuthenticatedUser, Authenticator
 from backend.sessions.introspection import IntrospectionService, ServiceClients
 from backend.sessions.service import SessionService
@@ -82,8 +83,8 @@ class Services:
     metrics: MetricsService
     backlog: BacklogGauge
     audit_buffer: AuditBuffer
-    tally: Counters
-    crowd: SingleClientWarning
+    counters: Counters
+    single_client_warning: SingleClientWarning
 
 
 class State(TypedDict):
@@ -102,7 +103,7 @@ class Resources:
     ring: SigningKeys
     pool: HashPool
     bell: MailQueue
-    tally: Counters
+    counters: Counters
 
 
 def build_state(settings: Settings, resources: Resources) -> State:
@@ -114,39 +115,35 @@ def build_state(settings: Settings, resources: Resources) -> State:
     )
     its_thermostats = thermostats(settings.thermostat, settings.rungs(device=False))
     audit_buffer = AuditBuffer(database)
-    limits = Limits(
-        valkey,
-        limit,
-        its_thermostats,
-        audit_buffer,
-    )
-    devices = Devices(keys, settings.device.ttl)
+    limits = RateLimits(valkey, limit, its_thermostats, audit_buffer)
+    devices = KnownDevices(keys, settings.device.ttl)
     flows = FlowEngine(
         valkey,
         FlowStore(valkey),
         database,
         keys,
         limits,
-        PostRoom(backlog, resources.bell, MailBuckets(limit.mails, limit.device_mails)),
+        CodeAttempts(valkey, limits, its_thermostats, audit_buffer),
+        PostRoom(backlog, resources.bell, MailLimits(limit.mails, limit.device_mails)),
         FlowRules(ttl=settings.flow.ttl, resend_after=rules.resend_after, resends=rules.resends),
         audit_buffer,
     )
-    passwords = Passwords(resources.pool, settings.hash.iterations)
+    hasher = PasswordHasher(resources.pool, settings.hash.iterations)
     tokens = TokenService(ring, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
     user_cache = UserCache(database, valkey)
     sessions = SessionService(
         database, limits, user_cache, RefreshTokens(keys), tokens, _session_life(settings), settings.session.maximum
     )
-    reauthentication, envelopes = Reauthentication(database, limits, passwords, audit_buffer), RecipientEncryptor(keys)
+    reauthentication, envelopes = Reauthentication(database, limits, hasher, audit_buffer), RecipientEncryptor(keys)
     authenticator = Authenticator(
         TokenVerifier(ring, settings.issuer, settings.audience, settings.token.leeway), user_cache
     )
     services = Services(
-        register=RegisterService(flows, limits, devices, passwords, settings.service_name),
-        login=LoginService(database, flows, limits, devices, keys, passwords, sessions, tokens),
-        recover=RecoverService(database, flows, limits, devices, passwords, user_cache, settings.service_name),
+        register=RegisterService(flows, limits, devices, hasher, settings.service_name),
+        login=LoginService(database, flows, limits, devices, keys, hasher, sessions, tokens),
+        recover=RecoverService(database, flows, limits, devices, hasher, user_cache, settings.service_name),
         sessions=sessions,
-        account=AccountService(database, user_cache, limits, passwords, reauthentication, settings.service_name),
+        account=AccountService(database, user_cache, limits, hasher, reauthentication, settings.service_name),
         email_changes=EmailChangeService(flows, limits, devices, user_cache, reauthentication, envelopes),
         exports=ExportService(database, limits, keys, settings.flow.ttl),
         deletions=DeletionService(database, flows, limits, devices, keys, user_cache, envelopes),
@@ -163,8 +160,8 @@ def build_state(settings: Settings, resources: Resources) -> State:
         metrics=MetricsService(database, valkey, its_thermostats),
         backlog=backlog,
         audit_buffer=audit_buffer,
-        tally=resources.tally,
-        crowd=SingleClientWarning(),
+        counters=resources.counters,
+        single_client_warning=SingleClientWarning(),
     )
     return State(services=services)
 

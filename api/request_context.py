@@ -39,8 +39,8 @@ async def _from_address(request: Request) -> ClientInfo:
 ClientAddress = Annotated[ClientInfo, Depends(_from_address)]
 
 
-async def _actor(request: Request, bearer: CurrentPrincipal, caller: ClientAddress) -> Actor:
-    actor = Actor(bearer.user_id, masked_network(caller.networks), bearer.permissions, bearer.roles)
+async def _actor(request: Request, bearer: CurrentPrincipal, client: ClientAddress) -> Actor:
+    actor = Actor(bearer.user_id, masked_network(client.networks), bearer.permissions, bearer.roles)
     request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
     return actor
 
@@ -49,14 +49,14 @@ CurrentActor = Annotated[Actor, Depends(_actor)]
 """Whoever is signed in, as one who acts on accounts."""
 
 
-async def _caller(
-    caller: ClientAddress,
+async def _client(
+    client: ClientAddress,
     cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
     header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
 ) -> ClientInfo:
     if header is None:
-        return replace(caller, cards=cookie)
-    return replace(caller, cards=header, is_app=True)
+        return replace(client, device_tokens=cookie)
+    return replace(client, device_tokens=header, uses_header=True)
 
 
 _KNOWN_FROM_NOW_ON = {
@@ -76,15 +76,15 @@ def device_headers(status: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"headers": _KNOWN_FROM_NOW_ON}}
 
 
-CurrentClient = Annotated[ClientInfo, Depends(_caller)]
+CurrentClient = Annotated[ClientInfo, Depends(_client)]
 
 
-async def _owner(bearer: CurrentPrincipal, actor: CurrentActor, caller: ClientAddress) -> Owner:
-    return Owner(bearer.user, bearer.session_id, actor, caller)
+async def _owner(bearer: CurrentPrincipal, actor: CurrentActor, client: ClientAddress) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, client)
 
 
-async def _owner_on_device(bearer: CurrentPrincipal, actor: CurrentActor, caller: CurrentClient) -> Owner:
-    return Owner(bearer.user, bearer.session_id, actor, caller)
+async def _owner_on_device(bearer: CurrentPrincipal, actor: CurrentActor, client: CurrentClient) -> Owner:
+    return Owner(bearer.user, bearer.session_id, actor, client)
 
 
 CurrentUser = Annotated[Owner, Depends(_owner)]
@@ -93,15 +93,21 @@ CurrentUserOnDevice = Annotated[Owner, Depends(_owner_on_device)]
 """The same with what the device is known by."""
 
 
-def set_device_token(response: Response, caller: ClientInfo, finished: FlowResult[_AnswerType]) -> _AnswerType:
+def set_device_token(response: Response, client: ClientInfo, finished: FlowResult[_AnswerType]) -> _AnswerType:
     """Give the device its cards, the way it keeps them; return the answer.
 
     A browser's scripts never see them. Only who has sent ``X-Device`` is answered in it.
     """
-    if caller.is_app:
-        response.headers[HEADER] = finished.cards
+    if client.uses_header:
+        response.headers[HEADER] = finished.device_tokens
     else:
         response.set_cookie(
-            COOKIE, finished.cards, max_age=finished.lasts, path="/", secure=True, httponly=True, samesite="lax"
+            COOKIE,
+            finished.device_tokens,
+            max_age=finished.device_ttl,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite="lax",
         )
     return finished.answer

@@ -25,13 +25,13 @@ router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
     response_description="A new access token, and the refresh token to use next time.",
     responses=error_responses(*RATE_LIMITED_ERRORS, _MISSING, InvalidGrant()),
 )
-async def refresh_tokens(form: RefreshRequest, sessions: Sessions, caller: ClientAddress) -> Tokens:
+async def refresh_tokens(form: RefreshRequest, sessions: Sessions, client: ClientAddress) -> Tokens:
     """Go on with a session. The new access token has the roles of this moment; a blocked user gets none.
 
     A refresh token is good once. Within ten seconds a repeat gives the same successor, so that a lost answer or a
     second tab costs nobody a log-in; a later one ends the session and tells its owner by mail, for then two have it.
     """
-    return await sessions.refresh(form.refresh_token.get_secret_value(), caller)
+    return await sessions.refresh(form.refresh_token.get_secret_value(), client)
 
 
 @router.post(
@@ -47,7 +47,7 @@ async def log_out(
     request: Request,
     sessions: Sessions,
     authenticator: Authentication,
-    caller: ClientAddress,
+    client: ClientAddress,
     form: LogoutRequest | None = None,
 ) -> None:
     """End the session of the `refresh_token` in the body or, without a body, of the access token.
@@ -55,7 +55,7 @@ async def log_out(
     Whoever sends both is heard by the body alone, so that an expired access token beside it does no harm.
     """
     if form is not None:
-        await sessions.end_by_token(form.refresh_token.get_secret_value(), caller)
+        await sessions.end_by_token(form.refresh_token.get_secret_value(), client)
     else:
         bearer = await authenticator.verify(bearer_token(request))
-        await sessions.log_out(anonymous_actor(caller, bearer.user_id), bearer.user_id, bearer.session_id)
+        await sessions.log_out(anonymous_actor(client, bearer.user_id), bearer.user_id, bearer.session_id)

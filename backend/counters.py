@@ -33,11 +33,11 @@ class Counters:
         try:
             while True:
                 await asyncio.sleep(_EVERY)
-                await self._add()
+                await self._flush()
         finally:
-            await self._add()
+            await self._flush()
 
-    async def _add(self) -> None:
+    async def _flush(self) -> None:
         if not self._counts:
             return
         counted, self._counts = self._counts, defaultdict(float)

@@ -20,8 +20,8 @@ from http import HTTPStatus
 from pathlib import Path
 from statistics import median, quantiles
 
-from backend.passwords.hasher import encode
-from bench.caller import BenchClient
+from backend.passwords.hasher import hash_password
+from bench.client import BenchClient
 from bench.sink import Sink
 from devstack.stack import Stack
 from models.settings.groups import PBKDF2_FLOOR
@@ -32,7 +32,7 @@ from tests.support.users.people import Person, Walker
 _SECONDS = 8.0
 _WARM_UP = 2.0
 _ROUNDS = 5
-_CALLERS = (16, 64)
+_CLIENTS = (16, 64)
 _PEOPLE = 5000
 _PASSWORD = "correct horse battery"
 
@@ -45,7 +45,7 @@ def _percentile(values: list[float], percent: int) -> float:
 class Storm:
     """What a number of callers met."""
 
-    callers: int
+    clients: int
     accepted: list[float] = field(default_factory=list)
     refused: int = 0
 
@@ -57,10 +57,10 @@ class Storm:
 
 async def _call(service: Service, people: Iterator[Person], storm: Storm, window: tuple[float, float]) -> None:
     begin, end = window
-    caller = await BenchClient.connect(service.url)
+    client = await BenchClient.connect(service.url)
     person = next(people)
     while (asked := time.perf_counter()) < end:
-        status, headers = await caller.post("/login", {"login": person.login, "password": person.password})
+        status, headers = await client.post("/login", {"login": person.login, "password": person.password})
         answered = time.perf_counter()
         counts = begin <= answered < end
         if status == HTTPStatus.ACCEPTED:
@@ -72,14 +72,14 @@ async def _call(service: Service, people: Iterator[Person], storm: Storm, window
             await asyncio.sleep(int(headers["retry-after"]))
         else:
             raise RuntimeError(f"POST /login answered {status}")
-    caller.close()
+    client.close()
 
 
-async def _storm(service: Service, people: Iterator[Person], callers: int) -> Storm:
+async def _storm(service: Service, people: Iterator[Person], clients: int) -> Storm:
     """Let everybody call at once; what is answered in the first moments and in the last ones does not count."""
-    storm = Storm(callers)
+    storm = Storm(clients)
     begin = time.perf_counter() + _WARM_UP
-    await asyncio.gather(*(_call(service, people, storm, (begin, begin + _SECONDS)) for _ in range(callers)))
+    await asyncio.gather(*(_call(service, people, storm, (begin, begin + _SECONDS)) for _ in range(clients)))
     return storm
 
 
@@ -95,17 +95,17 @@ async def _read(service: Service, token: str, seconds: float) -> list[float]:
 
 
 async def _storm_beside_a_reader(
-    service: Service, people: Iterator[Person], callers: int, token: str
+    service: Service, people: Iterator[Person], clients: int, token: str
 ) -> tuple[Storm, list[float]]:
     reading = asyncio.create_task(_read(service, token, _WARM_UP + _SECONDS))
-    storm = await _storm(service, people, callers)
+    storm = await _storm(service, people, clients)
     return storm, await reading
 
 
 def _move_in(service: Service, folder: Path) -> list[Person]:
     """Thousands of accounts with one password, hashed once."""
     people = [Person(f"p{i}@example.com", f"person-{i}", _PASSWORD) for i in range(_PEOPLE)]
-    password_hash = encode(_PASSWORD, PBKDF2_FLOOR)
+    password_hash = hash_password(_PASSWORD, PBKDF2_FLOOR)
     file = folder / "people.ndjson"
     with file.open("w") as output:
         for person in people:
@@ -134,7 +134,7 @@ def _report(storms: list[Storm], ceilings: list[float], reads: list[float], idle
     rate, ceiling = median(storm.rate for storm in storms), median(ceilings)
     p99 = _percentile(reads, 99)
     print(
-        f"\n{storms[0].callers} callers, {len(storms)} rounds of {_SECONDS:g} s, each after a look at the ceiling:\n"
+        f"\n{storms[0].clients} callers, {len(storms)} rounds of {_SECONDS:g} s, each after a look at the ceiling:\n"
         f"  ceiling    {ceiling:.1f} hashes/s ({', '.join(f'{one:.1f}' for one in ceilings)})\n"
         f"  log-ins    {rate:.1f}/s = {rate / ceiling:.2f} of the ceiling "
         f"({', '.join(f'{storm.rate:.1f}' for storm in storms)})\n"
@@ -158,12 +158,12 @@ def main() -> None:
             idle = asyncio.run(_read(service, token, 3 * _SECONDS))
             print(f"  p50 {_percentile(idle, 50):.1f} ms, p99 {_percentile(idle, 99):.1f} ms")
             in_turn = itertools.cycle(people)
-            for callers in _CALLERS:
+            for clients in _CLIENTS:
                 storms, ceilings, reads = [], [], []
                 for number in range(_ROUNDS):
-                    print(f"{callers} callers, round {number + 1} of {_ROUNDS} …", flush=True)
+                    print(f"{clients} callers, round {number + 1} of {_ROUNDS} …", flush=True)
                     ceilings.append(_ceiling())
-                    storm, read = asyncio.run(_storm_beside_a_reader(service, in_turn, callers, token))
+                    storm, read = asyncio.run(_storm_beside_a_reader(service, in_turn, clients, token))
                     storms.append(storm)
                     reads += read
                 _report(storms, ceilings, reads, _percentile(idle, 99))

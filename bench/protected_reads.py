@@ -14,38 +14,38 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import mean
 
-from bench.caller import BenchClient
+from bench.client import BenchClient
 from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
 from tests.support.users.people import Walker, somebody
 
 _SECONDS = 4.0
 _ROUNDS = 3
-_CALLERS = (1, 16, 64)
+_CLIENTS = (1, 16, 64)
 _CALLS = ("/health/live", "/me")
 
 
-async def _read(url: str, path: str, token: str, callers: int) -> int:
+async def _read(url: str, path: str, token: str, clients: int) -> int:
     """How many answers came to so many callers."""
     answered = 0
     end = time.perf_counter() + _SECONDS
 
     async def call() -> None:
         nonlocal answered
-        caller = await BenchClient.connect(url)
+        client = await BenchClient.connect(url)
         while time.perf_counter() < end:
-            status, _ = await caller.get(path, token)
+            status, _ = await client.get(path, token)
             if status != 200:
                 raise RuntimeError(f"GET {path} answered {status}")
             answered += 1
-        caller.close()
+        client.close()
 
-    await asyncio.gather(*(call() for _ in range(callers)))
+    await asyncio.gather(*(call() for _ in range(clients)))
     return answered
 
 
-def _count(url: str, path: str, token: str, callers: int) -> int:
-    return asyncio.run(_read(url, path, token, callers))
+def _count(url: str, path: str, token: str, clients: int) -> int:
+    return asyncio.run(_read(url, path, token, clients))
 
 
 def main() -> None:
@@ -59,16 +59,16 @@ def main() -> None:
             token = walker.log_in(person)
             # A process of its own: the load's interpreter must not wait for ours.
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as load:
-                for callers in _CALLERS:
+                for clients in _CLIENTS:
                     rates: dict[str, list[float]] = {path: [] for path in _CALLS}
                     for _ in range(_ROUNDS):
                         for path in _CALLS:
-                            answered = load.submit(_count, service.url, path, token, callers).result()
+                            answered = load.submit(_count, service.url, path, token, clients).result()
                             rates[path].append(answered / _SECONDS)
                     live, me = (mean(rates[path]) for path in _CALLS)
                     rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(*rates.values(), strict=True))
                     print(
-                        f"{callers:3} callers: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
+                        f"{clients:3} callers: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
                         f"{me / live:.2f} of it ({rounds})",
                         flush=True,
                     )

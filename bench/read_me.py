@@ -8,7 +8,7 @@ import sys
 import time
 from http import HTTPStatus
 
-from bench.caller import BenchClient
+from bench.client import BenchClient
 
 _PACE = 0.1
 """Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
@@ -17,16 +17,16 @@ _PACE = 0.1
 async def read(url: str, token: str, seconds: float) -> list[float]:
     """How long each read took, in milliseconds."""
     took = []
-    caller = await BenchClient.connect(url)
-    await caller.get("/me", token)  # the first one finds nothing in the caches, and is no sample
+    client = await BenchClient.connect(url)
+    await client.get("/me", token)  # the first one finds nothing in the caches, and is no sample
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:
-        status, _ = await caller.get("/me", token)
+        status, _ = await client.get("/me", token)
         if status != HTTPStatus.OK:
             raise RuntimeError(f"GET /me answered {status}")
         took.append((time.perf_counter() - began) * 1000)
         await asyncio.sleep(max(0.0, _PACE - (time.perf_counter() - began)))
-    caller.close()
+    client.close()
     return took
 
 

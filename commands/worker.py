@@ -20,8 +20,8 @@ from backend.mail.notices import Notice
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.mail.smtp_pool import SmtpPool
 from backend.mail.worker import Chore, Mailer, MailWorker, Work
-from backend.protection.code_length_ladder import Ladder
-from backend.protection.mail_limits import MailBuckets
+from backend.protection.code_length_ladder import CodeLengthLadder
+from backend.protection.mail_limits import MailLimits
 from commands import logs
 from config import Settings, load_settings
 from database.engine import Database, Db, open_database
@@ -40,13 +40,13 @@ _TIDY_EVERY = 3600.0
 
 @asynccontextmanager
 async def open_mail_worker(
-    settings: Settings, database: Database, valkey: Valkey, bell: MailQueue, tally: Counters
+    settings: Settings, database: Database, valkey: Valkey, bell: MailQueue, counters: Counters
 ) -> AsyncIterator[MailWorker]:
     """A worker with its SMTP connections; somebody has to `run` it."""
     servers = [server.get_secret_value() for server in settings.smtp.url]
     postman = SmtpPool(servers, settings.mail.from_, connections=settings.smtp.connections)
     store, templates = FlowStore(valkey), MailTemplates(settings.service_name)
-    ladder = Ladder(
+    ladder = CodeLengthLadder(
         database, store, settings.rungs(device=False), settings.rungs(device=True), flow_ttl=settings.flow.ttl
     )
     keys = Keys(settings.secrets)
@@ -56,7 +56,7 @@ async def open_mail_worker(
         keys=keys,
         ladder=ladder,
         thermostats=thermostats(settings.thermostat, settings.rungs(device=False)),
-        buckets=MailBuckets(settings.limit.mails, settings.limit.device_mails),
+        mail_limits=MailLimits(settings.limit.mails, settings.limit.device_mails),
         templates=templates,
         postman=postman,
         ttl=settings.code.ttl,
@@ -79,11 +79,11 @@ async def open_mail_worker(
             while more:
                 async with database.statement() as db:
                     more = await forget_some(db)
-        await ladder.forget_full()
+        await ladder.delete_full_budgets()
 
-    chores = (Chore(ladder.settle, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))
+    chores = (Chore(ladder.refund_unused, _SETTLE_EVERY), Chore(tidy, _TIDY_EVERY))
     try:
-        yield MailWorker(database, url, bell, Work(mailers, chores, tally), hands=settings.smtp.connections)
+        yield MailWorker(database, url, bell, Work(mailers, chores, counters), hands=settings.smtp.connections)
     finally:
         await postman.close()
 
@@ -93,9 +93,9 @@ async def _work(settings: Settings) -> None:
         open_database(settings.database) as database,
         open_valkey(settings.redis) as valkey,
     ):
-        tally = Counters(valkey)
-        async with open_mail_worker(settings, database, valkey, MailQueue(heard=True), tally) as mail_worker:
-            task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(tally.run())
+        counters = Counters(valkey)
+        async with open_mail_worker(settings, database, valkey, MailQueue(heard=True), counters) as mail_worker:
+            task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(counters.run())
 
             def stop() -> None:
                 # Once: asked again, it would let go of the mail in hand.

@@ -66,7 +66,7 @@ class _Verified:
     """A token that was verified before: nothing but time and the loss of its key can change the verdict."""
 
     key: VerifyingKey
-    caller: Principal
+    principal: Principal
 
 
 _LONGEST, _DOTS = 8192, 2
@@ -103,18 +103,18 @@ class TokenVerifier:
         digest = sha256(token.encode(errors="surrogatepass")).digest()
         known = self._verified.get(digest)
         if known and await self._still_holds(known):
-            return known.caller
+            return known.principal
         key = await self.keys.find(_key_named_by(token))
         if key is None:
             raise InvalidToken("key")
-        caller = self._caller(token, key)
+        principal = self._caller(token, key)
         while len(self._verified) >= _REMEMBERED:
             del self._verified[next(iter(self._verified))]
-        self._verified[digest] = _Verified(key, caller)
-        return caller
+        self._verified[digest] = _Verified(key, principal)
+        return principal
 
     async def _still_holds(self, known: _Verified) -> bool:
-        in_time: bool = known.caller.claims["exp"] > time.time() - self.leeway
+        in_time: bool = known.principal.claims["exp"] > time.time() - self.leeway
         return in_time and await self.keys.find(known.key.kid) is known.key
 
     def _caller(self, token: str, key: VerifyingKey) -> Principal:

@@ -28,12 +28,12 @@ class Requirement:
     permission: str | None = None
     role: str | None = None
 
-    def check(self, caller: Principal) -> None:
+    def check(self, principal: Principal) -> None:
         """Raise `MissingPermission` unless the caller has what is needed."""
-        if self.permission is not None and self.permission not in caller.permissions:
-            raise MissingPermission(self.permission, caller.subject)
-        if self.role is not None and self.role not in caller.roles:
-            raise MissingPermission(self.role, caller.subject)
+        if self.permission is not None and self.permission not in principal.permissions:
+            raise MissingPermission(self.permission, principal.subject)
+        if self.role is not None and self.role not in principal.roles:
+            raise MissingPermission(self.role, principal.subject)
 
 
 _marks: WeakKeyDictionary[Callable[..., Any], Requirement] = WeakKeyDictionary()
@@ -94,12 +94,12 @@ async def guard(request: Request, _documented: Annotated[object, Depends(bearer_
         MissingPermission: the token does not allow it.
         UnmarkedRoute: nobody said what the route requires.
     """
-    caller: Principal = await request.app.state.token_verifier.verify(bearer_token(request))
+    principal: Principal = await request.app.state.token_verifier.verify(bearer_token(request))
     requirement = requirement_of(request.scope["route"].endpoint)
     if requirement is None:
         raise UnmarkedRoute
-    requirement.check(caller)
-    return caller
+    requirement.check(principal)
+    return principal
 
 
 SignedIn = Annotated[Principal, Depends(guard)]

@@ -138,7 +138,7 @@ return {level, epoch, math.floor(rest), tonumber(f['wrong'] or '0'), tonumber(f[
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Reservation:
     """A guess under way: it may be compared with codes of its epoch, and has to be resolved."""
 
     name: str
@@ -184,27 +184,27 @@ class Thermostat:
         keys = [f"thermostat:{{{self.purpose}}}", f"thermostat:{{{self.purpose}}}:held"]
         return Call.of(script, keys, [*(*wants, 0, 0, 0, 0)[:4], *self._caps], read)
 
-    def hold(self) -> Call[Hold | None]:
+    def reserve(self) -> Call[Reservation | None]:
         """Let one guess be compared; None while all that the floor still bears are under way."""
         name = secrets.token_hex(8)
 
-        def read(answer: Any) -> Hold | None:
+        def read(answer: Any) -> Reservation | None:
             epoch, level = map(int, answer)
-            return None if epoch < 0 else Hold(name, epoch, level)
+            return None if epoch < 0 else Reservation(name, epoch, level)
 
         return self._call(_HOLD, read, name)
 
-    def void(self, hold: Hold) -> Call[int | None]:
+    def cancel(self, reservation: Reservation) -> Call[int | None]:
         """The guess was not compared, or was right and came to nothing."""
-        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "void")
+        return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "void")
 
-    def wrong(self, hold: Hold) -> Call[int | None]:
+    def failed(self, reservation: Reservation) -> Call[int | None]:
         """The guess was wrong; the answer is the new floor in digits, when it took the last one of its level."""
-        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "wrong")
+        return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "wrong")
 
-    def won(self, hold: Hold, wrong_before: int) -> Call[int | None]:
+    def succeeded(self, reservation: Reservation, wrong_before: int) -> Call[int | None]:
         """The guess was right, and explains the wrong ones that its flow had before."""
-        return self._call(_RESOLVE, self._raised, hold.name, hold.level, "won", wrong_before)
+        return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "won", wrong_before)
 
     def read(self) -> Call[Reading]:
         """How it stands; a floor whose time is over has fallen."""

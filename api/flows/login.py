@@ -23,12 +23,12 @@ router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
     response_description="The password is right; a flow is open, and a code is on its way.",
     responses=error_responses(*RATE_LIMITED_ERRORS, BadCredentials()) | opened("/login/confirm"),
 )
-async def open_login(form: Credentials, login: Login, caller: CurrentClient) -> FlowOpened:
+async def open_login(form: Credentials, login: Login, client: CurrentClient) -> FlowOpened:
     """Check the password, open a flow and have a code mailed. `login` is the login name or the e-mail address.
 
     A wrong password and an unknown name get one answer, after the same work.
     """
-    return await login.start(form.login, form.password.get_secret_value(), caller)
+    return await login.start(form.login, form.password.get_secret_value(), client)
 
 
 @router.post(
@@ -40,13 +40,13 @@ async def open_login(form: Credentials, login: Login, caller: CurrentClient) -> 
     )
     | device_headers(200),
 )
-async def confirm_login(form: CodeConfirmation, login: Login, caller: CurrentClient, response: Response) -> Tokens:
+async def confirm_login(form: CodeConfirmation, login: Login, client: CurrentClient, response: Response) -> Tokens:
     """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    finished = await login.confirm(form.session_key.get_secret_value(), form.code, caller)
-    return set_device_token(response, caller, finished)
+    finished = await login.confirm(form.session_key.get_secret_value(), form.code, client)
+    return set_device_token(response, client, finished)
 
 
 @router.post(
@@ -57,6 +57,6 @@ async def confirm_login(form: CodeConfirmation, login: Login, caller: CurrentCli
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/login/confirm", expires_in=1735),
 )
-async def resend_login_code(form: ResendRequest, login: Login, caller: CurrentClient) -> FlowOpened:
+async def resend_login_code(form: ResendRequest, login: Login, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await login.resend(form.session_key.get_secret_value(), caller)
+    return await login.resend(form.session_key.get_secret_value(), client)

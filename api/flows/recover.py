@@ -23,9 +23,9 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
     response_description="A flow is open; a code is on its way, should the address have an account.",
     responses=error_responses(*RATE_LIMITED_ERRORS) | opened("/recover/confirm"),
 )
-async def open_recovery(form: Recovery, recover: Recover, caller: CurrentClient) -> FlowOpened:
+async def open_recovery(form: Recovery, recover: Recover, client: CurrentClient) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
-    return await recover.start(form.email, caller)
+    return await recover.start(form.email, client)
 
 
 @router.post(
@@ -36,12 +36,12 @@ async def open_recovery(form: Recovery, recover: Recover, caller: CurrentClient)
         *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()
     ),
 )
-async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: CurrentClient) -> NextStep:
+async def confirm_recovery(form: CodeConfirmation, recover: Recover, client: CurrentClient) -> NextStep:
     """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    return await recover.confirm(form.session_key.get_secret_value(), form.code, caller)
+    return await recover.confirm(form.session_key.get_secret_value(), form.code, client)
 
 
 @router.post(
@@ -54,12 +54,12 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover, caller: Cur
     | device_headers(204),
 )
 async def choose_new_password(
-    form: PasswordChoice, recover: Recover, caller: CurrentClient, response: Response
+    form: PasswordChoice, recover: Recover, client: CurrentClient, response: Response
 ) -> None:
     """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
     password = form.password.get_secret_value()
     set_device_token(
-        response, caller, await recover.set_password(form.session_key.get_secret_value(), password, caller)
+        response, client, await recover.set_password(form.session_key.get_secret_value(), password, client)
     )
 
 
@@ -71,6 +71,6 @@ async def choose_new_password(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/recover/confirm", expires_in=1735),
 )
-async def resend_recovery_code(form: ResendRequest, recover: Recover, caller: CurrentClient) -> FlowOpened:
+async def resend_recovery_code(form: ResendRequest, recover: Recover, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await recover.resend(form.session_key.get_secret_value(), caller)
+    return await recover.resend(form.session_key.get_secret_value(), client)

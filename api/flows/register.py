@@ -24,14 +24,14 @@ router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJson
     responses=error_responses(*RATE_LIMITED_ERRORS, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
 )
 async def open_registration(
-    form: Registration, register: Register, wished: WishedLocale, caller: CurrentClient
+    form: Registration, register: Register, wished: WishedLocale, client: CurrentClient
 ) -> FlowOpened:
     """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login.
 
     No account exists yet: send the `session_key` of the answer and the code from the mail to `/register/confirm`.
     """
     password = form.password.get_secret_value()
-    return await register.start(form.email, form.login, password, form.locale or wished, caller)
+    return await register.start(form.email, form.login, password, form.locale or wished, client)
 
 
 @router.post(
@@ -49,14 +49,14 @@ async def open_registration(
     | device_headers(201),
 )
 async def confirm_registration(
-    form: CodeConfirmation, register: Register, caller: CurrentClient, response: Response
+    form: CodeConfirmation, register: Register, client: CurrentClient, response: Response
 ) -> UserProfile:
     """Trade the mailed code for an account. When the login was taken meanwhile, go on at `/register/login`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    finished = await register.confirm(form.session_key.get_secret_value(), form.code, caller)
-    return set_device_token(response, caller, finished)
+    finished = await register.confirm(form.session_key.get_secret_value(), form.code, client)
+    return set_device_token(response, client, finished)
 
 
 @router.post(
@@ -68,14 +68,14 @@ async def confirm_registration(
     | device_headers(201),
 )
 async def choose_another_login(
-    form: LoginChoice, register: Register, caller: CurrentClient, response: Response
+    form: LoginChoice, register: Register, client: CurrentClient, response: Response
 ) -> UserProfile:
     """Choose another login, after `/register/confirm` said `login_taken`; the session key is the same.
 
     The code needs no repeat. Five logins may be tried.
     """
-    finished = await register.choose_login(form.session_key.get_secret_value(), form.login, caller)
-    return set_device_token(response, caller, finished)
+    finished = await register.choose_login(form.session_key.get_secret_value(), form.login, client)
+    return set_device_token(response, client, finished)
 
 
 @router.post(
@@ -86,6 +86,6 @@ async def choose_another_login(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/register/confirm", expires_in=1735),
 )
-async def resend_registration_code(form: ResendRequest, register: Register, caller: CurrentClient) -> FlowOpened:
+async def resend_registration_code(form: ResendRequest, register: Register, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await register.resend(form.session_key.get_secret_value(), caller)
+    return await register.resend(form.session_key.get_secret_value(), client)

@@ -54,7 +54,7 @@ async def confirm_email_change(
     meanwhile, the answer is 410.
     """
     key = form.session_key.get_secret_value()
-    return set_device_token(response, owner.caller, await changes.confirm(owner, key, form.code))
+    return set_device_token(response, owner.client, await changes.confirm(owner, key, form.code))
 
 
 @router.post(

@@ -33,6 +33,6 @@ class RequestMetrics:
             outcome = state.get("outcome", str(status))
             name = route.path if route else "none"
             services = state["services"]
-            services.tally.count(Counter.REQUESTS, scope["method"] if route else "any", name, outcome)
+            services.counters.count(Counter.REQUESTS, scope["method"] if route else "any", name, outcome)
             if client := scope.get("client"):
-                services.crowd.note(client[0])
+                services.single_client_warning.observe(client[0])

@@ -93,9 +93,9 @@ async def introspect(token: _Token, introspections: Introspections) -> Introspec
     responses=_REFUSALS,
     openapi_extra=_FORM,
 )
-async def revoke(token: _Token, introspections: Introspections, caller: ClientAddress) -> None:
+async def revoke(token: _Token, introspections: Introspections, client: ClientAddress) -> None:
     """RFC 7009: end the session of a refresh token, a used one included, or of an access token that has not expired.
 
     The answer is 200 as well when there is nothing to end.
     """
-    await introspections.revoke(token, caller)
+    await introspections.revoke(token, client)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from backend.audit import audit
 from backend.keys import Keys
-from backend.passwords.hasher import described
-from backend.protection.code_length_ladder import names_of
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import describe_hash
+from backend.protection.code_length_ladder import ladder_subjects
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from backend.sessions.service import to_own_session
 from database.audit import AuditLine
@@ -39,7 +39,7 @@ class ExportService:
     """Writes down everything about one user, as of one moment."""
 
     database: Database
-    limits: Limits
+    limits: RateLimits
     keys: Keys
     flow_ttl: int
 
@@ -51,7 +51,7 @@ class ExportService:
             TooManyRequests: too many steps from this address, or too many exports of this account.
             Unavailable: a server is away; the pages raise it, too.
         """
-        await self.limits.export(owner.caller, owner.user_id)
+        await self.limits.charge_export(owner.client, owner.user_id)
         async with self.database.snapshot() as db:
             member = await db.users.member(owner.user_id)
             if member is None:
@@ -59,8 +59,8 @@ class ExportService:
             last = await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
             sessions = await db.sessions.of_user(owner.user_id)
             mails = await db.outbox.of_user(owner.user_id)
-            budgets, reserved = await db.ladder.of(names_of(member.user, self.keys))
-        algorithm, iterations = described(member.user.password_hash)
+            budgets, reserved = await db.ladder.of(ladder_subjects(member.user, self.keys))
+        algorithm, iterations = describe_hash(member.user.password_hash)
         head = Export(
             exported_at=datetime.now(UTC),
             user=profile(member),

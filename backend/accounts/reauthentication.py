@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.audit import AuditBuffer
-from backend.passwords.hasher import Passwords
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.protection.rate_limits import RateLimits
 from database.engine import Database, Db
 from database.users import User, UserWithAccess
 from models.context.audit import Event
@@ -21,8 +21,8 @@ class Reauthentication:
     """Checks the password of somebody who is signed in."""
 
     database: Database
-    limits: Limits
-    passwords: Passwords
+    limits: RateLimits
+    hasher: PasswordHasher
     audit_buffer: AuditBuffer
 
     async def verify(self, owner: Owner, password: str) -> User:
@@ -34,22 +34,22 @@ class Reauthentication:
             TooManyRequests: too many steps from this address, or too many wrong passwords.
             Unavailable: a server is away, or too many hashes wait.
         """
-        self.passwords.refuse_when_busy()
-        admission = await self.limits.own_password(owner.caller, owner.user_id)
+        self.hasher.refuse_when_busy()
+        permit = await self.limits.charge_own_password(owner.client, owner.user_id)
         try:
             async with self.database.statement() as db:
                 user = await db.users.by_id(owner.user_id)
             # The connection is given back: no transaction is open while the hash is computed.
-            right = await self.passwords.verify(password, user.password_hash if user else None)
+            right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
-            await self.limits.take_back(admission)
+            await self.limits.refund(permit)
             raise
         if user is None:
             raise InvalidAccessToken(_GONE)
         if not right:
             self.audit_buffer.record(Event.PASSWORD_REFUSED, owner.actor, user.id)
             raise WrongPassword
-        await self.limits.take_back(admission)
+        await self.limits.refund(permit)
         return user
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.access.authority import ensure_admin_remains
 from backend.keys import Keys
-from backend.protection.code_length_ladder import names_of
+from backend.protection.code_length_ladder import ladder_subjects
 from database.engine import Db
 from database.users import UserWithAccess
 from models.values.permission import ADMIN_ROLE
@@ -16,7 +16,7 @@ async def delete_account(db: Db, keys: Keys, member: UserWithAccess) -> None:
     Raises:
         LastAdministrator: no administrator would be left who is not blocked.
     """
-    await db.ladder.forget(names_of(member.user, keys))
+    await db.ladder.forget(ladder_subjects(member.user, keys))
     await db.outbox.forget_user(member.user.id)
     await db.users.delete(member.user.id)
     if ADMIN_ROLE in member.roles:

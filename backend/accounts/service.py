@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from backend.accounts.reauthentication import Reauthentication, lock_if_unchanged
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
-from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from backend.sessions.user_cache import UserCache
 from database.engine import Database
@@ -27,8 +28,8 @@ class AccountService:
 
     database: Database
     user_cache: UserCache
-    limits: Limits
-    passwords: Passwords
+    limits: RateLimits
+    hasher: PasswordHasher
     reauthentication: Reauthentication
     service_name: str
 
@@ -42,7 +43,7 @@ class AccountService:
         refuse_common(password)
         user = await self.reauthentication.verify(owner, current)
         refuse_own_words(password, own_words(user.email, user.login, self.service_name))
-        password_hash = await self.passwords.hash(password)
+        password_hash = await self.hasher.hash(password)
         async with self.user_cache.changing(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)
             await db.users.set_password(user.id, password_hash)
@@ -77,7 +78,7 @@ class AccountService:
             TooManyRequests: too many steps from this address.
             Unavailable: a server is away.
         """
-        await self.limits.step(owner.caller)
+        await self.limits.charge_step(owner.client)
         async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:
             changed = await db.users.set_locale(owner.user_id, locale)
             member = await db.users.member(owner.user_id)

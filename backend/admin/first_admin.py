@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from uuid_utils.compat import uuid7
 
 from backend.audit import audit
-from backend.passwords.hasher import encode, own_words, refuse_common, refuse_own_words
+from backend.passwords.hasher import hash_password
+from backend.passwords.policy import own_words, refuse_common, refuse_own_words
 from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.users import NewUser, User
@@ -61,7 +62,7 @@ class AdministratorService:
             email=email,
             login=login,
             login_canonical=canonical_login(login),
-            password_hash=encode(password, self.iterations),
+            password_hash=hash_password(password, self.iterations),
             locale=Locale.EN,
         )
         async with self.database.transaction() as db:

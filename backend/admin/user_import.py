@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from backend.audit import audit
-from backend.passwords import imported_hashes
 from backend.passwords.hasher import is_unusable, unusable_password
-from backend.passwords.imported_hashes import HashRefused
+from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
 from database.engine import Database, Db
 from database.user_transfer import Outcome
 from models.admin.roles import MOST_ROLES
@@ -109,8 +108,8 @@ class UserImport:
             return user.model_copy(update={"password_hash": unusable_password()})
         try:
             if not is_unusable(user.password_hash):
-                imported_hashes.read(user.password_hash)
-        except HashRefused as refusal:
+                password_verifier(user.password_hash)
+        except UnsupportedHash as refusal:
             raise ValueError(f"password_hash: {refusal}") from None
         return user
 

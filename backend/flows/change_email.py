@@ -11,8 +11,8 @@ from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
-from backend.protection.known_devices import Devices
-from backend.protection.rate_limits import Limits
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from backend.sessions.user_cache import UserCache
 from database.engine import Db
@@ -31,8 +31,8 @@ class EmailChangeService:
     """Lets an owner move the account to another mailbox."""
 
     flows: FlowEngine
-    limits: Limits
-    devices: Devices
+    limits: RateLimits
+    devices: KnownDevices
     user_cache: UserCache
     reauthentication: Reauthentication
     envelopes: RecipientEncryptor
@@ -45,14 +45,14 @@ class EmailChangeService:
         """
         self.flows.refuse_when_mail_is_stuck()
         user = await self.reauthentication.verify(owner, password)
-        admission = await self.limits.start(EMAIL.name, owner.caller)
+        permit = await self.limits.charge_start(EMAIL.name, owner.client)
         wanted = {
             "user_id": str(user.id),
             "version": user.version,
             "email": email,
             "locale": user.locale.value,
         }
-        opened = await self.flows.begin(EMAIL.held_by(user.id), admission, email, wanted)
+        opened = await self.flows.begin(EMAIL.held_by(user.id), permit, email, wanted)
         self.flows.audit_buffer.record(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
         return opened
 
@@ -64,16 +64,16 @@ class EmailChangeService:
             WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         spec = EMAIL.held_by(owner.user_id)
-        async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
+        async with self.flows.passing(spec, session_key, Step.CODE, owner.client, code) as passage:
             async with self.user_cache.changing(owner.user_id), passage.effect() as db:
                 member = await self._change(db, owner, passage.data)
             if member is None:
                 raise FlowGone
-        return self.devices.know(owner.caller, member.user.email, member.user.login, profile(member))
+        return self.devices.remember(owner.client, member.user.email, member.user.login, profile(member))
 
     async def resend(self, owner: Owner, session_key: str) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(EMAIL.held_by(owner.user_id), session_key, owner.caller)
+        return await self.flows.resend(EMAIL.held_by(owner.user_id), session_key, owner.client)
 
     async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> UserWithAccess | None:
         """The account with its new address; None if it is not what it was, or the address is not free any more."""

@@ -12,8 +12,8 @@ from backend.flows.engine import FlowEngine
 from backend.keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
-from backend.protection.known_devices import Devices
-from backend.protection.rate_limits import Limits
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
 from models.context.audit import Event
@@ -30,8 +30,8 @@ class DeletionService:
 
     database: Database
     flows: FlowEngine
-    limits: Limits
-    devices: Devices
+    limits: RateLimits
+    devices: KnownDevices
     keys: Keys
     user_cache: UserCache
     envelopes: RecipientEncryptor
@@ -45,14 +45,14 @@ class DeletionService:
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
-        device = self.devices.recognise(owner.caller.cards, owner.user.email)
-        admission = await self.limits.start(DELETE.name, owner.caller, device)
+        device = self.devices.recognise(owner.client.device_tokens, owner.user.email)
+        permit = await self.limits.charge_start(DELETE.name, owner.client, device)
         async with self.database.statement() as db:
             user = await db.users.by_id(owner.user_id)
         if user is None:
             raise InvalidAccessToken
         doomed = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
-        opened = await self.flows.begin(DELETE.held_by(user.id), admission, user.email, doomed)
+        opened = await self.flows.begin(DELETE.held_by(user.id), permit, user.email, doomed)
         self.flows.audit_buffer.record(Event.DELETION_STARTED, owner.actor, user.id)
         return opened
 
@@ -65,7 +65,7 @@ class DeletionService:
             WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         spec = DELETE.held_by(owner.user_id)
-        async with self.flows.passing(spec, session_key, Step.CODE, owner.caller, code) as passage:
+        async with self.flows.passing(spec, session_key, Step.CODE, owner.client, code) as passage:
             async with self.user_cache.changing(owner.user_id), passage.effect() as db:
                 is_deleted = await self._delete(db, owner, passage.data)
             if not is_deleted:
@@ -73,7 +73,7 @@ class DeletionService:
 
     async def resend(self, owner: Owner, session_key: str) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(DELETE.held_by(owner.user_id), session_key, owner.caller)
+        return await self.flows.resend(DELETE.held_by(owner.user_id), session_key, owner.client)
 
     async def _delete(self, db: Db, owner: Owner, doomed: Mapping[str, Any]) -> bool:
         member = await db.users.locked_member(owner.user_id)

@@ -18,8 +18,9 @@ from backend.flows.session_key import is_from_device, new_flow_id, new_session_k
 from backend.keys import Keys
 from backend.mail.backlog import BacklogGauge
 from backend.mail.enqueue import MailQueue
-from backend.protection.mail_limits import MailBuckets
-from backend.protection.rate_limits import CodeAttempt, Limits, Permit
+from backend.protection.code_attempts import CodeAttempt, CodeAttempts
+from backend.protection.mail_limits import MailLimits
+from backend.protection.rate_limits import Permit, RateLimits
 from database.engine import Database
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo
@@ -41,7 +42,7 @@ class PostRoom:
 
     backlog: BacklogGauge
     bell: MailQueue
-    buckets: MailBuckets
+    mail_limits: MailLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class FlowEngine:
     store: FlowStore
     database: Database
     keys: Keys
-    limits: Limits
+    limits: RateLimits
+    attempts: CodeAttempts
     post: PostRoom
     rules: FlowRules
     audit_buffer: AuditBuffer
@@ -74,7 +76,7 @@ class FlowEngine:
         """
         self.post.backlog.refuse_when_long()
 
-    async def begin(self, spec: FlowSpec, admission: Permit, email: str, data: Mapping[str, Any]) -> FlowOpened:
+    async def begin(self, spec: FlowSpec, permit: Permit, email: str, data: Mapping[str, Any]) -> FlowOpened:
         """Open a flow about an address, and have a code mailed.
 
         Valkey first, PostgreSQL last: if the commit fails, what is left is a flow that expires alone.
@@ -82,13 +84,13 @@ class FlowEngine:
         Raises:
             Unavailable: Valkey or PostgreSQL is away.
         """
-        flow_id = new_flow_id(from_device=bool(admission.device))
+        flow_id = new_flow_id(from_device=bool(permit.device))
         session_key, digest = new_session_key(flow_id, spec.holder)
         step = spec.steps[0]
-        opening = Opening(step, self.keys.subject(email), admission.device, admission.epoch, data)
+        opening = Opening(step, self.keys.subject(email), permit.device, permit.epoch, data)
         key = FlowKey(flow_id, spec.name, digest)
         await self.valkey.ask_all(
-            self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *admission.refunds
+            self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *permit.refunds
         )
         await self._enqueue(flow_id, serial=0, beside={WAITING: opening.waiting(spec.name)})
         return FlowOpened(
@@ -98,7 +100,7 @@ class FlowEngine:
             next=spec.path(step),
         )
 
-    async def resend(self, spec: FlowSpec, session_key: str, caller: ClientInfo) -> FlowOpened:
+    async def resend(self, spec: FlowSpec, session_key: str, client: ClientInfo) -> FlowOpened:
         """Have another code mailed; the key stays, and so do the guesses spent.
 
         Raises:
@@ -107,7 +109,7 @@ class FlowEngine:
             Unavailable: Valkey or PostgreSQL is away; the wish is not counted.
         """
         self.refuse_when_mail_is_stuck()
-        await self.limits.step(caller)
+        await self.limits.charge_step(client)
         key = read_session_key(session_key, spec.name, spec.holder)
         resent = await self.store.resend(key, Step.CODE, resends=self.rules.resends, resend=self.rules.resend_after)
         try:
@@ -128,7 +130,7 @@ class FlowEngine:
 
     @asynccontextmanager
     async def passing(
-        self, spec: FlowSpec, session_key: str, step: Step, caller: ClientInfo, code: str | None = None
+        self, spec: FlowSpec, session_key: str, step: Step, client: ClientInfo, code: str | None = None
     ) -> AsyncIterator[ClaimedStep]:
         """Claim one step of a living flow; what happens inside takes effect once, or not at all.
 
@@ -145,45 +147,47 @@ class FlowEngine:
         if (step is Step.CODE) != (code is not None):
             raise TypeError("the code step, and no other, takes a code")
         if code is None:
-            await self.limits.step(caller)
-            key, guess, rescue = read_session_key(session_key, spec.name, spec.holder), CodeAttempt(), None
+            await self.limits.charge_step(client)
+            key, attempt, rescue = read_session_key(session_key, spec.name, spec.holder), CodeAttempt(), None
             claim = await self.store.claim(key, step, tries=TRIES[step], epoch=0, proof=Proof(()))
         else:
             key = read_session_key(session_key, spec.name, spec.holder)
             rescue = sha256(code.encode()).digest() if len(code) == RESCUE_LENGTH else None
-            guess = await self.limits.guess(
+            attempt = await self.attempts.reserve(
                 spec.name,
-                caller,
+                client,
                 from_device=is_from_device(key.flow_id),
                 rescue=rescue.hex() if rescue else "",
             )
-            claim = await self._compare(spec, key, code, guess, caller)
+            claim = await self._compare(spec, key, code, attempt, client)
         passage = ClaimedStep(self.database, claim, rescue)
         try:
             yield passage
         except BaseException as error:
             if passage.over:
-                await self._settle(spec, passage, guess, rescue)
+                await self._settle(spec, passage, attempt, rescue)
             else:
-                await self._release(claim, guess, error)
+                await self._release(claim, attempt, error)
             raise
-        await self._settle(spec, passage, guess, rescue)
+        await self._settle(spec, passage, attempt, rescue)
 
-    async def _compare(self, spec: FlowSpec, key: FlowKey, code: str, guess: CodeAttempt, caller: ClientInfo) -> Claim:
+    async def _compare(
+        self, spec: FlowSpec, key: FlowKey, code: str, attempt: CodeAttempt, client: ClientInfo
+    ) -> Claim:
         """Claim the code step; the thermostat is told what became of the guess."""
-        held_at = guess.hold.level if guess.hold else 0
-        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), guess.rescued, held_at)
+        held_at = attempt.reservation.level if attempt.reservation else 0
+        proof = Proof(self.keys.code_macs(key.flow_id, spec.name, code), attempt.rescued, held_at)
         try:
-            return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=guess.epoch, proof=proof)
+            return await self.store.claim(key, Step.CODE, tries=TRIES[Step.CODE], epoch=attempt.epoch, proof=proof)
         except CodeWrong as wrong:
-            await self.limits.wrong(guess, caller)
-            self._note_wrong(spec, wrong, caller)
+            await self.attempts.record_failure(attempt, client)
+            self._note_wrong(spec, wrong, client)
             raise WrongCode(attempts_left=wrong.tries_left) from wrong
         except (FlowGone, StepOutOfOrder):
-            await self._void(guess)
+            await self._cancel(attempt)
             raise
         except CodeOutdated as outdated:
-            await self._void(guess)
+            await self._cancel(attempt)
             try:
                 await self._enqueue(key.flow_id, outdated.serial)
             except BaseException:
@@ -191,22 +195,22 @@ class FlowEngine:
                 raise
             raise CodeReplaced("A newer code is on its way; use that one.") from outdated
 
-    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, caller: ClientInfo) -> None:
+    def _note_wrong(self, spec: FlowSpec, wrong: CodeWrong, client: ClientInfo) -> None:
         user_id, email = wrong.data.get("user_id"), masked_name(wrong.data["email"])
         whose = UUID(user_id) if user_id else None
         self.audit_buffer.record(
-            Event.CODE_REFUSED, anonymous_actor(caller, spec.holder), whose, purpose=spec.name, email=email
+            Event.CODE_REFUSED, anonymous_actor(client, spec.holder), whose, purpose=spec.name, email=email
         )
 
-    async def _void(self, guess: CodeAttempt) -> None:
-        calls = guess.void()
+    async def _cancel(self, attempt: CodeAttempt) -> None:
+        calls = attempt.cancel()
         if calls:
             await self.valkey.ask_all(*calls)
 
-    async def _settle(self, spec: FlowSpec, passage: ClaimedStep, guess: CodeAttempt, rescue: bytes | None) -> None:
+    async def _settle(self, spec: FlowSpec, passage: ClaimedStep, attempt: CodeAttempt, rescue: bytes | None) -> None:
         """Close the flow or move it on, now that PostgreSQL has the effect, and give back what it explains."""
         claim = passage.claim
-        back = self._given_back(spec, claim, guess, rescue)
+        back = self._given_back(spec, claim, attempt, rescue)
         if passage.next is None:
             try:
                 await self.valkey.ask_all(self.store.close(claim), *back, *passage.calls)
@@ -221,26 +225,26 @@ class FlowEngine:
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(onward.step))
 
     def _given_back(
-        self, spec: FlowSpec, claim: Claim, guess: CodeAttempt, rescue: bytes | None
+        self, spec: FlowSpec, claim: Claim, attempt: CodeAttempt, rescue: bytes | None
     ) -> tuple[Call[Any], ...]:
         if claim.step != Step.CODE:
             return ()
-        back = guess.won(claim.owed)
+        back = attempt.succeeded(claim.owed)
         # A rescue code stands for the mail that brought it, which is given back, too.
         mails = claim.mails + (1 if rescue else 0)
         if mails:
-            back += (self.post.buckets.of(spec.name, claim.subject, claim.device).give_back(mails),)
+            back += (self.post.mail_limits.bucket(spec.name, claim.subject, claim.device).give_back(mails),)
         if rescue:
             back += (drop_rescue(rescue.hex()),)
         return back
 
-    async def _release(self, claim: Claim, guess: CodeAttempt, error: BaseException) -> None:
+    async def _release(self, claim: Claim, attempt: CodeAttempt, error: BaseException) -> None:
         """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
         refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         step = Step(claim.step)
         free = self.store.release(claim, give_back=step is not Step.CODE and not refused, tries=TRIES[step])
         try:
-            await self.valkey.ask_all(free, *guess.void())
+            await self.valkey.ask_all(free, *attempt.cancel())
         except Unavailable:
             # The claim ends by itself in a few seconds.
             log.warning("a claimed step could not be released")

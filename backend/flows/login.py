@@ -9,9 +9,9 @@ from uuid import UUID
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.keys import Keys
-from backend.passwords.hasher import Passwords
-from backend.protection.known_devices import Devices
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.service import SessionService
 from backend.tokens.access_tokens import TokenService
 from database.engine import Database
@@ -30,14 +30,14 @@ class LoginService:
 
     database: Database
     flows: FlowEngine
-    limits: Limits
-    devices: Devices
+    limits: RateLimits
+    devices: KnownDevices
     keys: Keys
-    passwords: Passwords
+    hasher: PasswordHasher
     sessions: SessionService
     tokens: TokenService
 
-    async def start(self, identifier: str, password: str, caller: ClientInfo) -> FlowOpened:
+    async def start(self, identifier: str, password: str, client: ClientInfo) -> FlowOpened:
         """Check the password and have a code mailed.
 
         Raises:
@@ -46,38 +46,38 @@ class LoginService:
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
-        self.passwords.refuse_when_busy()
-        device = self.devices.recognise(caller.cards, identifier)
-        admission = await self.limits.password(LOGIN.name, caller, self.keys.subject(identifier), device)
+        self.hasher.refuse_when_busy()
+        device = self.devices.recognise(client.device_tokens, identifier)
+        permit = await self.limits.charge_password(LOGIN.name, client, self.keys.subject(identifier), device)
         try:
             async with self.database.statement() as db:
                 user = await db.users.by_identifier(identifier)
             # The connection is given back: no transaction is open while the hash is computed.
-            right = await self.passwords.verify(password, user.password_hash if user else None)
+            right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
-            await self.limits.take_back(admission)
+            await self.limits.refund(permit)
             raise
-        actor, whose = anonymous_actor(caller), user.id if user else None
+        actor, whose = anonymous_actor(client), user.id if user else None
         if user is None or not right:
             # Not what was typed: some people type their password there.
             self.flows.audit_buffer.record(Event.PASSWORD_REFUSED, actor, whose)
             raise BadCredentials
         self.flows.audit_buffer.record(Event.PASSWORD_ACCEPTED, actor, whose)
-        if self.passwords.is_outdated(user.password_hash):
+        if self.hasher.is_outdated(user.password_hash):
             await self._upgrade(user, password)
         # Address and language go along, so that the mail worker need not read the user again.
         pending = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
-        return await self.flows.begin(LOGIN, admission, user.email, pending)
+        return await self.flows.begin(LOGIN, permit, user.email, pending)
 
     async def _upgrade(self, user: User, password: str) -> None:
         """Store the password at today's cost; now is the only time that it is known."""
         # What cannot be done now is done at the next log-in; a right password is not refused for it.
         with suppress(Unavailable):
-            upgraded = await self.passwords.hash(password)
+            upgraded = await self.hasher.hash(password)
             async with self.database.statement() as db:
                 await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
-    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> FlowResult[Tokens]:
+    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[Tokens]:
         """Trade the mailed code for a session and its tokens.
 
         Raises:
@@ -85,23 +85,25 @@ class LoginService:
             FlowGone: also when the account is gone, or its password was changed since the start.
             WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(LOGIN, session_key, Step.CODE, caller, code) as passage:
+        async with self.flows.passing(LOGIN, session_key, Step.CODE, client, code) as passage:
             key, change = self.tokens.signing_key, new_change()
             async with passage.effect() as db:
                 # Locked: a change of password that comes now waits, and then ends this session with the others.
                 member = await db.users.locked_member(UUID(passage.data["user_id"]))
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
-                    opened = await self.sessions.create(db, member, caller, change)
+                    opened = await self.sessions.create(db, member, client, change)
                 elif member is not None and is_same:
-                    await audit(db, Event.LOGIN_BLOCKED, anonymous_actor(caller, member.user.id), member.user.id)
+                    await audit(db, Event.LOGIN_BLOCKED, anonymous_actor(client, member.user.id), member.user.id)
             if member is None or not is_same:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
             passage.along(self.sessions.user_cache.forget(member.user.id, change))
-        return self.devices.know(caller, member.user.email, member.user.login, self.tokens.issue(key, member, *opened))
+        return self.devices.remember(
+            client, member.user.email, member.user.login, self.tokens.issue(key, member, *opened)
+        )
 
-    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
+    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(LOGIN, session_key, caller)
+        return await self.flows.resend(LOGIN, session_key, client)

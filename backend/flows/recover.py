@@ -8,9 +8,10 @@ from uuid import UUID
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.mail.notices import Notice, notify
-from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
-from backend.protection.known_devices import Devices
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from models.context.audit import Event, anonymous_actor
@@ -27,13 +28,13 @@ class RecoverService:
 
     database: Database
     flows: FlowEngine
-    limits: Limits
-    devices: Devices
-    passwords: Passwords
+    limits: RateLimits
+    devices: KnownDevices
+    hasher: PasswordHasher
     user_cache: UserCache
     service_name: str
 
-    async def start(self, email: str, caller: ClientInfo) -> FlowOpened:
+    async def start(self, email: str, client: ClientInfo) -> FlowOpened:
         """Have a code mailed if the address has an account; the answer is the same if it has none.
 
         Raises:
@@ -41,19 +42,19 @@ class RecoverService:
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
-        device = self.devices.recognise(caller.cards, email)
-        admission = await self.limits.start(RECOVER.name, caller, device)
-        opened = await self.flows.begin(RECOVER, admission, email, {"email": email})
-        self.flows.audit_buffer.record(Event.RECOVERY_STARTED, anonymous_actor(caller), email=masked_name(email))
+        device = self.devices.recognise(client.device_tokens, email)
+        permit = await self.limits.charge_start(RECOVER.name, client, device)
+        opened = await self.flows.begin(RECOVER, permit, email, {"email": email})
+        self.flows.audit_buffer.record(Event.RECOVERY_STARTED, anonymous_actor(client), email=masked_name(email))
         return opened
 
-    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> NextStep:
+    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> NextStep:
         """Trade the mailed code for a new session key; the old one is dead.
 
         Raises:
             WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(RECOVER, session_key, Step.CODE, caller, code) as passage:
+        async with self.flows.passing(RECOVER, session_key, Step.CODE, client, code) as passage:
             # The mark is the effect: this code opens the next step once. Whatever changes the account from now on,
             # another recovery among them, closes that step again.
             async with passage.effect() as db:
@@ -65,7 +66,7 @@ class RecoverService:
             raise FlowGone
         return passage.next_step
 
-    async def set_password(self, session_key: str, password: str, caller: ClientInfo) -> FlowResult[None]:
+    async def set_password(self, session_key: str, password: str, client: ClientInfo) -> FlowResult[None]:
         """Set the new password, end every session of the user, and tell the owner by mail.
 
         Raises:
@@ -75,14 +76,14 @@ class RecoverService:
             StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         refuse_common(password)
-        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, caller) as passage:
+        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, client) as passage:
             async with self.database.statement() as db:
                 user = await db.users.by_id(UUID(passage.data["user_id"]))
             if user is None:
                 raise FlowGone
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
-            password_hash = await self.passwords.hash(password)
+            password_hash = await self.hasher.hash(password)
             async with self.user_cache.changing(user.id), passage.effect() as db:
                 member = await db.users.locked_member(user.id)
                 is_same = member is not None and member.user.version == passage.data["version"]
@@ -90,11 +91,11 @@ class RecoverService:
                     await db.users.set_password(user.id, password_hash)
                     await db.sessions.end_all(user.id)
                     await notify(db, Notice.PASSWORD_CHANGED, user.id)
-                    await audit(db, Event.PASSWORD_RECOVERED, anonymous_actor(caller, user.id), user.id)
+                    await audit(db, Event.PASSWORD_RECOVERED, anonymous_actor(client, user.id), user.id)
             if not is_same or user.blocked:
                 raise FlowGone
-        return self.devices.know(caller, user.email, user.login, None)
+        return self.devices.remember(client, user.email, user.login, None)
 
-    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
+    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(RECOVER, session_key, caller)
+        return await self.flows.resend(RECOVER, session_key, client)

@@ -9,9 +9,10 @@ from uuid_utils.compat import uuid7
 
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
-from backend.passwords.hasher import Passwords, own_words, refuse_common, refuse_own_words
-from backend.protection.known_devices import Devices
-from backend.protection.rate_limits import Limits
+from backend.passwords.hasher import PasswordHasher
+from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from database.engine import Db
 from database.users import NewUser, UserWithAccess
@@ -30,12 +31,12 @@ class RegisterService:
     """Opens registrations and turns confirmed ones into accounts."""
 
     flows: FlowEngine
-    limits: Limits
-    devices: Devices
-    passwords: Passwords
+    limits: RateLimits
+    devices: KnownDevices
+    hasher: PasswordHasher
     service_name: str
 
-    async def start(self, email: str, login: str, password: str, locale: Locale, caller: ClientInfo) -> FlowOpened:
+    async def start(self, email: str, login: str, password: str, locale: Locale, client: ClientInfo) -> FlowOpened:
         """Hash the password and have a code mailed. Whether e-mail or login is free is not looked at, nor told.
 
         Raises:
@@ -44,19 +45,19 @@ class RegisterService:
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
-        self.passwords.refuse_when_busy()
+        self.hasher.refuse_when_busy()
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
-        admission = await self.limits.start(REGISTER.name, caller)
+        permit = await self.limits.charge_start(REGISTER.name, client)
         pending = {
             "email": email,
             "login": login,
             "locale": locale.value,
-            "password_hash": await self.passwords.hash(password),
+            "password_hash": await self.hasher.hash(password),
         }
-        return await self.flows.begin(REGISTER, admission, email, pending)
+        return await self.flows.begin(REGISTER, permit, email, pending)
 
-    async def confirm(self, session_key: str, code: str, caller: ClientInfo) -> FlowResult[UserProfile]:
+    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[UserProfile]:
         """Trade the mailed code for an account.
 
         Raises:
@@ -64,40 +65,40 @@ class RegisterService:
             FlowGone: also when somebody else has confirmed the same address meanwhile.
             WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.CODE, caller, code) as passage:
+        async with self.flows.passing(REGISTER, session_key, Step.CODE, client, code) as passage:
             async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, passage.data["login"], caller)
+                outcome, member = await self._add(db, passage.data, passage.data["login"], client)
             if outcome == "login_taken":
                 passage.advance(Step.LOGIN, new_key=False)
                 raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
             if member is None:
                 raise FlowGone
-        return self._finished(member, caller)
+        return self._finished(member, client)
 
-    async def choose_login(self, session_key: str, login: str, caller: ClientInfo) -> FlowResult[UserProfile]:
+    async def choose_login(self, session_key: str, login: str, client: ClientInfo) -> FlowResult[UserProfile]:
         """Try another login, the first one having been taken.
 
         Raises:
             LoginTaken: this one too; after five tries the flow is gone.
             FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.LOGIN, caller) as passage:
+        async with self.flows.passing(REGISTER, session_key, Step.LOGIN, client) as passage:
             async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, login, caller)
+                outcome, member = await self._add(db, passage.data, login, client)
                 if outcome == "login_taken":
                     raise LoginTaken(attempts_left=passage.claim.tries_left)
             if member is None:
                 raise FlowGone
-        return self._finished(member, caller)
+        return self._finished(member, client)
 
-    async def resend(self, session_key: str, caller: ClientInfo) -> FlowOpened:
+    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
         """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(REGISTER, session_key, caller)
+        return await self.flows.resend(REGISTER, session_key, client)
 
-    def _finished(self, member: UserWithAccess, caller: ClientInfo) -> FlowResult[UserProfile]:
-        return self.devices.know(caller, member.user.email, member.user.login, profile(member))
+    def _finished(self, member: UserWithAccess, client: ClientInfo) -> FlowResult[UserProfile]:
+        return self.devices.remember(client, member.user.email, member.user.login, profile(member))
 
-    async def _add(self, db: Db, pending: Any, login: str, caller: ClientInfo) -> tuple[str, UserWithAccess | None]:
+    async def _add(self, db: Db, pending: Any, login: str, client: ClientInfo) -> tuple[str, UserWithAccess | None]:
         new = NewUser(
             id=uuid7(),
             email=pending["email"],
@@ -109,5 +110,5 @@ class RegisterService:
         outcome = await db.users.add(new, USER_ROLE)
         if outcome != "added":
             return outcome, None
-        await audit(db, Event.ACCOUNT_REGISTERED, anonymous_actor(caller, new.id), new.id)
+        await audit(db, Event.ACCOUNT_REGISTERED, anonymous_actor(client, new.id), new.id)
         return outcome, await db.users.member(new.id)

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from backend.keys import Keys
 from backend.mail.smtp_pool import SmtpPool
-from backend.protection.code_length_ladder import Ladder
-from backend.protection.known_devices import ladder_of
-from backend.protection.mail_limits import MailBuckets
+from backend.protection.code_length_ladder import CodeLengthLadder
+from backend.protection.known_devices import device_ladder
+from backend.protection.mail_limits import MailLimits
 from database.ladder import BudgetOf
 from models.errors import Unavailable
 from models.values.flow import Step
@@ -81,9 +81,9 @@ class CodeMail:
     valkey: Valkey
     store: FlowStore
     keys: Keys
-    ladder: Ladder
+    ladder: CodeLengthLadder
     thermostats: Mapping[str, Thermostat]
-    buckets: MailBuckets
+    mail_limits: MailLimits
     templates: MailTemplates
     postman: SmtpPool
     ttl: int
@@ -95,7 +95,7 @@ class CodeMail:
         Raises:
             Unavailable: Valkey is away.
         """
-        bucket = self.buckets.of(waiting.purpose, waiting.subject, waiting.device)
+        bucket = self.mail_limits.bucket(waiting.purpose, waiting.subject, waiting.device)
         # A known device is spared the thermostat: what is sprayed from elsewhere does not lengthen its codes.
         thermostat = None if waiting.device else self.thermostats.get(waiting.purpose)
         taken, *readings = await self.valkey.ask_all(bucket.take(), *([thermostat.read()] if thermostat else []))
@@ -123,14 +123,14 @@ class CodeMail:
                     return
                 rung = waiting.rung or await self.ladder.reserve(letter.flow_id, self._whose(letter))
                 digits = max(rung, stamp.floor)
-                pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.lowest(waiting.purpose)
+                pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.shortest(waiting.purpose)
                 rescue = await self._rescue(waiting) if pressed else ""
                 await self._mail(letter, CodeSpec(rung, digits, stamp.epoch), rescue)
 
     def _whose(self, letter: CodeMailRequest) -> BudgetOf:
         """Whose ladder: the account's, or before there is one the address's."""
         subject = letter.owner.bytes if letter.owner else bytes.fromhex(letter.waiting.subject)
-        return BudgetOf(subject, letter.waiting.purpose, ladder_of(letter.waiting.device))
+        return BudgetOf(subject, letter.waiting.purpose, device_ladder(letter.waiting.device))
 
     async def _rescue(self, waiting: Waiting) -> str:
         """A rescue code for this address and purpose; who floods the address delivers its owner's way in."""

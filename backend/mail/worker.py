@@ -85,7 +85,7 @@ class Work:
 
     mailers: Mapping[str, Mailer]
     chores: Sequence[Chore]
-    tally: Counters
+    counters: Counters
 
 
 class MailWorker:
@@ -99,7 +99,7 @@ class MailWorker:
         self._mailers = work.mailers
         self._hands = hands
         self._chores = work.chores
-        self._tally = work.tally
+        self._counters = work.counters
         self._held: dict[int, Job] = {}
         self._sent: set[int] = set()
         self._some_sent = asyncio.Event()
@@ -207,7 +207,7 @@ class MailWorker:
         request_id.set(job.payload.get("request"))
         try:
             outcome = await self._attempt(job)
-            self._tally.count(Counter.MAILS, job.kind, type(outcome).__name__.lower())
+            self._counters.count(Counter.MAILS, job.kind, type(outcome).__name__.lower())
             if isinstance(outcome, Done):
                 self._sent.add(job.id)
                 self._some_sent.set()

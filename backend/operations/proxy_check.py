@@ -19,7 +19,7 @@ class SingleClientWarning:
         self._seen = 0
         self._knows = False
 
-    def note(self, address: str) -> None:
+    def observe(self, address: str) -> None:
         """One more request; warns once, when so many came from one private address that it must be a proxy's."""
         if self._knows:
             return

@@ -34,13 +34,13 @@ def _timed(function: Callable[..., _Result], *arguments: object) -> tuple[_Resul
 class HashPool:
     """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
 
-    def __init__(self, threads: int, max_wait: float, first_guess: float, tally: Counters) -> None:
-        """``first_guess`` is how many seconds one call may take, until the first ones have been timed."""
-        self._tally = tally
+    def __init__(self, threads: int, queue_timeout: float, initial_estimate: float, counters: Counters) -> None:
+        """``initial_estimate`` is how many seconds one call may take, until the first ones have been timed."""
+        self._counters = counters
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
         self._threads = threads
-        self._max_wait = max_wait
-        self._seconds = first_guess
+        self._queue_timeout = queue_timeout
+        self._seconds = initial_estimate
         self._waiting = 0
 
     @property
@@ -52,11 +52,11 @@ class HashPool:
     def refuse_when_full(self) -> None:
         """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
         wait = self.expected_wait
-        if wait > self._max_wait:
-            self._tally.count(Counter.HASHES_REFUSED)
+        if wait > self._queue_timeout:
+            self._counters.count(Counter.HASHES_REFUSED)
             raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
 
-    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+    async def compute(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Run the function on a thread.
 
         Raises:
@@ -73,9 +73,9 @@ class HashPool:
             self._waiting -= 1
         # A moving mean: the queue is judged by what a hash costs now, neighbours included.
         self._seconds += (ended - began - self._seconds) / 8
-        self._tally.count(Counter.HASHES)
-        self._tally.count(Counter.HASH_SECONDS, by=ended - began)
-        self._tally.count(Counter.HASH_WAIT_SECONDS, by=began - asked)
+        self._counters.count(Counter.HASHES)
+        self._counters.count(Counter.HASH_SECONDS, by=ended - began)
+        self._counters.count(Counter.HASH_WAIT_SECONDS, by=began - asked)
         return result
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Passwords: PBKDF2-HMAC-SHA256 in Django's format, so that accounts can move in and out."""
+"""Hashes and verifies passwords: PBKDF2-HMAC-SHA256 in Django's format, so that accounts can move in and out.
+
+A refusal takes as long for every account, and for none: its time must not reveal which accounts exist.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,14 @@ import hmac
 import logging
 import secrets
 import string
-import unicodedata
-from collections.abc import Iterable
 from time import thread_time
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from backend.passwords import imported_hashes
 from backend.passwords.hash_pool import HashPool
-from models.errors import WeakPassword
-from models.requests.flows import PASSWORD_LENGTH
+from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
+from backend.passwords.policy import normalise
 
 log = logging.getLogger(__name__)
 
@@ -29,43 +28,7 @@ _SALT_LENGTH = 22
 
 _NO_SALT = "0" * _SALT_LENGTH
 
-_OWN_LETTERS = 4
-"""A password that is one of the user's own words and fewer than this many characters more is refused."""
-
-_COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= PASSWORD_LENGTH[0])
-
-
-def normalise(password: str) -> str:
-    """NFKC, as NIST SP 800-63B section 3.1.1.2 asks, so that two keyboards type one password."""
-    return unicodedata.normalize("NFKC", password)
-
-
-def refuse_common(password: str) -> None:
-    """Refuse what everybody tries first.
-
-    Raises:
-        WeakPassword: the password is on the list of common ones.
-    """
-    if normalise(password).casefold() in _COMMON:
-        raise WeakPassword("This password is one of the most common. Choose one that nobody else would.")
-
-
-def refuse_own_words(password: str, words: Iterable[str]) -> None:
-    """Refuse what somebody who knows the user tries second (NIST SP 800-63B section 3.1.1.2, context-specific words).
-
-    Raises:
-        WeakPassword: the password is little more than one of the words.
-    """
-    folded = normalise(password).casefold()
-    for word in words:
-        own = word.casefold()
-        if len(own) >= _OWN_LETTERS and own in folded and len(folded) - len(own) < _OWN_LETTERS:
-            raise WeakPassword("This password is little more than your login, your address or our name.")
-
-
-def own_words(email: str, login: str, service: str) -> tuple[str, ...]:
-    """What a password must not be made of."""
-    return (email, email.partition("@")[0], login, service)
+_UNUSABLE = "!"
 
 
 def _digest(text: str, salt: str, iterations: int) -> bytes:
@@ -73,28 +36,25 @@ def _digest(text: str, salt: str, iterations: int) -> bytes:
     return kdf.derive(text.encode())
 
 
-def encode(password: str, iterations: int) -> str:
-    """Hash with a fresh salt: ``pbkdf2_sha256$iterations$salt$hash``. Costly; for the hash pool."""
+def hash_password(password: str, iterations: int) -> str:
+    """Hash with a fresh salt: ``pbkdf2_sha256$iterations$salt$hash``. Costly: call it in the hash pool."""
     salt = "".join(secrets.choice(_SALT_LETTERS) for _ in range(_SALT_LENGTH))
     digest = _digest(normalise(password), salt, iterations)
     return f"{_ALGORITHM}${iterations}${salt}${base64.b64encode(digest).decode()}"
 
 
-_UNUSABLE = "!"
-
-
 def unusable_password() -> str:
-    """What is stored, as Django does, where there is no password: its owner sets one by /recover."""
+    """Return what is stored, as Django does, for an account without a password; its owner sets one by /recover."""
     return _UNUSABLE + secrets.token_urlsafe(30)
 
 
 def is_unusable(encoded: str) -> bool:
-    """Whether it says that there is no password."""
+    """Return whether the stored text says that the account has no password."""
     return encoded.startswith(_UNUSABLE)
 
 
-def described(encoded: str) -> tuple[str, int | None]:
-    """Algorithm and iterations of a hash, as far as they are ours to tell; never the hash."""
+def describe_hash(encoded: str) -> tuple[str, int | None]:
+    """Return the algorithm and iterations of a hash for an export; never the hash."""
     algorithm, _, rest = encoded.partition("$")
     if algorithm == _ALGORITHM:
         return algorithm, int(rest.partition("$")[0])
@@ -102,42 +62,41 @@ def described(encoded: str) -> tuple[str, int | None]:
 
 
 def _spellings(password: str) -> tuple[str, ...]:
-    """What may have been hashed: we hash NFKC, Django what was typed; of ASCII the two are one."""
+    """Return what may have been hashed: we hash NFKC, Django hashes what was typed; for ASCII the two are one."""
     normal = normalise(password)
     return (normal,) if normal == password else (normal, password)
 
 
-def matches(password: str, encoded: str) -> bool:
-    """Whether the password has this hash of ours, or of Django's in the same format. Costly; for the hash pool."""
-    return matches_at_cost(password, encoded, 0)
+def verify_password(password: str, encoded: str, iterations: int = 0) -> bool:
+    """Return whether the password has this hash, made by us or by Django in the same format.
 
-
-def matches_at_cost(password: str, encoded: str, iterations: int) -> bool:
-    """`matches`, at today's cost also where the hash was made at a lower one: its time must not tell an old account."""
-    _, made_at, salt, digest = encoded.split("$")
-    expected, missing = base64.b64decode(digest), iterations - int(made_at)
+    A hash made with fewer than ``iterations`` costs as much as one of today: the time of a refusal must not reveal an
+    old account. Costly: call it in the hash pool.
+    """
+    _, made_with, salt, digest = encoded.split("$")
+    expected, missing = base64.b64decode(digest), iterations - int(made_with)
     for spelling in _spellings(password):
-        if hmac.compare_digest(_digest(spelling, salt, int(made_at)), expected):
+        if hmac.compare_digest(_digest(spelling, salt, int(made_with)), expected):
             return True
         if missing > 0:
             _digest(spelling, salt, missing)
     return False
 
 
-def _foreign_matches_at_cost(password: str, encoded: str, iterations: int) -> bool:
-    """The same for a hash that another system made: what it took is measured, and the rest of our own cost is spent.
+def _verify_imported(password: str, encoded: str, iterations: int) -> bool:
+    """Return whether the password has this hash of another system; spend the rest of our own cost when it has not.
 
     This cannot hide a hash that costs more than ours, nor the lanes of Argon2, which are threads of their own: until
-    its owner logs in, an account of that kind takes longer to refuse than a stranger.
+    its owner logs in, such an account takes longer to refuse than an unknown one.
     """
     began = thread_time()
     try:
-        right = imported_hashes.read(encoded)(password)
-    except imported_hashes.HashRefused as refusal:
-        log.warning("nobody can log in with a stored password hash: it %s", refusal)
+        right = password_verifier(encoded)(password)
+    except UnsupportedHash as error:
+        log.warning("nobody can log in with a stored password hash: it %s", error)
         right = False
     except (ValueError, MemoryError, OverflowError) as error:
-        # A library that knows better than our bounds: the hash is nobody's, and no reason to fail.
+        # The library has stricter bounds than ours: no password has this hash, and the log-in must not fail.
         log.warning("nobody can log in with a stored password hash: its library says %s", type(error).__name__)
         right = False
     if not right:
@@ -146,8 +105,8 @@ def _foreign_matches_at_cost(password: str, encoded: str, iterations: int) -> bo
 
 
 def _spend(iterations: int, already: float) -> None:
-    """Take as long as the iterations do, less the seconds of this thread that were spent already."""
-    # How long one takes is measured now, on a tenth of them: the machine is as fast as its neighbours let it.
+    """Take as long as the iterations do, less the seconds that this thread has already spent."""
+    # The time of one iteration is measured now, on a tenth of them: the machine is as fast as its neighbours let it.
     tenth, began = max(1, iterations // 10), thread_time()
     _digest("", _NO_SALT, tenth)
     rest = iterations - tenth - round(already * tenth / max(thread_time() - began, 1e-9))
@@ -155,49 +114,49 @@ def _spend(iterations: int, already: float) -> None:
         _digest("", _NO_SALT, rest)
 
 
-class Passwords:
-    """Hashes and verifies in the pool."""
+class PasswordHasher:
+    """Hashes and verifies passwords in the hash pool."""
 
     def __init__(self, pool: HashPool, iterations: int) -> None:
         self._pool = pool
         self._iterations = iterations
-        # Nobody's password; a stranger is verified against it, and takes as long to refuse as a user.
-        self._nobody = f"{_ALGORITHM}${iterations}${_NO_SALT}${base64.b64encode(bytes(32)).decode()}"
+        # The hash of no password: an unknown account takes as long to refuse as a known one.
+        self._dummy = f"{_ALGORITHM}${iterations}${_NO_SALT}${base64.b64encode(bytes(32)).decode()}"
 
     def refuse_when_busy(self) -> None:
-        """Called before anything else is done for a hash, so that a refusal in a storm costs next to nothing.
+        """Refuse before any other work for a request that needs a hash, so that a storm of refusals costs little.
 
         Raises:
-            Unavailable: too many wait already.
+            Unavailable: too many hashes wait.
         """
         self._pool.refuse_when_full()
 
     async def hash(self, password: str) -> str:
-        """The text to store.
+        """Return the text to store.
 
         Raises:
-            Unavailable: too many wait already.
+            Unavailable: too many hashes wait.
         """
-        return await self._pool.run(encode, password, self._iterations)
+        return await self._pool.compute(hash_password, password, self._iterations)
 
     async def verify(self, password: str, encoded: str | None) -> bool:
-        """Whether the password is right.
+        """Return whether the password is right.
 
         Without an account, or without a password, a hash is computed all the same: a refusal that came 80 ms earlier
-        would tell who has none.
+        would reveal which accounts are missing.
 
         Raises:
-            Unavailable: too many wait already.
+            Unavailable: too many hashes wait.
         """
         if encoded is None or is_unusable(encoded):
-            await self._pool.run(matches_at_cost, password, self._nobody, self._iterations)
+            await self._pool.compute(verify_password, password, self._dummy, self._iterations)
             return False
-        check = matches_at_cost if encoded.startswith(f"{_ALGORITHM}$") else _foreign_matches_at_cost
-        return await self._pool.run(check, password, encoded, self._iterations)
+        verify = verify_password if encoded.startswith(f"{_ALGORITHM}$") else _verify_imported
+        return await self._pool.compute(verify, password, encoded, self._iterations)
 
     def is_outdated(self, encoded: str) -> bool:
-        """Whether the hash was made by another system, or at another cost than today's.
+        """Return whether the hash was made by another system, or at another cost than today's.
 
-        Also at a higher one, such as Django's: what takes longer to refuse than a stranger tells that it is there.
+        A higher cost, such as Django's, counts too: a refusal that takes longer reveals that the account exists.
         """
         return not is_unusable(encoded) and encoded.split("$")[:2] != [_ALGORITHM, str(self._iterations)]

@@ -17,7 +17,7 @@ from backend.passwords.optional_libraries import argon2, bcrypt
 
 log = logging.getLogger(__name__)
 
-Check = Callable[[str], bool]
+PasswordVerifier = Callable[[str], bool]
 """Whether a password, as it was typed, has the hash. Costly; for the hash pool."""
 
 MOST_ITERATIONS = 3_000_000
@@ -44,25 +44,25 @@ _MOST_ARGON2_WORK = 1024 * 1024
 _MOST_ARGON2_LANES = 16
 
 
-class HashRefused(ValueError):
+class UnsupportedHash(ValueError):
     """Nobody could log in with this hash; the text says why, and repeats nothing of it."""
 
 
-def read(encoded: str) -> Check:
+def password_verifier(encoded: str) -> PasswordVerifier:
     """What tells whether a password has this hash; nothing is computed yet.
 
     Raises:
-        HashRefused: it is of no known form, costs too much, or needs a library that is not installed.
+        UnsupportedHash: it is of no known form, costs too much, or needs a library that is not installed.
     """
     for form, reader in _FORMS:
         if found := form.fullmatch(encoded):
             return reader(found)
-    raise HashRefused("is of no form that docs/moving-in.md names")
+    raise UnsupportedHash("is of no form that docs/moving-in.md names")
 
 
 def _refuse_unless(sound: bool, why: str) -> None:  # noqa: FBT001 - reads as a sentence
     if not sound:
-        raise HashRefused(why)
+        raise UnsupportedHash(why)
 
 
 def _base64(text: str) -> bytes:
@@ -86,7 +86,7 @@ def _length(digest: str) -> int:
         return 0
 
 
-def _pbkdf2(digest: str, iterations: str, salt: bytes, expected: bytes) -> Check:
+def _pbkdf2(digest: str, iterations: str, salt: bytes, expected: bytes) -> PasswordVerifier:
     rounds = int(iterations)
     _refuse_unless(1 <= rounds <= MOST_ITERATIONS, f"has no iterations, or more than {MOST_ITERATIONS:,}")
     _refuse_unless(_length(digest) > 0, "is made of a digest that is not known here")
@@ -94,7 +94,7 @@ def _pbkdf2(digest: str, iterations: str, salt: bytes, expected: bytes) -> Check
     return lambda password: hmac.compare_digest(hashlib.pbkdf2_hmac(digest, password.encode(), salt, rounds), expected)
 
 
-def _scrypt(found: re.Match[str], expected: bytes) -> Check:
+def _scrypt(found: re.Match[str], expected: bytes) -> PasswordVerifier:
     n, r, p = (int(found[name]) for name in ("n", "r", "p"))
     salt = found["salt"].encode()
     # RFC 7914 section 6: N is a power of two below 2^(16 r).
@@ -120,7 +120,7 @@ def _refuse_without(library: object) -> None:
     _refuse_unless(library is not None, "needs what requirements-import.txt installs")
 
 
-def _bcrypt(found: re.Match[str]) -> Check:
+def _bcrypt(found: re.Match[str]) -> PasswordVerifier:
     _refuse_without(bcrypt)
     _refuse_unless(int(found["cost"]) in _BCRYPT_COST, f"must have a cost of 4 to {_BCRYPT_COST[-1]}")
     stored = found["hash"].encode()
@@ -131,13 +131,13 @@ def _bcrypt(found: re.Match[str]) -> Check:
     return check
 
 
-def _bcrypt_sha256(found: re.Match[str]) -> Check:
+def _bcrypt_sha256(found: re.Match[str]) -> PasswordVerifier:
     """Django's way around the 72 bytes."""
     check = _bcrypt(found)
     return lambda password: check(hashlib.sha256(password.encode()).hexdigest())
 
 
-def _argon2(found: re.Match[str]) -> Check:
+def _argon2(found: re.Match[str]) -> PasswordVerifier:
     _refuse_without(argon2)
     memory, passes, lanes = (int(found[name]) for name in ("m", "t", "p"))
     sound = 1 <= lanes <= _MOST_ARGON2_LANES and passes >= 1 and memory >= 8 * lanes
@@ -166,7 +166,7 @@ _AB64 = r"[A-Za-z0-9./]"
 # The last letter of a salt has two bits, and that of a digest four; others are of no bcrypt.
 _BCRYPT = rf"(?P<hash>\$2[aby]\$(?P<cost>[0-9]{{2}})\${_AB64}{{21}}[.Oeu]{_AB64}{{30}}[.CGKOSWaeimquy26])"
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Check]], ...] = (
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PasswordVerifier]], ...] = (
     (  # Django; with sha256 it is also what we store ourselves
         re.compile(rf"pbkdf2_(sha1|sha256)\$({_COUNT})\$([^$]{{1,128}})\$({_PADDED})"),
         lambda found: _pbkdf2(found[1], found[2], found[3].encode(), _base64(found[4])),

@@ -25,12 +25,12 @@ def _terms(rung: Rung) -> Terms | None:
     return Terms(rung.digits, rung.budget.burst, rung.budget.per_year, GUESSES_PER_FLOW)
 
 
-def names_of(user: User, keys: Keys) -> list[bytes]:
+def ladder_subjects(user: User, keys: Keys) -> list[bytes]:
     """What the ladder knows a user by: the id and, where an address is to be confirmed, the address's keyed hash."""
     return [user.id.bytes, bytes.fromhex(keys.subject(user.email))]
 
 
-class Ladder:
+class CodeLengthLadder:
     """Reserves what a code may cost before it is mailed, and gives back what its flow has not used.
 
     Only a flow's own guesses come back. A success that refilled the budget would hand it to whoever guesses beside the
@@ -45,7 +45,7 @@ class Ladder:
         self._devices = devices
         self._life = timedelta(seconds=flow_ttl + SETTLE_MARGIN)
 
-    def lowest(self, purpose: str) -> int:
+    def shortest(self, purpose: str) -> int:
         """Digits of a code when nothing presses."""
         return self._strangers[purpose][0].digits
 
@@ -63,7 +63,7 @@ class Ladder:
                     return digits
         return TOP
 
-    async def settle(self) -> None:
+    async def refund_unused(self) -> None:
         """Give back what flows that are over have not used.
 
         What Valkey has forgotten counts as used: that is the safe side.
@@ -85,7 +85,7 @@ class Ladder:
             if len(due) < _BATCH:
                 return
 
-    async def forget_full(self) -> None:
+    async def delete_full_budgets(self) -> None:
         """Drop the rows of budgets that are full again; no row means a full budget.
 
         Raises:

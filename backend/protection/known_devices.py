@@ -63,39 +63,39 @@ def _read(text: str) -> Iterator[_Card]:
             yield _Card(raw[:_ID], raw[_ID : _ID + _TIME], macs)
 
 
-def ladder_of(device: str) -> str:
+def device_ladder(device: str) -> str:
     """Which of the ladders for known devices one climbs; nothing for a stranger, who climbs the other one."""
     return str(int(device, 16) % _LADDERS + 1) if device else ""
 
 
-class Devices:
+class KnownDevices:
     """Issues cards and recognises them."""
 
     def __init__(self, keys: Keys, ttl: int) -> None:
         self._keys = keys
         self._ttl = ttl
 
-    def recognise(self, cards: str, name: str) -> str:
+    def recognise(self, device_tokens: str, name: str) -> str:
         """The device's name, if one of its cards was issued for the account of that address or login; else nothing."""
-        found = self._find(cards, name)
+        found = self._find(device_tokens, name)
         return found.device.hex() if found else ""
 
-    def know(self, caller: ClientInfo, email: str, login: str, answer: _AnswerType) -> FlowResult[_AnswerType]:
+    def remember(self, client: ClientInfo, email: str, login: str, answer: _AnswerType) -> FlowResult[_AnswerType]:
         """Make the caller's device known to an account, along with the answer to the flow that proved it."""
-        return FlowResult(answer, self.issue(caller.cards, email, canonical_login(login)), self._ttl)
+        return FlowResult(answer, self.issue(client.device_tokens, email, canonical_login(login)), self._ttl)
 
-    def issue(self, cards: str, email: str, login: str) -> str:
+    def issue(self, device_tokens: str, email: str, login: str) -> str:
         """The cards that a device has from now on: this account's first, those of other accounts behind it."""
-        old = self._find(cards, email) or self._find(cards, login)
+        old = self._find(device_tokens, email) or self._find(device_tokens, login)
         device = old.device if old else secrets.token_bytes(_ID)
         issued = int(time.time()).to_bytes(_TIME)
         macs = self._mac(device, issued, email)[0], self._mac(device, issued, login)[0]
-        others = [card for card in _read(cards) if card.device != device][: _MOST - 1]
+        others = [card for card in _read(device_tokens) if card.device != device][: _MOST - 1]
         return ".".join(str(card) for card in (_Card(device, issued, macs), *others))
 
-    def _find(self, cards: str, name: str) -> _Card | None:
+    def _find(self, device_tokens: str, name: str) -> _Card | None:
         oldest = time.time() - self._ttl
-        for card in _read(cards):
+        for card in _read(device_tokens):
             valid = any(
                 hmac.compare_digest(mac, right)
                 for mac in card.macs

@@ -9,13 +9,13 @@ from redis_tools.token_bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
-class MailBuckets:
+class MailLimits:
     """A bucket for each address and purpose, and one more for each of its known devices."""
 
     strangers: Rate
     devices: Rate
 
-    def of(self, purpose: str, subject: str, device: str) -> Bucket:
+    def bucket(self, purpose: str, subject: str, device: str) -> Bucket:
         """The bucket that a flow's mails are taken from, and given back to when it succeeds."""
         name = f"mail:{purpose}:{{{subject}}}"
         return Bucket(f"{name}:{device}", self.devices) if device else Bucket(name, self.strangers)

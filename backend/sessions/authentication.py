@@ -42,20 +42,20 @@ class Authenticator:
             InvalidToken: the token is not good, or its session has ended, or its account is gone or blocked.
             Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
         """
-        caller = await self.tokens.verify(token)
+        client = await self.tokens.verify(token)
         try:
-            user_id, sid = UUID(caller.subject), UUID(caller.sid)
+            user_id, sid = UUID(client.subject), UUID(client.sid)
         except ValueError as error:
             raise InvalidToken("ids") from error
         user = await self.user_cache.find(user_id, sid)
         if user is None:
             raise InvalidToken("session")
         return AuthenticatedUser(
-            subject=caller.subject,
-            sid=caller.sid,
+            subject=client.subject,
+            sid=client.sid,
             login=user.login,
             roles=frozenset(user.roles),
             permissions=frozenset(user.permissions),
-            claims=caller.claims,
+            claims=client.claims,
             user=user,
         )

@@ -91,8 +91,8 @@ class IntrospectionService:
         """
         with suppress(InvalidAccessToken, InvalidToken, SessionNotFound, ValueError):
             if token.count(".") == _DOTS:
-                caller = await self.authenticator.tokens.verify(token)
-                await self.sessions.end(anonymous_actor(asker), UUID(caller.subject), UUID(caller.sid))
+                client = await self.authenticator.tokens.verify(token)
+                await self.sessions.end(anonymous_actor(asker), UUID(client.subject), UUID(client.sid))
             else:
                 await self.sessions.end_by_token(token, asker)
 

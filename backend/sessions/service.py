@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
-from backend.protection.rate_limits import Limits
+from backend.protection.rate_limits import RateLimits
 from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.refresh_tokens import RefreshToken, RefreshTokens
@@ -33,7 +33,7 @@ class SessionService:
     """Opens, carries on, lists and ends sessions."""
 
     database: Database
-    limits: Limits
+    limits: RateLimits
     user_cache: UserCache
     refresh_tokens: RefreshTokens
     tokens: TokenService
@@ -42,22 +42,22 @@ class SessionService:
     """Sessions of one user; the oldest one ends when one more begins."""
 
     async def create(
-        self, db: Db, member: UserWithAccess, caller: ClientInfo, change: str
+        self, db: Db, member: UserWithAccess, client: ClientInfo, change: str
     ) -> tuple[Session, RefreshToken]:
         """A new session, in the transaction of the log-in; it has locked the user's row.
 
         If an older one has to make room, that is a change, and is announced by that name before it is committed.
         """
         refresh = self.refresh_tokens.create(uuid7())
-        new = NewSession(refresh.session_id, member.user.id, refresh.digest, caller.user_agent)
+        new = NewSession(refresh.session_id, member.user.id, refresh.digest, client.user_agent)
         session, evicted = await db.sessions.open(new, self.life, most=self.max_sessions)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
-        await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(caller, member.user.id), member.user.id, **details)
+        await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(client, member.user.id), member.user.id, **details)
         if evicted:
             await self.user_cache.announce(member.user.id, change)
         return session, refresh
 
-    async def refresh(self, token: str, caller: ClientInfo) -> Tokens:
+    async def refresh(self, token: str, client: ClientInfo) -> Tokens:
         """Trade a refresh token for its successor and a new access token, with the roles of this moment.
 
         Raises:
@@ -65,7 +65,7 @@ class SessionService:
             TooManyRequests: too many refreshes from this address.
             Unavailable: a server is away; a repeat within ten seconds gives the same successor.
         """
-        await self.limits.refresh(caller)
+        await self.limits.charge_refresh(client)
         presented = self.refresh_tokens.parse(token)
         if presented is None:
             raise InvalidGrant
@@ -86,7 +86,7 @@ class SessionService:
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
         if rotation.replaced_for is None or rotation.replaced_for >= self.life.repeat:
-            await self._end_stolen(rotation.session, anonymous_actor(caller))
+            await self._end_stolen(rotation.session, anonymous_actor(client))
             raise InvalidGrant
         return self.tokens.issue(key, member, rotation.session, self._successor(presented, rotation))
 
@@ -160,7 +160,7 @@ class SessionService:
             await db.sessions.end_all(user_id, but=except_session)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
-    async def end_by_token(self, token: str, caller: ClientInfo) -> None:
+    async def end_by_token(self, token: str, client: ClientInfo) -> None:
         """End the session of a refresh token, a used one included.
 
         Raises:
@@ -176,7 +176,7 @@ class SessionService:
             raise InvalidAccessToken(_NOTHING_LEFT)
         try:
             user_id = rotation.session.user_id
-            await self.end(anonymous_actor(caller, user_id), user_id, presented.session_id)
+            await self.end(anonymous_actor(client, user_id), user_id, presented.session_id)
         except SessionNotFound as error:
             raise InvalidAccessToken(_NOTHING_LEFT) from error
 

@@ -38,9 +38,9 @@ async def list_drafts() -> list[str]:
 
 @room.get("/whoami")
 @signed_in
-async def tell_who_calls(caller: SignedIn) -> dict[str, str]:
+async def tell_who_calls(principal: SignedIn) -> dict[str, str]:
     """For whoever has a good token."""
-    return {"id": caller.subject, "login": caller.login}
+    return {"id": principal.subject, "login": principal.login}
 
 
 app.include_router(room)

@@ -81,9 +81,9 @@ SCHEDULE = Actor(None, "schedule")
 """The service itself, when something is due."""
 
 
-def anonymous_actor(caller: ClientInfo, user_id: UUID | None = None) -> Actor:
+def anonymous_actor(client: ClientInfo, user_id: UUID | None = None) -> Actor:
     """Whoever sent a request without a token; who it is may be known by what he has shown."""
-    return Actor(user_id, masked_network(caller.networks))
+    return Actor(user_id, masked_network(client.networks))
 
 
 @dataclass(frozen=True, slots=True)

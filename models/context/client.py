@@ -49,11 +49,11 @@ class ClientInfo:
     """Whoever sent a request."""
 
     networks: tuple[Network, ...]
-    cards: str = ""
+    device_tokens: str = ""
     """What the device was given by the flows that it has finished; see `backend/protection/known_devices.py`."""
     user_agent: str = ""
     """What the program says that it is; for the list of the owner's sessions, believed by nobody."""
-    is_app: bool = False
+    uses_header: bool = False
     """Whether the device keeps its cards itself and sends them as ``X-Device``; a browser has a cookie for them."""
 
 
@@ -62,6 +62,6 @@ class FlowResult(Generic[_AnswerType]):
     """The answer to the last step of a flow, and the cards by which the device is known from now on."""
 
     answer: _AnswerType
-    cards: str
-    lasts: int
+    device_tokens: str
+    device_ttl: int
     """Seconds that the device stays known."""

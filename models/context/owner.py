@@ -17,7 +17,7 @@ class Owner:
     user: UserProfile
     session_id: UUID
     actor: Actor
-    caller: ClientInfo
+    client: ClientInfo
 
     @property
     def user_id(self) -> UUID:

@@ -18,8 +18,8 @@ from werkzeug.security import generate_password_hash
 
 from backend.passwords import imported_hashes
 from backend.passwords.hash_pool import HashPool
-from backend.passwords.hasher import Passwords, encode, matches, unusable_password
-from backend.passwords.imported_hashes import HashRefused, read
+from backend.passwords.hasher import PasswordHasher, hash_password, unusable_password, verify_password
+from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
 from tests.support.service.process import ROOT
 from tests.support.values.imported_hashes import PASSWORD, ab64, each_form
 from tests.support.values.null_counters import uncounted
@@ -28,12 +28,12 @@ FORMS = each_form(PASSWORD)
 
 
 @pytest.fixture
-def passwords() -> Passwords:
-    return Passwords(HashPool(1, 10, 0.001, uncounted()), 1000)
+def passwords() -> PasswordHasher:
+    return PasswordHasher(HashPool(1, 10, 0.001, uncounted()), 1000)
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_hash_made_elsewhere_lets_its_owner_in_and_nobody_else(form: str, passwords: Passwords) -> None:
+async def test_a_hash_made_elsewhere_lets_its_owner_in_and_nobody_else(form: str, passwords: PasswordHasher) -> None:
     assert await passwords.verify(PASSWORD, FORMS[form])
     assert not await passwords.verify(PASSWORD + "!", FORMS[form])
     assert not await passwords.verify("", FORMS[form])
@@ -67,25 +67,25 @@ MADE_THERE = [
 
 @pytest.mark.parametrize("encoded", MADE_THERE, ids=lambda encoded: encoded[:16])
 def test_what_the_systems_themselves_have_stored_is_understood(encoded: str) -> None:
-    assert read(encoded)("correct horse battery")
+    assert password_verifier(encoded)("correct horse battery")
 
 
 @pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512", "md5", "sha3_256", "blake2b"])
 def test_werkzeug_may_have_used_any_digest(digest: str) -> None:
-    assert read(generate_password_hash(PASSWORD, f"pbkdf2:{digest}:1000"))(PASSWORD)
+    assert password_verifier(generate_password_hash(PASSWORD, f"pbkdf2:{digest}:1000"))(PASSWORD)
 
 
-async def test_what_django_hashed_as_it_was_typed_is_found_and_so_is_our_own_form(passwords: Passwords) -> None:
+async def test_what_django_hashed_as_it_was_typed_is_found_and_so_is_our_own_form(passwords: PasswordHasher) -> None:
     typed, composed = "scho\u0308ner Tag", "sch\u00f6ner Tag"
     raw = base64.b64encode(hashlib.pbkdf2_hmac("sha256", typed.encode(), b"saltsalt", 900)).decode()
     django = f"pbkdf2_sha256$900$saltsalt${raw}"
     assert await passwords.verify(typed, django)
     assert not await passwords.verify(composed, django)
-    assert await passwords.verify(typed, encode(composed, 1000))
+    assert await passwords.verify(typed, hash_password(composed, 1000))
     assert await passwords.verify(typed, generate_password_hash(typed, "scrypt:1024:8:1"))
 
 
-async def test_bcrypt_sees_72_bytes_as_it_did_elsewhere_and_django_s_sees_all(passwords: Passwords) -> None:
+async def test_bcrypt_sees_72_bytes_as_it_did_elsewhere_and_django_s_sees_all(passwords: PasswordHasher) -> None:
     long = "é" * 40
     assert await passwords.verify(long, bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode())
     django = (
@@ -95,7 +95,7 @@ async def test_bcrypt_sees_72_bytes_as_it_did_elsewhere_and_django_s_sees_all(pa
     assert not await passwords.verify(long + "x", django)
 
 
-async def test_no_password_is_nobody_s_password(passwords: Passwords) -> None:
+async def test_no_password_is_nobody_s_password(passwords: PasswordHasher) -> None:
     unusable = unusable_password()
     assert unusable.startswith("!")
     for password in ("", "!", unusable, unusable[1:], PASSWORD):
@@ -105,9 +105,11 @@ async def test_no_password_is_nobody_s_password(passwords: Passwords) -> None:
 
 
 @pytest.mark.parametrize("iterations", [999, 1001])
-def test_a_hash_at_another_cost_is_outdated_and_one_at_todays_is_not(iterations: int, passwords: Passwords) -> None:
-    assert passwords.is_outdated(encode("x", iterations))
-    assert not passwords.is_outdated(encode("x", 1000))
+def test_a_hash_at_another_cost_is_outdated_and_one_at_todays_is_not(
+    iterations: int, passwords: PasswordHasher
+) -> None:
+    assert passwords.is_outdated(hash_password("x", iterations))
+    assert not passwords.is_outdated(hash_password("x", 1000))
 
 
 DIGEST = base64.b64encode(bytes(32)).decode()
@@ -161,10 +163,10 @@ NONSENSE = [
 
 @pytest.mark.parametrize("encoded", [*TOO_MUCH.values(), *NONSENSE])
 async def test_what_nobody_could_log_in_with_is_refused_and_never_fails_a_log_in(
-    encoded: str, passwords: Passwords, caplog: pytest.LogCaptureFixture
+    encoded: str, passwords: PasswordHasher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(HashRefused) as refusal:
-        read(encoded)
+    with pytest.raises(UnsupportedHash) as refusal:
+        password_verifier(encoded)
     assert DIGEST not in str(refusal.value)
     if not encoded.startswith("pbkdf2_sha256$"):  # a row like this comes from an import, which has refused it
         began = time.perf_counter()
@@ -178,29 +180,29 @@ async def test_what_nobody_could_log_in_with_is_refused_and_never_fails_a_log_in
 def test_any_text_is_refused_or_can_be_checked(encoded: str) -> None:
     cheap = re.sub(r"\$2(.)\$\d\d\$", r"$2\1$04$", encoded)
     try:
-        check = read(cheap)
-    except HashRefused:
+        check = password_verifier(cheap)
+    except UnsupportedHash:
         return
     assert not check(PASSWORD)
     if cheap.startswith("pbkdf2_sha256$"):
-        assert not matches(PASSWORD, cheap), "what we read as our own must be read in the same way"
+        assert not verify_password(PASSWORD, cheap), "what we read as our own must be read in the same way"
 
 
 @given(st.sampled_from(sorted(FORMS)), st.text(max_size=200))
 @settings(max_examples=100, deadline=None)
 def test_any_password_may_be_tried(form: str, password: str) -> None:
     password = password.encode(errors="ignore").decode()
-    assert read(FORMS[form])(password) == (password == PASSWORD)
+    assert password_verifier(FORMS[form])(password) == (password == PASSWORD)
 
 
 WITHOUT = """
 import sys
 sys.modules["bcrypt"] = sys.modules["argon2"] = None
-from backend.passwords.imported_hashes import HashRefused, read
+from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
 for encoded in sys.argv[1:]:
     try:
-        read(encoded)
-    except HashRefused as refusal:
+        password_verifier(encoded)
+    except UnsupportedHash as refusal:
         print(refusal)
 """
 
@@ -214,7 +216,7 @@ def test_without_the_extra_its_hashes_are_refused_with_what_to_install() -> None
 
 
 async def test_a_log_in_without_the_extra_is_refused_and_logged(
-    passwords: Passwords, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    passwords: PasswordHasher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(imported_hashes, "bcrypt", None)
     with caplog.at_level(logging.WARNING):
@@ -224,7 +226,7 @@ async def test_a_log_in_without_the_extra_is_refused_and_logged(
 
 
 async def test_a_cheap_foreign_hash_takes_as_long_to_refuse_as_a_stranger() -> None:
-    passwords = Passwords(HashPool(1, 10, 0.1, uncounted()), 300_000)
+    passwords = PasswordHasher(HashPool(1, 10, 0.1, uncounted()), 300_000)
     cheap = generate_password_hash(PASSWORD, "pbkdf2:sha256:10")
 
     async def seconds(encoded: str | None) -> float:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.keys import Keys
-from backend.protection.known_devices import Devices
+from backend.protection.known_devices import KnownDevices
 
 KEYS = Keys(["a secret of more than thirty-two letters 0123456789"])
-DEVICES = Devices(KEYS, ttl=90 * 86_400)
+DEVICES = KnownDevices(KEYS, ttl=90 * 86_400)
 ALICE = ("alice@example.com", "alice")
 BOB = ("bob@example.com", "bob")
 
@@ -47,14 +47,14 @@ def test_a_device_is_known_to_four_accounts_under_a_name_each() -> None:
 
 def test_a_card_ends_after_its_time() -> None:
     cards = DEVICES.issue("", *ALICE)
-    assert Devices(KEYS, ttl=0).recognise(cards, "alice") == ""
+    assert KnownDevices(KEYS, ttl=0).recognise(cards, "alice") == ""
 
 
 def test_a_card_outlives_a_change_of_the_secret_key_while_the_old_one_is_kept() -> None:
     old, new = "old secret of more than thirty-two letters 012345", "new secret of more than thirty-two letters 012345"
-    cards = Devices(Keys([old]), ttl=1000).issue("", *ALICE)
-    assert Devices(Keys([new, old]), ttl=1000).recognise(cards, "alice")
-    assert not Devices(Keys([new]), ttl=1000).recognise(cards, "alice")
+    cards = KnownDevices(Keys([old]), ttl=1000).issue("", *ALICE)
+    assert KnownDevices(Keys([new, old]), ttl=1000).recognise(cards, "alice")
+    assert not KnownDevices(Keys([new]), ttl=1000).recognise(cards, "alice")
 
 
 @given(st.integers(0, 51), st.integers(1, 255))

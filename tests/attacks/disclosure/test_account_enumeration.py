@@ -13,7 +13,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from backend.passwords.hasher import encode
+from backend.passwords.hasher import hash_password
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.visible_response import Impression, impression, without_seconds_left
@@ -139,7 +139,7 @@ def test_row_31_a_wrong_password_and_an_unknown_name_are_one_answer(
     walk.register(veteran)
     walk.open_registration(pending)
     backstage.rows("UPDATE users SET blocked_at = now() WHERE email = $1", blocked.email)
-    cheaper = encode(veteran.password, 500)
+    cheaper = hash_password(veteran.password, 500)
     backstage.rows("UPDATE users SET password_hash = $2 WHERE email = $1", veteran.email, cheaper)
     wrong = "nobody has chosen this one"
     tried = {

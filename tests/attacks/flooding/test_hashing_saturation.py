@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.caller import BenchClient
+from bench.client import BenchClient
 from devstack.mailbox import Mailbox
 from models.settings.groups import PBKDF2_FLOOR
 from tests.conftest import Serving

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.protection.code_length_ladder import Ladder
+from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import open_database
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
@@ -89,7 +89,7 @@ async def _settle(service: Service) -> None:
     settings = settings_of(service.environment)
     async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
         rungs = settings.rungs(device=False), settings.rungs(device=True)
-        await Ladder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl).settle()
+        await CodeLengthLadder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl).refund_unused()
 
 
 @pytest.fixture(scope="module")

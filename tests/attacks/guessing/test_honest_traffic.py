@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.types import Interval, LargeBinary
 
-from backend.protection.code_length_ladder import Ladder
+from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import Database, open_database
 from database.ladder import BudgetOf
 from devstack.stack import Stack
@@ -62,7 +62,7 @@ class Servers:
 
     database: Database
     valkey: Valkey
-    ladder: Ladder
+    ladder: CodeLengthLadder
 
     async def let_pass(self, subject: bytes, seconds: float, *, settles: bool) -> None:
         async with self.database.statement() as db:
@@ -83,7 +83,9 @@ async def _servers(service: Service) -> AsyncIterator[Servers]:
     settings = settings_of(service.environment)
     async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
         rungs = settings.rungs(device=False), settings.rungs(device=True)
-        yield Servers(database, valkey, Ladder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl))
+        yield Servers(
+            database, valkey, CodeLengthLadder(database, FlowStore(valkey), *rungs, flow_ttl=settings.flow.ttl)
+        )
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class Customer:
     async def _pass(self, seconds: float) -> None:
         await self.servers.let_pass(self._subject, seconds, settles=self._unsettled)
         if self._unsettled and seconds >= _OVER and self.refunds:
-            await self.servers.ladder.settle()
+            await self.servers.ladder.refund_unused()
             self._unsettled = False
 
     async def _log_in(self) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from backend.keys import Keys
-from backend.protection.known_devices import Devices
+from backend.protection.known_devices import KnownDevices
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
@@ -248,7 +248,7 @@ def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
     assert answer.status_code == 200, answer.text
     assert answer.json()["email"] == owner.call("GET", "/me").json()["email"] == new
     [cards] = re.findall(r"__Host-device=([^;]+)", answer.headers["Set-Cookie"])
-    devices = Devices(Keys([service.environment["SECRET_KEYS"]]), ttl=60)
+    devices = KnownDevices(Keys([service.environment["SECRET_KEYS"]]), ttl=60)
     assert devices.recognise(cards, new) == devices.recognise(cards, person.login) != ""
     assert devices.recognise(cards, person.email) == ""
     assert not may_log_in(walk, person.email, person.password)

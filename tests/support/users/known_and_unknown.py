@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.passwords.hasher import encode
+from backend.passwords.hasher import hash_password
 from tests.support.state.database_inspector import Backstage
 
 PASSWORD = "the crowd's own passphrase"
@@ -35,6 +35,6 @@ def a_crowd(
     backstage: Backstage, name: str, size: int, *, iterations: int, blocked: bool = False
 ) -> SingleClientWarning:
     """Put the accounts where they would be had they registered; one hash for all, made at this cost."""
-    backstage.rows(_INSERT, encode(PASSWORD, iterations), blocked, name, size)
+    backstage.rows(_INSERT, hash_password(PASSWORD, iterations), blocked, name, size)
     backstage.rows("ANALYZE users")
     return SingleClientWarning(name, size)

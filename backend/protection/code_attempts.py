@@ -1,0 +1,112 @@
+"""The life of a guess: the thermostat reserves it before the code is compared, and learns afterwards what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from backend.audit import AuditBuffer
+from backend.protection.rate_limits import RateLimits
+from models.context.audit import Event, anonymous_actor
+from models.context.client import ClientInfo
+from models.errors import Unavailable
+from redis_tools.pipeline import Call, Valkey
+from redis_tools.rescue_store import find_rescue
+from redis_tools.thermostat import Reservation, Thermostat
+
+log = logging.getLogger(__name__)
+
+_RESERVE_TRIES = 20
+_RESERVE_PAUSE = 0.05
+"""Seconds, so that an attempt waits one second for a reservation before it is answered 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeAttempt:
+    """A guess that is not compared yet; one of `cancel`, `succeeded` and `CodeAttempts.record_failure` resolves it."""
+
+    rescued: str = ""
+    """The subject whose flows a rescue code opens; empty for a mailed code."""
+    thermostat: Thermostat | None = None
+    reservation: Reservation | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Codes minted before this epoch are not compared with the guess."""
+        return self.reservation.epoch if self.reservation else 0
+
+    def cancel(self) -> tuple[Call[Any], ...]:
+        """Return the calls for a guess that was not compared, or was right without effect: it counts as never made."""
+        return (self.thermostat.cancel(self.reservation),) if self.thermostat and self.reservation else ()
+
+    def succeeded(self, wrong_before: int) -> tuple[Call[Any], ...]:
+        """Return the calls for a right guess, which explains the wrong guesses that the flow had before."""
+        if self.thermostat is None or self.reservation is None:
+            return ()
+        return (self.thermostat.succeeded(self.reservation, wrong_before),)
+
+    def failed(self) -> Call[int | None] | None:
+        """Return the call for a wrong guess; its answer is the new floor, if this guess raised it."""
+        return self.thermostat.failed(self.reservation) if self.thermostat and self.reservation else None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeAttempts:
+    """Counts guesses before they are compared."""
+
+    valkey: Valkey
+    limits: RateLimits
+    thermostats: Mapping[str, Thermostat]
+    audit_buffer: AuditBuffer
+
+    async def reserve(self, purpose: str, client: ClientInfo, *, from_device: bool, rescue: str = "") -> CodeAttempt:
+        """Charge a step and reserve a guess in one exchange, so that no burst of guesses slips past the thermostat.
+
+        A known device neither counts nor raises the floor; a rescue code, given by its digest, is too long to be
+        guessed.
+
+        Raises:
+            TooManyRequests: too many steps from this address.
+            Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
+        """
+        thermostat = None if from_device or rescue else self.thermostats.get(purpose)
+        calls: list[Call[Any]] = [thermostat.reserve()] if thermostat else []
+        calls += [find_rescue(rescue, purpose)] if rescue else []
+        answers, refusal = await self.limits.try_step(client, calls)
+        if refusal:
+            if thermostat and answers[0]:
+                await self.valkey.ask(thermostat.cancel(answers[0]))
+            raise refusal
+        if rescue:
+            return CodeAttempt(rescued=answers[0])
+        if thermostat is None:
+            return CodeAttempt()
+        return CodeAttempt("", thermostat, answers[0] or await self._wait_for_reservation(thermostat))
+
+    async def _wait_for_reservation(self, thermostat: Thermostat) -> Reservation:
+        """Guesses take milliseconds: those under way soon leave room, or raise the floor."""
+        for _ in range(_RESERVE_TRIES):
+            await asyncio.sleep(_RESERVE_PAUSE)
+            reservation = await self.valkey.ask(thermostat.reserve())
+            if reservation:
+                return reservation
+        raise Unavailable("Too many codes are being checked.", retry_after=1)
+
+    async def record_failure(self, attempt: CodeAttempt, client: ClientInfo) -> None:
+        """Record that the guess was compared and wrong; the last guess that a floor bears raises the floor."""
+        call = attempt.failed()
+        if attempt.thermostat is None or call is None:
+            return
+        # An unresolved guess counts as wrong in a few seconds, too.
+        with suppress(Unavailable):
+            raised_to = await self.valkey.ask(call)
+            if raised_to:
+                purpose = attempt.thermostat.purpose
+                self.audit_buffer.record(Event.FLOOR_RAISED, anonymous_actor(client), purpose=purpose, digits=raised_to)
+                log.warning(
+                    "too many wrong codes at /%s: unknown devices are mailed at least %d digits now", purpose, raised_to
+                )
