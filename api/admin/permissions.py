@@ -10,7 +10,7 @@ from api.problems import COMMON_ERRORS, error_responses, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
-from models.admin.roles import NewPermission, PermissionChange, PermissionName, PermissionShown
+from models.admin.roles import NewPermission, PermissionChange, PermissionName, PermissionResponse
 from models.errors import BuiltIn, PermissionExists, PermissionNotFound, TooManyPermissions
 from models.values.permission import Permission
 
@@ -29,7 +29,7 @@ _NO_NAME = validation_error("path.permission", "must be resource:action, such as
     responses=error_responses(*refusals(Permission.ROLE_READ)),
 )
 @requires(Permission.ROLE_READ)
-async def list_permissions(roles: Roles) -> list[PermissionShown]:
+async def list_permissions(roles: Roles) -> list[PermissionResponse]:
     """Everything that a role can allow: what this service asks for, and what services of yours do."""
     return await roles.list_permissions()
 
@@ -42,7 +42,7 @@ async def list_permissions(roles: Roles) -> list[PermissionShown]:
     responses=error_responses(*COMMON_ERRORS, *_WRITE, PermissionExists(), TooManyPermissions()),
 )
 @requires(Permission.ROLE_WRITE)
-async def create_permission(form: NewPermission, actor: CurrentActor, roles: Roles) -> PermissionShown:
+async def create_permission(form: NewPermission, actor: CurrentActor, roles: Roles) -> PermissionResponse:
     """A permission for a service of yours to ask for, with `@requires("reports:read")`; `admin` allows it at once."""
     return await roles.create_permission(actor, form.name, form.description)
 
@@ -56,7 +56,7 @@ async def create_permission(form: NewPermission, actor: CurrentActor, roles: Rol
 @requires(Permission.ROLE_WRITE)
 async def change_permission(
     permission: PermissionName, form: PermissionChange, actor: CurrentActor, roles: Roles
-) -> PermissionShown:
+) -> PermissionResponse:
     """Another description; a name is for ever, since other services ask for it."""
     return await roles.update_permission(actor, permission, form.description)
 

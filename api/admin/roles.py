@@ -10,7 +10,7 @@ from api.problems import COMMON_ERRORS, error_responses, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
-from models.admin.roles import NewRole, RoleChange, RoleName, RoleShown
+from models.admin.roles import NewRole, RoleChange, RoleName, RoleResponse
 from models.errors import BuiltIn, RoleExists, RoleNotFound, UnknownPermission
 from models.values.permission import Permission
 
@@ -28,7 +28,7 @@ _NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, d
     responses=error_responses(*_READ),
 )
 @requires(Permission.ROLE_READ)
-async def list_roles(roles: Roles) -> list[RoleShown]:
+async def list_roles(roles: Roles) -> list[RoleResponse]:
     """Every role and what it allows."""
     return await roles.list_roles()
 
@@ -41,7 +41,7 @@ async def list_roles(roles: Roles) -> list[RoleShown]:
     responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleExists(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
-async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleShown:
+async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleResponse:
     """A new named set of permissions. Nobody makes a role that allows more than he may do himself."""
     return await roles.create(actor, form.name, form.description, form.permissions)
 
@@ -53,7 +53,7 @@ async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleS
     responses=error_responses(*_READ, RoleNotFound(), _NO_NAME),
 )
 @requires(Permission.ROLE_READ)
-async def show_role(role: RoleName, roles: Roles) -> RoleShown:
+async def show_role(role: RoleName, roles: Roles) -> RoleResponse:
     """One role and what it allows."""
     return await roles.get(role)
 
@@ -65,7 +65,7 @@ async def show_role(role: RoleName, roles: Roles) -> RoleShown:
     responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleNotFound(), BuiltIn(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
-async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, roles: Roles) -> RoleShown:
+async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, roles: Roles) -> RoleResponse:
     """Another description, other permissions, or both; everybody who has it may do so from the next request on.
 
     `admin` allows everything and stays as it is.

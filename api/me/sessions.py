@@ -57,4 +57,4 @@ async def end_own_session(session_id: UUID, bearer: CurrentPrincipal, actor: Cur
 @requires(Permission.ACCOUNT_WRITE)
 async def end_other_sessions(bearer: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
     """Sign the user out everywhere else."""
-    await sessions.end_all(actor, bearer.user_id, except_session=bearer.session_id)
+    await sessions.end_others(actor, bearer.user_id, bearer.session_id)

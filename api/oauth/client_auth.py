@@ -35,7 +35,7 @@ def _name_and_secret(request: Request) -> tuple[str, str]:
 
 
 async def _service(request: Request, clients: Clients, _documented: Annotated[object, Depends(_basic_scheme)]) -> None:
-    clients.check(*_name_and_secret(request))
+    clients.authenticate(*_name_and_secret(request))
 
 
 FromService = Annotated[None, Depends(_service)]

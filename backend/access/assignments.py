@@ -1,4 +1,4 @@
-"""Who has which role, and who may give or take it: somebody who has it himself, or who may do everything."""
+"""Assigns roles to users and revokes them; only an actor who has the role, or may do everything, may do so."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from models.values.permission import ADMIN_ROLE, Permission
 
 @dataclass(frozen=True, slots=True)
 class RoleAssignments:
-    """Gives and takes roles."""
+    """Assigns and revokes roles."""
 
     database: Database
     user_cache: UserCache
 
     async def assign(self, actor: Actor, user_id: UUID, name: str) -> None:
-        """The user has the role from the next request on; nothing happens when he has it.
+        """Assign a role, effective from the user's next request; no change if the user has it already.
 
         Raises:
-            UserNotFound, RoleNotFound: one of the two is not there.
+            UserNotFound, RoleNotFound: there is no such user or role.
             TooManyRoles: the user's token would grow too long.
-            InsufficientScope: the actor has not got the role, and may not do everything either.
-            Unavailable: a server is away.
+            InsufficientScope: the actor neither has the role nor may do everything.
+            Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member, acting = await _locked(db, actor, user_id, name)
@@ -40,13 +40,13 @@ class RoleAssignments:
                 await audit(db, Event.ROLE_GIVEN, acting, user_id, role=name)
 
     async def revoke(self, actor: Actor, user_id: UUID, name: str) -> None:
-        """The user has the role no longer, from the next request on; nothing happens when he has it not.
+        """Revoke a role, effective from the user's next request; no change if the user does not have it.
 
         Raises:
-            UserNotFound, RoleNotFound: one of the two is not there.
-            LastAdministrator: nobody would be left to manage the others.
-            InsufficientScope: the actor has not got the role, or the user may do more than he.
-            Unavailable: a server is away.
+            UserNotFound, RoleNotFound: there is no such user or role.
+            LastAdministrator: no administrator would be left.
+            InsufficientScope: the actor does not have the role, or the user may do more than the actor.
+            Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member, acting = await _locked(db, actor, user_id, name)
@@ -59,13 +59,13 @@ class RoleAssignments:
 
 
 async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[UserWithAccess, Actor]:
-    """Lock a user and the role that he is given or loses; return him, and the actor as he is then: he may have waited.
+    """Lock a user and a role; return the user, and the actor with the privileges that they have under the locks.
 
-    A role is more than its permissions, for other services may ask for its name.
+    Having the permissions of a role is not enough to assign it: other services may require the role by its name.
 
     Raises:
-        UserNotFound, RoleNotFound: one of the two is not there.
-        InsufficientScope: the actor has not got the role, and may not do everything either.
+        UserNotFound, RoleNotFound: there is no such user or role.
+        InsufficientScope: the actor neither has the role nor may do everything.
     """
     member = await db.users.locked_member(user_id)
     if member is None:
@@ -74,5 +74,5 @@ async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[UserW
         raise RoleNotFound
     acting = await reload_actor(db, actor, Permission.ROLE_WRITE)
     if name not in acting.roles and not acting.permissions.issuperset(await db.roles.all_permissions()):
-        raise InsufficientScope("Only somebody who has this role himself, or an administrator, gives or takes it.")
+        raise InsufficientScope("Only an administrator, or a user who has this role, may assign or revoke it.")
     return member, acting

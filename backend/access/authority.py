@@ -1,4 +1,4 @@
-"""What protects the mighty: nobody acts on somebody who may do more than himself, and one administrator remains."""
+"""Two rules of every privileged act: it never reaches a user who may do more, and one administrator always remains."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from models.values.permission import Permission
 
 
 async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
-    """The actor as he is once the locks of an act are had: he may have been demoted while he waited for them.
+    """Return the actor with current roles and permissions; called under the locks of the act.
+
+    An actor may lose privileges while the act waits for its locks.
 
     Raises:
-        InsufficientScope: he may not do it any more.
+        InsufficientScope: the actor no longer has the permission.
     """
     member = await db.users.member(actor.user_id) if actor.user_id else None
     if member is None or member.user.blocked or needed not in member.permissions:
@@ -24,23 +26,22 @@ async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
 
 
 def ensure_outranks(actor: Actor, member: UserWithAccess) -> None:
-    """Refuse to act on an account that may do what the actor may not; the account's row has to be locked.
+    """Refuse to act on a user who may do what the actor may not; the user's row has to be locked.
 
     Raises:
-        InsufficientScope: it may.
+        InsufficientScope: the user has a permission that the actor lacks.
     """
     if not actor.permissions.issuperset(member.permissions):
-        raise InsufficientScope("This user may do what you may not; somebody who may has to do it.")
+        raise InsufficientScope("This user has a permission that you lack. Ask an administrator who has it.")
 
 
 async def ensure_admin_remains(db: Db) -> None:
-    """Refuse what has left no administrator who is not blocked; called after the change, in its transaction.
+    """Refuse a change that leaves no administrator who is not blocked; called after the change, in its transaction.
 
-    Of several who make administrators fewer at the same moment each waits for the one before to commit, and counts
-    after it.
+    Of several such changes at the same moment each waits for the one before to commit, and counts after it.
 
     Raises:
-        LastAdministrator: there would be none.
+        LastAdministrator: none would be left.
     """
     await db.administrators.lock()
     if not await db.administrators.count():

@@ -1,4 +1,4 @@
-"""Roles: named sets of permissions, which are data, and who may change them.
+"""Roles, which are named sets of permissions, and who may change them.
 
 Nobody can raise their own privileges: an actor neither adds to a role nor removes from one what the actor may not do,
 and changes no role of a user who may do more; `RoleAssignments` says who may assign one. The role of administrators
@@ -19,7 +19,7 @@ from backend.audit import audit
 from backend.sessions.user_cache import UserCache
 from database.engine import Database, Db
 from database.roles import PermissionRow, Role
-from models.admin.roles import MOST_PERMISSIONS, PermissionShown, RoleShown
+from models.admin.roles import MOST_PERMISSIONS, PermissionResponse, RoleResponse
 from models.context.audit import Actor, Event
 from models.errors import (
     BuiltIn,
@@ -37,63 +37,63 @@ _BUILT_IN_ROLES = (ADMIN_ROLE, USER_ROLE)
 _BUILT_IN_PERMISSIONS = frozenset(Permission)
 
 
-def refuse_more_than_own(actor: Actor, permissions: Collection[str]) -> None:
-    """Nobody hands out, or takes from others, what he may not do himself.
+def ensure_own_permissions(actor: Actor, permissions: Collection[str]) -> None:
+    """Refuse to grant or withdraw a permission that the actor does not have.
 
     Raises:
-        InsufficientScope: one of the permissions is not the actor's.
+        InsufficientScope: the actor lacks one of the permissions.
     """
     if not actor.permissions.issuperset(permissions):
         raise InsufficientScope("This role allows more than you may do yourself.")
 
 
-async def _refuse_what_the_mightier_have(db: Db, actor: Actor, name: str) -> None:
-    """A change of a role is felt by everybody who has it; nobody does so to somebody who may do more.
+async def _ensure_holders_outranked(db: Db, actor: Actor, name: str) -> None:
+    """Refuse to change a role of a user who may do more than the actor: the change would reach that user.
 
     Raises:
-        InsufficientScope: somebody who has the role may do what the actor may not.
+        InsufficientScope: a user with the role has a permission that the actor lacks.
     """
     if await db.roles.has_members_beyond(name, actor.permissions):
-        raise InsufficientScope("Somebody who has this role may do more than you.")
+        raise InsufficientScope("A user who has this role may do more than you.")
 
 
 @dataclass(frozen=True, slots=True)
 class RoleService:
-    """Lists, makes, changes and deletes roles and permissions."""
+    """Lists, creates, updates and deletes roles and permissions."""
 
     database: Database
     user_cache: UserCache
 
-    async def list_roles(self) -> list[RoleShown]:
-        """Every role, by name.
+    async def list_roles(self) -> list[RoleResponse]:
+        """Return every role, sorted by name.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return [_shown(role) for role in await db.roles.all()]
+            return [_to_role(role) for role in await db.roles.all()]
 
-    async def get(self, name: str) -> RoleShown:
-        """One role.
+    async def get(self, name: str) -> RoleResponse:
+        """Return the role of that name.
 
         Raises:
             RoleNotFound: there is none of that name.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             role = await db.roles.one(name)
         if role is None:
             raise RoleNotFound
-        return _shown(role)
+        return _to_role(role)
 
-    async def create(self, actor: Actor, name: str, description: str, permissions: Sequence[str]) -> RoleShown:
-        """A new role; nobody has it yet.
+    async def create(self, actor: Actor, name: str, description: str, permissions: Sequence[str]) -> RoleResponse:
+        """Create a role; no user has it yet.
 
         Raises:
             RoleExists: there is one of that name.
             UnknownPermission: one of the permissions does not exist.
             InsufficientScope: it would allow more than the actor may do.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         allowed = sorted(set(permissions))
         async with self._in_turn(actor) as (db, acting):
@@ -101,25 +101,25 @@ class RoleService:
                 raise RoleExists
             await _allow(db, acting, name, allowed)
             await audit(db, Event.ROLE_CREATED, acting, role=name, permissions=allowed)
-        return _shown(Role(name, description, tuple(allowed)))
+        return _to_role(Role(name, description, tuple(allowed)))
 
     async def update(
         self, actor: Actor, name: str, description: str | None, permissions: Sequence[str] | None
-    ) -> RoleShown:
-        """Another description, other permissions, or both; whoever has the role may do so from his next request on.
+    ) -> RoleResponse:
+        """Replace the description, the permissions or both, effective from the next request of each user who has it.
 
         Raises:
             RoleNotFound: there is none of that name.
-            Shipped: it is the role of administrators, which allows everything.
+            BuiltIn: it is the role of administrators, which allows everything.
             UnknownPermission: one of the permissions does not exist.
             InsufficientScope: it allows, or would allow, more than the actor may do.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self._changing_roles(actor) as (db, acting):
             role = await _locked(db, acting, name)
             if name == ADMIN_ROLE:
                 raise BuiltIn("Administrators may do everything, and always will.")
-            await _refuse_what_the_mightier_have(db, acting, name)
+            await _ensure_holders_outranked(db, acting, name)
             after = Role(
                 name,
                 role.description if description is None else description,
@@ -136,41 +136,41 @@ class RoleService:
                 given=sorted(given - taken),
                 taken=sorted(taken - given),
             )
-        return _shown(after)
+        return _to_role(after)
 
     async def delete(self, actor: Actor, name: str) -> None:
-        """The role is gone, from everybody who had it.
+        """Delete a role, and revoke it from every user who has it.
 
         Raises:
             RoleNotFound: there is none of that name.
-            Shipped: the service brings it along.
+            BuiltIn: the role is part of the service.
             InsufficientScope: it allows more than the actor may do.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         if name in _BUILT_IN_ROLES:
             raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             await _locked(db, acting, name)
-            await _refuse_what_the_mightier_have(db, acting, name)
+            await _ensure_holders_outranked(db, acting, name)
             await db.roles.delete(name)
             await audit(db, Event.ROLE_DELETED, acting, role=name)
 
-    async def list_permissions(self) -> list[PermissionShown]:
-        """Every permission, by name.
+    async def list_permissions(self) -> list[PermissionResponse]:
+        """Return every permission, sorted by name.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return [_permission_shown(permission) for permission in await db.roles.permissions()]
+            return [_to_permission(permission) for permission in await db.roles.permissions()]
 
-    async def create_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
-        """A permission for a service of one's own to ask for; administrators have it at once.
+    async def create_permission(self, actor: Actor, name: str, description: str) -> PermissionResponse:
+        """Create a permission for the operator's other services to require; administrators have it at once.
 
         Raises:
             PermissionExists: there is one of that name.
-            TooManyPermissions: there are so many that an administrator's token would grow too long.
-            Unavailable: a server is away.
+            TooManyPermissions: with one more, an administrator's token would grow too long.
+            Unavailable: a server is unavailable.
         """
         async with self._changing_roles(actor) as (db, acting):
             if await db.roles.are_known([name]):
@@ -178,50 +178,51 @@ class RoleService:
             if not await db.roles.add_permission(name, description, most=MOST_PERMISSIONS):
                 raise TooManyPermissions
             await audit(db, Event.PERMISSION_CREATED, acting, permission=name)
-        return _permission_shown(PermissionRow(name, description))
+        return _to_permission(PermissionRow(name, description))
 
-    async def update_permission(self, actor: Actor, name: str, description: str) -> PermissionShown:
-        """Another description.
+    async def update_permission(self, actor: Actor, name: str, description: str) -> PermissionResponse:
+        """Replace the description.
 
         Raises:
             PermissionNotFound: there is none of that name.
-            Unavailable: PostgreSQL is away.
+            InsufficientScope: the actor does not have the permission.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self._in_turn(actor) as (db, acting):
             if not await db.roles.describe_permission(name, description):
                 raise PermissionNotFound
-            refuse_more_than_own(acting, [name])
+            ensure_own_permissions(acting, [name])
             await audit(db, Event.PERMISSION_CHANGED, acting, permission=name)
-        return _permission_shown(PermissionRow(name, description))
+        return _to_permission(PermissionRow(name, description))
 
     async def delete_permission(self, actor: Actor, name: str) -> None:
-        """The permission is gone, from every role that allowed it.
+        """Delete a permission, and withdraw it from every role that allows it.
 
         Raises:
             PermissionNotFound: there is none of that name.
-            Shipped: the service itself asks for it.
-            InsufficientScope: the actor has it not.
-            Unavailable: a server is away.
+            BuiltIn: the service itself requires it.
+            InsufficientScope: the actor is no administrator.
+            Unavailable: a server is unavailable.
         """
         if name in _BUILT_IN_PERMISSIONS:
             raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
             if not await db.roles.are_known([name]):
                 raise PermissionNotFound
-            # Administrators have it, as they have everything: only one of them takes it from all the others.
-            refuse_more_than_own(acting, await db.roles.all_permissions())
+            # Every administrator has the permission, so that only an administrator may withdraw it from the others.
+            ensure_own_permissions(acting, await db.roles.all_permissions())
             await db.roles.delete_permission(name)
             await audit(db, Event.PERMISSION_DELETED, acting, permission=name)
 
     @asynccontextmanager
     async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
-        """Like `_in_turn`, for what changes what roles allow: everybody sees it once the block is left."""
+        """Like `_in_turn`, for a change of what roles allow: every process sees it once the block is left."""
         async with self.user_cache.changing_roles(), self._in_turn(actor) as turn:
             yield turn
 
     @asynccontextmanager
     async def _in_turn(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
-        """One transaction after the other, and the actor as he is once it is his turn."""
+        """Run one transaction after the other, with the actor's privileges as they are once its turn has come."""
         async with self.database.transaction() as db:
             await db.roles.locked(ADMIN_ROLE)
             yield db, await reload_actor(db, actor, Permission.ROLE_WRITE)
@@ -231,20 +232,20 @@ async def _locked(db: Db, actor: Actor, name: str) -> Role:
     role = await db.roles.locked(name)
     if role is None:
         raise RoleNotFound
-    refuse_more_than_own(actor, role.permissions)
+    ensure_own_permissions(actor, role.permissions)
     return role
 
 
 async def _allow(db: Db, actor: Actor, name: str, permissions: Sequence[str]) -> None:
-    # Looked at first: an administrator has every permission but one that does not exist, and is to read why.
+    # Before the actor's own permissions: even an administrator lacks one that does not exist, and has to read why.
     if not await db.roles.are_known(permissions):
         raise UnknownPermission
-    refuse_more_than_own(actor, permissions)
+    ensure_own_permissions(actor, permissions)
     await db.roles.allow(name, permissions)
 
 
-def _shown(role: Role) -> RoleShown:
-    return RoleShown(
+def _to_role(role: Role) -> RoleResponse:
+    return RoleResponse(
         name=role.name,
         description=role.description,
         permissions=list(role.permissions),
@@ -252,7 +253,7 @@ def _shown(role: Role) -> RoleShown:
     )
 
 
-def _permission_shown(permission: PermissionRow) -> PermissionShown:
-    return PermissionShown(
+def _to_permission(permission: PermissionRow) -> PermissionResponse:
+    return PermissionResponse(
         name=permission.name, description=permission.description, built_in=permission.name in _BUILT_IN_PERMISSIONS
     )

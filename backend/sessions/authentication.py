@@ -1,4 +1,4 @@
-"""Whoever calls with an access token: the token has to be good, and its session has to live."""
+"""Authenticates requests: the access token has to be valid, and its session active."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from models.responses.common import UserProfile
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedUser(Principal):
-    """A caller whose session lives; roles and permissions are those of this moment, not those of the token."""
+    """The user of an active session; roles and permissions are the current ones, not those in the token."""
 
     user: UserProfile
 
     @property
     def user_id(self) -> UUID:
-        """Whose account it is."""
+        """Return the account's id."""
         return self.user.id
 
     @property
     def session_id(self) -> UUID:
-        """Which session it is."""
+        """Return the session's id."""
         return UUID(self.sid)
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Verifies tokens of our own, and sees a log-out, a block and a change of roles at once."""
+    """Authenticates access tokens of this service; a log-out, a block and a change of roles take effect at once."""
 
-    tokens: TokenVerifier
+    verifier: TokenVerifier
     user_cache: UserCache
 
     async def verify(self, token: str) -> AuthenticatedUser:
-        """The caller that a token names.
+        """Return the user of an access token; named like `TokenVerifier.verify`, whose place it takes in our guards.
 
         Raises:
-            InvalidToken: the token is not good, or its session has ended, or its account is gone or blocked.
-            Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
+            InvalidToken: the token is invalid, its session has ended, or its account is deleted or blocked.
+            Unavailable: Valkey is unavailable, or PostgreSQL when the user is not cached.
         """
-        client = await self.tokens.verify(token)
+        principal = await self.verifier.verify(token)
         try:
-            user_id, sid = UUID(client.subject), UUID(client.sid)
+            user_id, sid = UUID(principal.subject), UUID(principal.sid)
         except ValueError as error:
             raise InvalidToken("ids") from error
         user = await self.user_cache.find(user_id, sid)
         if user is None:
             raise InvalidToken("session")
         return AuthenticatedUser(
-            subject=client.subject,
-            sid=client.sid,
+            subject=principal.subject,
+            sid=principal.sid,
             login=user.login,
             roles=frozenset(user.roles),
             permissions=frozenset(user.permissions),
-            claims=client.claims,
+            claims=principal.claims,
             user=user,
         )

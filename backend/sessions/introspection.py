@@ -1,4 +1,4 @@
-"""What other services ask us about a token: whether it is good now (RFC 7662), and to end its session (RFC 7009)."""
+"""For other services: whether a token is valid now (RFC 7662), and the end of its session (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -18,84 +18,84 @@ from models.context.client import ClientInfo
 from models.errors import InvalidAccessToken, InvalidClient, SessionNotFound
 from models.responses.common import Introspection
 
-_NOBODY = "0" * 64
-"""A digest that no secret has: an unknown name takes as long to refuse as a wrong secret."""
+_NO_SECRET = "0" * 64
+"""A digest that no secret has: refusing an unknown name takes as long as refusing a wrong secret."""
+
+_DOTS = 2
+"""In a signed token, which has three parts (RFC 7515 section 7.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceClients:
-    """The services that may ask: their names, and the SHA-256 of their secrets, in hexadecimal.
+    """The services that may introspect: their names, and the SHA-256 of their secrets in hexadecimal.
 
-    A secret has 256 bits, so that nobody finds it by trying digests, and nothing slower is needed.
+    A secret has 256 random bits, so that no attacker finds it by trying, and no slower hash is needed.
     """
 
     secrets: Mapping[str, str]
 
-    def check(self, name: str, secret: str) -> None:
-        """Let a service in.
+    def authenticate(self, name: str, secret: str) -> None:
+        """Check the name and the secret of a service.
 
         Raises:
-            InvalidClient: no such name, or another secret.
+            InvalidClient: the name is unknown or the secret is wrong.
         """
         digest = sha256(secret.encode()).hexdigest()
-        if not compare_digest(digest, self.secrets.get(name, _NOBODY)):
+        if not compare_digest(digest, self.secrets.get(name, _NO_SECRET)):
             raise InvalidClient
 
 
 @dataclass(frozen=True, slots=True)
 class IntrospectionService:
-    """Answers services that have been let in."""
+    """Answers services that `ServiceClients` has authenticated."""
 
     authenticator: Authenticator
     sessions: SessionService
 
     async def introspect(self, token: str) -> Introspection:
-        """What an access token is worth at this moment: one look at Valkey, as for our own routes.
+        """Return whether an access token is valid now, and for what: one read of Valkey, as for our own routes.
 
-        A refresh token is never active here: a service that asks has been shown it in place of an access token.
+        A refresh token is never active here: a client that shows one to another service has mistaken it for an access
+        token.
 
         Raises:
-            Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
+            Unavailable: Valkey is unavailable, or PostgreSQL when the user is not cached.
         """
         try:
-            bearer = await self.authenticator.verify(token)
+            user = await self.authenticator.verify(token)
         except InvalidToken:
             return Introspection(active=False)
-        claims = bearer.claims
-        # The leeway is for other people's clocks; whoever asks us goes by ours.
+        claims = user.claims
+        # The leeway is for clocks of other services; here our own clock has issued the token and judges it.
         if claims["exp"] <= time.time():
             return Introspection(active=False)
         return Introspection(
             active=True,
-            scope=" ".join(sorted(bearer.permissions)),
+            scope=" ".join(sorted(user.permissions)),
             client_id=claims["client_id"],
-            username=bearer.login,
+            username=user.login,
             token_type="Bearer",  # noqa: S106 - the scheme of RFC 6750
             exp=claims["exp"],
             iat=claims["iat"],
             nbf=claims["nbf"],
-            sub=bearer.subject,
+            sub=user.subject,
             aud=claims["aud"],
             iss=claims["iss"],
             jti=claims["jti"],
-            sid=bearer.sid,
-            roles=sorted(bearer.roles),
-            permissions=sorted(bearer.permissions),
+            sid=user.sid,
+            roles=sorted(user.roles),
+            permissions=sorted(user.permissions),
         )
 
-    async def revoke(self, token: str, asker: ClientInfo) -> None:
-        """End the session of a token, whichever of its two kinds it is; what is no good token of ours ends nothing.
+    async def revoke(self, token: str, client: ClientInfo) -> None:
+        """End the session of an access token or a refresh token; any other text is ignored.
 
         Raises:
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         with suppress(InvalidAccessToken, InvalidToken, SessionNotFound, ValueError):
             if token.count(".") == _DOTS:
-                client = await self.authenticator.tokens.verify(token)
-                await self.sessions.end(anonymous_actor(asker), UUID(client.subject), UUID(client.sid))
+                principal = await self.authenticator.verifier.verify(token)
+                await self.sessions.end(anonymous_actor(client), UUID(principal.subject), UUID(principal.sid))
             else:
-                await self.sessions.end_by_token(token, asker)
-
-
-_DOTS = 2
-"""A signed token has three parts (RFC 7515 section 7.1)."""
+                await self.sessions.end_by_token(token, client)

@@ -1,4 +1,4 @@
-"""An account as its owner may see it."""
+"""An account as its owner sees it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from models.responses.common import UserProfile
 
 
 def profile(member: UserWithAccess) -> UserProfile:
-    """Everything but the password's hash and what is the service's own business."""
+    """Return what the owner may see: everything except the password's hash and the service's own bookkeeping."""
     user = member.user
     return UserProfile(
         id=user.id,

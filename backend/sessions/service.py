@@ -1,4 +1,4 @@
-"""Sessions: opened by a log-in, carried on by refresh tokens, ended by their owner, by age, or by a theft."""
+"""Sessions: created by a log-in, continued by refresh tokens, ended by their owner, by age or after a theft."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from models.responses.common import OwnSession, Tokens, UserSession
 
 log = logging.getLogger(__name__)
 
-_NOTHING_LEFT = "The refresh token belongs to no session that lives: there is nothing left to end."
+_NO_SESSION = "The refresh token belongs to no active session: there is nothing to end."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """Opens, carries on, lists and ends sessions."""
+    """Creates, refreshes, lists and ends sessions."""
 
     database: Database
     limits: RateLimits
@@ -44,9 +44,10 @@ class SessionService:
     async def create(
         self, db: Db, member: UserWithAccess, client: ClientInfo, change: str
     ) -> tuple[Session, RefreshToken]:
-        """A new session, in the transaction of the log-in; it has locked the user's row.
+        """Create a session in the transaction of the log-in, which has locked the user's row.
 
-        If an older one has to make room, that is a change, and is announced by that name before it is committed.
+        If the oldest sessions have to end for it, that change is announced to the user cache before it is committed,
+        under the id ``change``.
         """
         refresh = self.refresh_tokens.create(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, client.user_agent)
@@ -58,12 +59,12 @@ class SessionService:
         return session, refresh
 
     async def refresh(self, token: str, client: ClientInfo) -> Tokens:
-        """Trade a refresh token for its successor and a new access token, with the roles of this moment.
+        """Exchange a refresh token for its successor and a new access token with the user's current roles.
 
         Raises:
-            InvalidGrant: it is not ours, its session has ended, or it was used before; the latter ends the session.
+            InvalidGrant: the token is not ours, its session has ended, or it was used before, which ends the session.
             TooManyRequests: too many refreshes from this address.
-            Unavailable: a server is away; a repeat within ten seconds gives the same successor.
+            Unavailable: a server is unavailable; a repeat within ten seconds gives the same successor.
         """
         await self.limits.charge_refresh(client)
         presented = self.refresh_tokens.parse(token)
@@ -73,13 +74,13 @@ class SessionService:
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
             member = await db.users.member(rotation.session.user_id) if rotation else None
-            # Whatever else may fail has been done: once it is rotated, the answer needs nobody's help.
+            # Everything that may fail comes before the rotation: after it, the answer needs no other server.
             if rotation is None or member is None or member.user.blocked:
                 raise InvalidGrant
             successor = next(self.refresh_tokens.successors(presented))
             session = await db.sessions.rotate(presented.session_id, presented.digest, successor.digest, self.life)
             if session is None:
-                # It was replaced before, perhaps since we looked.
+                # The token was replaced before, perhaps since the first read.
                 rotation = await db.sessions.find(presented.session_id, presented.digest)
         if session is not None:
             return self.tokens.issue(key, member, session, successor)
@@ -91,10 +92,10 @@ class SessionService:
         return self.tokens.issue(key, member, rotation.session, self._successor(presented, rotation))
 
     def _successor(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
-        """The good token that follows one that was replaced a moment ago.
+        """Return the session's current token for a token that was replaced a moment ago.
 
-        Its answer was lost, or several tabs asked at once, and one of them has gone on already. Each token makes its
-        successor, so that the way from the one to the other can be walked again.
+        Its answer was lost, or several tabs refreshed at once and one of them has refreshed again since. Each token
+        determines its successor, so that the chain from the presented token to the current one can be followed.
         """
         token, known = presented, {rotation.token, *rotation.replaced}
         for _ in range(len(known)):
@@ -102,7 +103,7 @@ class SessionService:
                 (successor for successor in self.refresh_tokens.successors(token) if successor.digest in known), None
             )
             if found is None:
-                # Another process has made it, with a secret that this one has not been given yet: that is no theft.
+                # Another process has derived it from a secret that this process does not have yet: that is no theft.
                 raise Unavailable("This process does not know the newest of SECRET_KEYS yet.")
             if found.digest == rotation.token:
                 return found
@@ -110,7 +111,7 @@ class SessionService:
         raise InvalidGrant
 
     async def _end_stolen(self, session: Session, actor: Actor) -> None:
-        """Two have held one token: the owner and a thief, whoever came second (RFC 9700 section 4.14.2)."""
+        """End a session whose token was used twice: its owner and a thief both have it (RFC 9700 section 4.14.2)."""
         async with self.user_cache.changing(session.user_id), self.database.transaction() as db:
             if await db.sessions.end(session.id, session.user_id):
                 await notify(db, Notice.SESSION_ENDED, session.user_id)
@@ -118,10 +119,10 @@ class SessionService:
                 log.warning("a refresh token was used again: session %s was ended", session.id)
 
     async def list_own(self, user_id: UUID, current: UUID) -> list[OwnSession]:
-        """The user's living sessions, newest first.
+        """Return the user's active sessions, newest first.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             found = await db.sessions.of_user(user_id)
@@ -132,7 +133,7 @@ class SessionService:
 
         Raises:
             SessionNotFound: the user has no such session.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
             ended = await db.sessions.end(session_id, user_id)
@@ -142,47 +143,47 @@ class SessionService:
             raise SessionNotFound
 
     async def log_out(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
-        """End the session that asks; one that was ended a moment ago has ended as well.
+        """End the session of the request; if it has ended meanwhile, that is a success too.
 
         Raises:
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         with suppress(SessionNotFound):
             await self.end(actor, user_id, session_id)
 
-    async def end_all(self, actor: Actor, user_id: UUID, *, except_session: UUID | None = None) -> None:
-        """End every session of a user, or every other one.
+    async def end_others(self, actor: Actor, user_id: UUID, current: UUID) -> None:
+        """End every session of a user except the current one.
 
         Raises:
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            await db.sessions.end_all(user_id, but=except_session)
+            await db.sessions.end_all(user_id, but=current)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
     async def end_by_token(self, token: str, client: ClientInfo) -> None:
-        """End the session of a refresh token, a used one included.
+        """End the session of a refresh token, even if the token was used before.
 
         Raises:
-            InvalidAccessToken: no session of ours that lives.
-            Unavailable: a server is away.
+            InvalidAccessToken: the token belongs to no active session.
+            Unavailable: a server is unavailable.
         """
         presented = self.refresh_tokens.parse(token)
         if presented is None:
-            raise InvalidAccessToken(_NOTHING_LEFT)
+            raise InvalidAccessToken(_NO_SESSION)
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
         if rotation is None:
-            raise InvalidAccessToken(_NOTHING_LEFT)
+            raise InvalidAccessToken(_NO_SESSION)
         try:
             user_id = rotation.session.user_id
             await self.end(anonymous_actor(client, user_id), user_id, presented.session_id)
         except SessionNotFound as error:
-            raise InvalidAccessToken(_NOTHING_LEFT) from error
+            raise InvalidAccessToken(_NO_SESSION) from error
 
 
 def to_user_session(session: Session) -> UserSession:
-    """A session as an administrator may see it."""
+    """Return a session as administrators see it."""
     return UserSession(
         id=session.id,
         user_agent=session.user_agent,
@@ -193,5 +194,5 @@ def to_user_session(session: Session) -> UserSession:
 
 
 def to_own_session(session: Session, current: UUID) -> OwnSession:
-    """A session as its owner may see it, who asks by the ``current`` one."""
+    """Return a session as its owner sees it, whose request came with the ``current`` one."""
     return OwnSession(**to_user_session(session).model_dump(), current=session.id == current)

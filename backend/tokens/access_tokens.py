@@ -1,4 +1,4 @@
-"""Access tokens for a session."""
+"""Issues the access token of a session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TokenService:
 
     @property
     def signing_key(self) -> SigningKey:
-        """What the next token is signed with; asked for before anything is used up that a failure would lose.
+        """Return the key that signs the next token; read before a code or refresh token is spent, as it may fail.
 
         Raises:
             Unavailable: see `SigningKeys.signing_key`.
@@ -34,7 +34,7 @@ class TokenService:
         return self.keys.signing_key
 
     def issue(self, key: SigningKey, member: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
-        """Tokens for a session whose owner gave a password and a mailed code (``pwd``, ``otp``: RFC 8176)."""
+        """Return the tokens of a session that a password and a mailed code have opened (``pwd``, ``otp``: RFC 8176)."""
         grant = Grant(
             subject=str(member.user.id),
             client_id=self.client_id,
@@ -45,7 +45,7 @@ class TokenService:
             roles=member.roles,
             permissions=member.permissions,
         )
-        # No token outlives its session.
+        # An access token never outlives its session.
         ttl = max(1, min(self.ttl, int((session.ends_at - datetime.now(UTC)).total_seconds())))
         token = create_access_token(key, grant, issuer=self.issuer, audience=self.audience, ttl=ttl)
         return Tokens(access_token=token, expires_in=ttl, refresh_token=str(refresh))

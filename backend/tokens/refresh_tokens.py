@@ -1,9 +1,9 @@
-"""Refresh tokens: opaque, single use; each makes its own successor, and none needs a table of the used ones.
+"""Refresh tokens: opaque and valid once; each determines its successor, so that used ones need no table.
 
-A token is the id of its session, 32 bytes that nobody can guess, and a MAC by which we know that we made it. Its
-successor is an HMAC of itself, so that whoever presents it twice is given the same one twice. A used token is told from
-a made-up one by its MAC alone: only a token of ours that is not the good one any more is a sign of theft, and nobody
-can end a session by making one up.
+A token is the id of its session, 32 random bytes, and a MAC that proves that this service has issued it. Its successor
+is an HMAC of the token itself, so that presenting one token twice gives the same successor twice. The MAC alone tells a
+used token from an invented one: only a token that was really issued and is no longer the current one is a sign of
+theft, and an attacker cannot end a session by inventing tokens.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from backend.keys import Keys
 _ID = 16
 _SECRET = 32
 _MAC = 16
-"""Bytes: 128 bits to forge, as many as NIST SP 800-107 section 5.3.3 leaves of a truncated HMAC-SHA256."""
+"""Bytes: 128 bits, which NIST SP 800-107 section 5.3.3 allows for a truncated HMAC-SHA256."""
 
 _MADE_BY_US, _NEXT = b"made by us", b"next"
-"""What an HMAC is for stands in front of what it is over."""
+"""The purpose of an HMAC precedes its message, so that neither can stand in for the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A token that we have made."""
+    """A refresh token that this service has issued."""
 
     raw: bytes
 
     @property
     def session_id(self) -> UUID:
-        """The session that it goes on with."""
+        """Return the id of the session that it belongs to."""
         return UUID(bytes=self.raw[:_ID])
 
     @property
     def digest(self) -> bytes:
-        """What is stored of it: SHA-256."""
+        """Return its SHA-256, which is all that is stored of it."""
         return sha256(self.raw).digest()
 
     def __str__(self) -> str:
@@ -49,24 +49,24 @@ class RefreshToken:
 
 
 class RefreshTokens:
-    """Makes and reads refresh tokens."""
+    """Creates and parses refresh tokens."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
     def create(self, session_id: UUID) -> RefreshToken:
-        """The token that a session begins with."""
+        """Return the first token of a session."""
         body = session_id.bytes + secrets.token_bytes(_SECRET)
         return RefreshToken(body + self._marks(body)[0])
 
     def successors(self, token: RefreshToken) -> Iterator[RefreshToken]:
-        """What follows the token, under each of our secrets, newest first: a repeat may outlive a change of them."""
+        """Yield the token's successor under each of ``SECRET_KEYS``, newest first: a repeat may follow their change."""
         for place, secret in enumerate(self._keys.refresh_macs(_NEXT + token.raw)):
             body = token.raw[:_ID] + secret
             yield RefreshToken(body + self._marks(body)[place])
 
     def parse(self, text: str) -> RefreshToken | None:
-        """The token, if it is one of ours in its one spelling."""
+        """Return the token if this service has issued it; of several base64 spellings only the canonical one counts."""
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What we tell everybody who verifies our tokens."""
+"""What the service publishes for verifiers: its public keys (RFC 7517) and its metadata (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ _BASIC = ["client_secret_basic"]
 
 @dataclass(frozen=True, slots=True)
 class ServerMetadataService:
-    """The public keys, and where everything is."""
+    """Returns the published keys and the addresses of the endpoints."""
 
     keys: SigningKeys
     issuer: str
     keep: int
-    """Seconds that a verifier may keep either."""
+    """Seconds that a verifier may cache either."""
     has_docs: bool
 
     @property
     def max_age(self) -> int:
-        """Seconds that a verifier may keep either; next to none while we cannot know of a change ourselves."""
+        """Return how many seconds a verifier may cache either: one, while our own copy of the keys is out of date."""
         return 1 if self.keys.is_out_of_date else self.keep
 
     @property
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The published keys (RFC 7517 section 5)."""
+        """Return the published keys (RFC 7517 section 5)."""
         return self.keys.ring.jwks
 
     @property
     def metadata(self) -> ServerMetadata:
-        """RFC 8414 section 2."""
+        """Return the metadata of RFC 8414 section 2."""
         return ServerMetadata(
             issuer=self.issuer,
             jwks_uri=f"{self.issuer}/.well-known/jwks.json",

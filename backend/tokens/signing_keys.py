@@ -1,8 +1,8 @@
-"""The key ring of the service: kept in PostgreSQL, read again and again by every process, rotated on schedule.
+"""The signing keys: stored in PostgreSQL, reread by every process at intervals, rotated on schedule.
 
-A key is published first and signs later, when every verifier must have seen it; it is superseded by the next one and
-stays published until the last token that it may have signed has expired. So nobody ever meets a good token whose key
-he cannot know.
+A key is published first and signs only later, when every verifier must have fetched it. After the next key has replaced
+it, it stays published until the last token that it may have signed has expired. So no verifier ever meets a valid token
+whose key it cannot know.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from models.settings.groups import LONGEST_TOKEN, KeySettings
 log = logging.getLogger(__name__)
 
 _RETRY = 1.0
-"""Seconds until the ring is read again when PostgreSQL was away."""
+"""Seconds until the next attempt when the keys could not be read."""
 
 _EAGER = 5.0
-"""Seconds between two readings for unknown names; whoever makes names up costs no more."""
+"""Least seconds between two reads for unknown key ids: invented ids cause no more reads than that."""
 
 _NOW = timedelta()
 
@@ -54,7 +54,7 @@ def expired_keys(stored: Sequence[StoredKey], settings: KeySettings) -> list[str
 
 
 class SigningKeys:
-    """The ring as this process knows it."""
+    """The keys as this process last read them."""
 
     def __init__(self, database: Database, encryptor: Encryptor, settings: KeySettings) -> None:
         self._database = database
@@ -68,10 +68,10 @@ class SigningKeys:
 
     @property
     def signing_key(self) -> SigningKey:
-        """The key that signs now.
+        """Return the key that signs now.
 
         Raises:
-            Unavailable: PostgreSQL has not been read for so long that another key may have to sign by now.
+            Unavailable: the last read is so long ago that another key may have to sign by now.
         """
         if self._signing is None or self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
@@ -79,14 +79,14 @@ class SigningKeys:
 
     @property
     def is_out_of_date(self) -> bool:
-        """Whether the ring was not read for so long that it may lack a key, or have one too many."""
+        """Return whether the last read is so long ago that keys may have been published or withdrawn since."""
         return monotonic() - self._read_at > 2 * self._settings.refresh_interval + _RETRY
 
     async def find(self, kid: str) -> VerifyingKey | None:
-        """The key of that name; the ring is read again for a name that it does not have, but not for each of them.
+        """Return the published key of that id; an unknown id causes a new read, but not every time.
 
         Raises:
-            Unavailable: there is no such key in a ring that is out of date; it may be a new one.
+            Unavailable: the id is unknown, but the keys are out of date: it may belong to a new key.
         """
         if kid not in self.ring:
             await self._try_to_refresh(unless_tried_for=min(_EAGER, self._settings.refresh_interval))
@@ -96,7 +96,7 @@ class SigningKeys:
         return key
 
     async def run(self) -> None:
-        """Keep reading until cancelled."""
+        """Refresh at intervals until cancelled."""
         while True:
             done = await self._try_to_refresh()
             await asyncio.sleep(self._settings.refresh_interval if done else _RETRY)
@@ -112,11 +112,11 @@ class SigningKeys:
         return True
 
     async def refresh(self, *, unless_tried_for: float = 0) -> None:
-        """Read the ring, and make its next key if it is time; the very first one is made here, too.
+        """Read the keys, and create the next one if it is due; the very first key is created here as well.
 
         Raises:
-            Unavailable: PostgreSQL is away.
-            cryptography.fernet.InvalidToken: no secret key of ours opens the key that has to sign.
+            Unavailable: PostgreSQL is unavailable.
+            cryptography.fernet.InvalidToken: none of ``SECRET_KEYS`` decrypts the key that has to sign.
         """
         async with self._reading:
             if monotonic() - self._tried_at < unless_tried_for:
@@ -130,28 +130,28 @@ class SigningKeys:
             self._read_at = began
 
     async def _rotate_if_due(self) -> list[StoredKey]:
-        """Add a key, unless another process was quicker; return the ring as it is then."""
-        # An RSA key takes a second to make: on a thread, and before the lock.
+        """Add the next key unless another process has just done so; return the keys as they are then."""
+        # Generating an RSA key takes a second: in a thread, and before taking the lock.
         key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
             await db.signing_keys.lock()
             stored = await db.signing_keys.all()
             if not needs_next_key(stored, self._settings):
                 return stored
-            # Before the first key there are no tokens, and nobody has to be told.
+            # Before the first key no verifier has fetched a list, so that key may sign at once.
             await self._publish(db, key, self._activation_delay if stored else _NOW)
             await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
             await db.signing_keys.drop(expired_keys(stored, self._settings))
             return await db.signing_keys.all()
 
     async def rotate(self, *, leaked: bool) -> tuple[str, timedelta]:
-        """Publish the next key before its time, if none is waiting already; return its name and when it will sign.
+        """Publish the next key ahead of schedule, unless one waits to sign already; return its id and its delay.
 
-        When the old ones have leaked it signs at once, and none of them is published any more: what they have signed
-        is refused by whoever has read the ring, or the list, again.
+        If the old keys have leaked, the new key signs at once and the old keys are withdrawn: every process and every
+        verifier that reads the keys again refuses what the old ones have signed.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
@@ -172,19 +172,19 @@ class SigningKeys:
         log.info("signing key %s published", key.kid)
 
     async def _install(self, stored: Sequence[StoredKey]) -> None:
-        """Publish what is to be published, and sign with what is to sign."""
+        """Publish and sign with the keys that were read."""
         withdrawn = expired_keys(stored, self._settings)
         published = [key for key in stored if key.kid not in withdrawn]
         if [key.kid for key in published] != self.ring.kids:
             self.ring = KeyRing([VerifyingKey.from_jwk(key.public_jwk) for key in published])
-        # There is always one; should the clock of PostgreSQL go back, it is the oldest that signs.
+        # One key always signs: if the clock of PostgreSQL goes back before all of them, it is the oldest.
         current = next((key for key in published if key.signs_for >= _NOW), published[-1])
         if self._signing is None or self._signing.kid != current.kid:
             self._signing = SigningKey.from_der(self._encryptor.decrypt(current.private_key))
         await self._reencrypt(published)
 
     async def _reencrypt(self, published: Sequence[StoredKey]) -> None:
-        """Encrypt with the newest secret what rests under an older one, so that the older one can be dropped."""
+        """Encrypt with the newest secret what an older one has encrypted, so that the older one can be removed."""
         for key in published:
             with suppress(InvalidToken):
                 anew = self._encryptor.reencrypt(key.private_key)

@@ -67,7 +67,7 @@ class PermissionChange(Form):
     description: Annotated[Description, Field(examples=["See the reports."])]
 
 
-class RoleShown(Answer):
+class RoleResponse(Answer):
     """A named set of permissions."""
 
     name: str = Field(examples=["reporter"])
@@ -76,7 +76,7 @@ class RoleShown(Answer):
     built_in: bool = Field(description="Whether the service brings it along; such a one stays.", examples=[False])
 
 
-class PermissionShown(Answer):
+class PermissionResponse(Answer):
     """One thing that may be allowed."""
 
     name: str = Field(examples=["reports:read"])
