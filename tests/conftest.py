@@ -17,7 +17,10 @@ import pytest
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.session_factory import SessionFactory
+from tests.support.users.staff import Staff, StaffMember
 
 _TEMPLATE = "migrated"
 
@@ -112,6 +115,32 @@ def client(service: Service) -> Iterator[httpx.Client]:
     """Calls the shared service from an address of its own."""
     with service.client() as calling:
         yield calling
+
+
+@pytest.fixture(scope="module")
+def db(service: Service) -> Iterator[DatabaseInspector]:
+    """What the servers of the service hold."""
+    with inspect_database(service) as inspector:
+        yield inspector
+
+
+@pytest.fixture(scope="module")
+def session_factory(service: Service, db: DatabaseInspector) -> SessionFactory:
+    """Writes sessions into the database."""
+    return SessionFactory(service, db)
+
+
+@pytest.fixture(scope="module")
+def staff(service: Service, db: DatabaseInspector) -> Iterator[Staff]:
+    """Makes users with roles."""
+    with service.client() as client:
+        yield Staff(service, db, client)
+
+
+@pytest.fixture
+def admin(staff: Staff) -> StaffMember:
+    """A new administrator, signed in."""
+    return staff.admin()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Serving
 from tests.support.service.process import AS_SHIPPED, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def shipped(serving: Serving) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def behind_shipped(shipped: Service) -> Iterator[Backstage]:
+def shipped_db(shipped: Service) -> Iterator[DatabaseInspector]:
     """What the servers of that service hold."""
-    with backstage_of(shipped) as looking:
+    with inspect_database(shipped) as looking:
         yield looking

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.service.compose import Compose, Mailpit
 from tests.support.service.process import OUT_OF_THE_WAY
-from tests.support.state.fact_log import Oracle
+from tests.support.state.fact_log import FactLog
 from tests.support.users.people import Person, Walker, somebody
 from tests.support.users.traffic import SendOne, Traffic
 
@@ -158,7 +158,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_all_is_taken_down_under_traf
     with patient.client() as client:
         keys = client.get("/.well-known/jwks.json").json()
         token = Walker(client, mailpit).log_in(alice)
-    oracle = Oracle()
+    oracle = FactLog()
     over = threading.Event()
     with ExitStack() as stack:
         walks = [Walker(stack.enter_context(patient.client()), mailpit) for _ in range(3)]

@@ -13,7 +13,7 @@ import httpx
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.people import Inbox, Person, Walker, somebody
 from tests.support.users.waiting_flows import flow_id_of
 
@@ -55,12 +55,12 @@ def test_whatever_was_answered_before_a_kill_at_random_is_found_afterwards(
             killed_at = time.monotonic()
             service.start()
         time.sleep(max(0, killed_at + CLAIM_SECONDS - time.monotonic()))
-        with backstage_of(service) as backstage:
-            backstage.wait_until_all_mail_has_left()
+        with inspect_database(service) as db:
+            db.wait_until_all_mail_has_left()
             for memory in memories:
                 with service.client() as client:
-                    _check(memory, Walker(client, mailbox), backstage)
-            assert backstage.rows("SELECT login FROM users WHERE id NOT IN (SELECT user_id FROM user_roles)") == []
+                    _check(memory, Walker(client, mailbox), db)
+            assert db.rows("SELECT login FROM users WHERE id NOT IN (SELECT user_id FROM user_roles)") == []
         assert "unforeseen" not in service.log()
     told = sum(memory.told for memory in memories)
     assert told >= len(memories), "the service was killed too early to have said much"
@@ -141,18 +141,18 @@ def _next_code(mailbox: Inbox, memory: Memory, already: int) -> str:
     raise Dead
 
 
-def _check(memory: Memory, walk: Walker, backstage: Backstage) -> None:
+def _check(memory: Memory, walk: Walker, db: DatabaseInspector) -> None:
     """Nothing that was answered is missing, what was not answered goes on or is done, and nothing is there twice."""
     assert [walk.me(token).status_code for token in memory.tokens] == [200] * len(memory.tokens)
     registered = memory.registered
     if memory.waiting is not None:
         flow, session_key = memory.waiting
         codes = [mail.code for mail in walk.mailbox.mails(memory.person.email) if mail.code]
-        marked = backstage.value("SELECT count(*) FROM used_flow WHERE flow_id = $1", flow_id_of(session_key))
+        marked = db.value("SELECT count(*) FROM used_flow WHERE flow_id = $1", flow_id_of(session_key))
         answer = walk.confirm(flow, session_key, codes[-1])
         assert answer.status_code == (410 if marked else 201 if flow == "register" else 200), (flow, answer.text)
         registered = True
-    assert backstage.value("SELECT count(*) FROM users WHERE email = $1", memory.person.email) == registered
+    assert db.value("SELECT count(*) FROM users WHERE email = $1", memory.person.email) == registered
     if registered:
         answers = [walk.post("/login", login=memory.person.login, password=word) for word in memory.passwords]
         assert sorted(answer.status_code for answer in answers) == [202, 401][: len(answers)]

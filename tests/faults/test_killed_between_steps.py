@@ -17,8 +17,8 @@ from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Hold, Proxy
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
-from tests.support.users.people import Person, Walker, a_wrong, somebody
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
 from tests.support.users.waiting_flows import flow_id_of
 
 CLAIM_SECONDS = 5
@@ -36,13 +36,13 @@ def test_every_flow_goes_on_after_a_kill_between_any_two_of_its_steps(
         )
         login = walk.open_login(alice)
         recovery = walk.open_recovery(alice)
-        assert walk.confirm("recover", recovery[0], a_wrong(recovery[1])).json()["attempts_left"] == 2
+        assert walk.confirm("recover", recovery[0], a_wrong_code(recovery[1])).json()["attempts_left"] == 2
         _kill_and_start(service)
 
         resent = walk.open("/register/resend", twin.email, session_key=register_key)
         tokens = walk.confirm("login", *login)
         assert tokens.status_code == 200, tokens.text
-        assert walk.confirm("recover", recovery[0], a_wrong(recovery[1])).json()["attempts_left"] == 1
+        assert walk.confirm("recover", recovery[0], a_wrong_code(recovery[1])).json()["attempts_left"] == 1
         recovered = walk.confirm("recover", *recovery)
         assert recovered.status_code == 200, recovered.text
         _kill_and_start(service)
@@ -63,9 +63,9 @@ def test_every_flow_goes_on_after_a_kill_between_any_two_of_its_steps(
 
 
 def _kill_and_start(service: Service) -> None:
-    with backstage_of(service) as backstage:
+    with inspect_database(service) as db:
         # A mail that has come is not settled yet; after a kill it would be sent anew, with another code.
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
     service.kill()
     service.start()
 
@@ -99,8 +99,8 @@ class Act:
     def flow_id(self) -> bytes:
         return flow_id_of(str(self.body["session_key"]))
 
-    def count(self, backstage: Backstage) -> int:
-        return int(backstage.value(self.effects, self.value))
+    def count(self, db: DatabaseInspector) -> int:
+        return int(db.value(self.effects, self.value))
 
     def hold(self, moment: Moment, postgres: Proxy, valkey: Proxy) -> Hold:
         """Catch the service in the act."""
@@ -155,9 +155,9 @@ def test_a_step_takes_effect_once_wherever_inside_it_the_service_is_killed(
 ) -> None:
     pat = somebody("pat")
     acts = _one_act_of_each_kind(walk, pat)
-    with backstage_of(place.service) as backstage, ThreadPoolExecutor(len(acts)) as callers:
+    with inspect_database(place.service) as db, ThreadPoolExecutor(len(acts)) as callers:
         # A mail that has just come may still be followed by words about its flow, which are not those of the step.
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         holds = [act.hold(moment, place.postgres, place.valkey) for act in acts]
         asked = [callers.submit(_ask, walk, act) for act in acts]
         for hold in holds:
@@ -167,9 +167,9 @@ def test_a_step_takes_effect_once_wherever_inside_it_the_service_is_killed(
         for hold in holds:
             hold.let_go(forward=False)
         assert [call.result() for call in asked] == [None] * len(acts), "somebody got an answer from the dead"
-        assert [act.count(backstage) for act in acts] == [int(moment.is_final)] * len(acts)
-        _nobody_is_half_registered(backstage)
-        assert moment.is_final or backstage.value("SELECT count(*) FROM outbox") == 0, "a notice of what never happened"
+        assert [act.count(db) for act in acts] == [int(moment.is_final)] * len(acts)
+        _nobody_is_half_registered(db)
+        assert moment.is_final or db.value("SELECT count(*) FROM outbox") == 0, "a notice of what never happened"
 
         place.service.start()
         # A start that took long leaves no time to meet the claim of the dead: those who ask now would take effect.
@@ -185,9 +185,9 @@ def test_a_step_takes_effect_once_wherever_inside_it_the_service_is_killed(
         again = [(act.path, answer.status_code) for act in acts if (answer := _ask(walk, act))]
         assert again == [(act.path, 410) for act in acts]
 
-        assert [act.count(backstage) for act in acts] == [1] * len(acts)
-        _nobody_is_half_registered(backstage)
-        backstage.wait_until_all_mail_has_left()
+        assert [act.count(db) for act in acts] == [1] * len(acts)
+        _nobody_is_half_registered(db)
+        db.wait_until_all_mail_has_left()
     assert [mail for mail in mailbox.mails(pat.email) if mail.code is None], "nobody told Pat of the new password"
 
 
@@ -225,5 +225,5 @@ def _ask(walk: Walker, act: Act) -> httpx.Response | None:
         return None
 
 
-def _nobody_is_half_registered(backstage: Backstage) -> None:
-    assert backstage.rows("SELECT login FROM users WHERE id NOT IN (SELECT user_id FROM user_roles)") == []
+def _nobody_is_half_registered(db: DatabaseInspector) -> None:
+    assert db.rows("SELECT login FROM users WHERE id NOT IN (SELECT user_id FROM user_roles)") == []

@@ -7,7 +7,7 @@ from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Hold, Proxy
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.users.people import Walker
 from tests.support.users.waiting_flows import Trio, a_trio, skip_the_back_off
 
@@ -15,7 +15,7 @@ END_OF_MAIL = b"\r\n.\r\n"
 
 
 def test_mail_that_waits_for_smtp_outlives_a_kill(fragile_serving: Serving, mailbox: Mailbox) -> None:
-    with fragile_serving() as service, service.client() as client, backstage_of(service) as backstage:
+    with fragile_serving() as service, service.client() as client, inspect_database(service) as db:
         walk = Walker(client, mailbox)
         trio = a_trio(walk)
         mailbox.stop()
@@ -23,8 +23,8 @@ def test_mail_that_waits_for_smtp_outlives_a_kill(fragile_serving: Serving, mail
         service.kill()
         mailbox.start()
         service.start()
-        skip_the_back_off(backstage)
-        backstage.wait_until_all_mail_has_left()
+        skip_the_back_off(db)
+        db.wait_until_all_mail_has_left()
         for flow in flows:
             (code,) = flow.codes(mailbox)
             flow.confirm(walk, code)
@@ -37,11 +37,11 @@ def test_mail_in_a_workers_hand_outlives_a_kill(
         Proxy(mailbox.port) as smtp,
         behind_proxies(smtp=smtp, SMTP_CONNECTIONS="6") as service,
         service.client() as client,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         walk = Walker(client, mailbox)
         unlucky, unheard = a_trio(walk), a_trio(walk)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         # Of six mails three never reach the server, and three do with nobody left to hear that they did.
         holds = _hold_mail_of(unlucky, smtp)
         flows = unlucky.open(walk)
@@ -56,7 +56,7 @@ def test_mail_in_a_workers_hand_outlives_a_kill(
             hold.let_go(forward=False)
 
         service.start()
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         for flow in flows:
             (code,) = flow.codes(mailbox)
             flow.confirm(walk, code)

@@ -15,8 +15,8 @@ from tests.conftest import Serving
 from tests.support.requests.burst import Answer, Call, in_bursts
 from tests.support.requests.one_client import burst_from
 from tests.support.service.costs import cpu_seconds
-from tests.support.service.process import AS_SHIPPED, Service, an_address_of_ones_own
-from tests.support.state.database_inspector import backstage_of
+from tests.support.service.process import AS_SHIPPED, Service, fresh_address
+from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Person, Walker, somebody
 
@@ -72,8 +72,8 @@ def test_row_25_without_valkey_all_are_refused_nothing_is_hashed_and_nobody_is_m
     costly: Service, fragile: Stack, mailbox: Mailbox
 ) -> None:
     person, keys = a_resident(costly, mailbox)
-    with backstage_of(costly) as backstage:
-        backstage.wait_until_all_mail_has_left()
+    with inspect_database(costly) as db:
+        db.wait_until_all_mail_has_left()
     with costly.client() as client:
         walk = Walker(client, mailbox)
         before = cpu_seconds(costly)
@@ -98,8 +98,8 @@ def test_row_25_without_valkey_all_are_refused_nothing_is_hashed_and_nobody_is_m
             lambda: walk.post("/login", login=person.login, password=person.password).status_code == 202, BACK_WITHIN
         )
         assert costly.pid == running
-    with backstage_of(costly) as backstage:
-        backstage.wait_until_all_mail_has_left()
+    with inspect_database(costly) as db:
+        db.wait_until_all_mail_has_left()
     # One mail for each log-in that was let in at last; what was refused is not mailed later either.
     later = mailbox.mails()[mails:]
     assert {mail.to for mail in later} == {person.email}
@@ -114,8 +114,8 @@ def test_row_25_no_guess_is_evaluated_or_charged_while_valkey_is_away(
         walk = Walker(client, mailbox)
         walk.register(person)
         key, code = walk.open_recovery(person)
-        with backstage_of(costly) as backstage:
-            backstage.wait_until_all_mail_has_left()
+        with inspect_database(costly) as db:
+            db.wait_until_all_mail_has_left()
         fragile.valkey.stop()
         calls: list[Call] = [
             ("/recover/confirm", {"session_key": key, "code": guess}) for guess in (code, "000000000000") * 20
@@ -129,7 +129,7 @@ def test_row_25_no_guess_is_evaluated_or_charged_while_valkey_is_away(
 
 
 def test_row_25_a_restart_of_valkey_fills_no_bucket(costly: Service, fragile: Stack) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
 
     def passed(times: int) -> int:
         calls: list[Call] = [("/recover", {"email": f"nobody-{number}@example.net"}) for number in range(times)]

@@ -21,11 +21,11 @@ from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Proxy
 from tests.support.service.contract import forms_of
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, a_wrong, somebody
+from tests.support.users.people import Walker, a_wrong_code, somebody
 from tests.support.users.signed_in import SignedIn
-from tests.support.users.staff import officials_of
+from tests.support.users.staff import staff_of
 
 ANSWERED_WITHIN = 2.0
 BACK_WITHIN = 5.0
@@ -100,10 +100,10 @@ def _prepare(walk: Walker, service: Service) -> Calls:
     )
     for person in (ann, rea, pat, own, dan):
         walk.register(person)
-    with officials_of(service) as officials:
-        chief = officials.administrator()
+    with staff_of(service) as staff:
+        chief = staff.admin()
         # What a change of a role that an earlier fault cut off has left ends by itself after 10 s: not waited for here.
-        officials.backstage.valkey.delete("roles")
+        staff.db.valkey.delete("roles")
     admin = SignedIn(walk, chief.person, chief.tokens)
     owner, leaver = (SignedIn(walk, person, walk.open_session(person)) for person in (own, dan))
     email_key, email_code = owner.open_email_change(f"new-{own.email}")
@@ -233,9 +233,9 @@ def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
     server: str, away: Callable[[Place], AbstractContextManager[None]], place: Place, walk: Walker
 ) -> None:
     calls = _prepare(walk, place.service)
-    with backstage_of(place.service) as backstage:
+    with inspect_database(place.service) as db:
         # A mail that has come is not settled yet; settled after a fault it would be sent anew, with another code.
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
     with away(place):
         # The first round meets connections that were good a moment ago, the second one makes new ones.
         for _ in range(2):
@@ -255,7 +255,7 @@ def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
         time.sleep(max(0, back_at + CLAIM_SECONDS + 0.2 - time.monotonic()))
     for flow, (session_key, code) in calls.guessed.items():
         if away is not _valkey_frozen:
-            wrong = [walk.confirm(flow, session_key, a_wrong(code)).json()["attempts_left"] for _ in range(2)]
+            wrong = [walk.confirm(flow, session_key, a_wrong_code(code)).json()["attempts_left"] for _ in range(2)]
             assert wrong == [2, 1], f"a guess at {flow} was charged while {server} was away"
         assert walk.confirm(flow, session_key, code).status_code == 200, flow
     successes = {"/register/confirm": 201, "/register/login": 201, "/login/confirm": 200, "/recover/confirm": 200}
@@ -281,7 +281,7 @@ def _everything_is_refused_in_time(walk: Walker, calls: Calls, server: str) -> N
         refused["/me/delete"] = callers.submit(calls.owners["/me/delete"].call, "POST", "/me/delete")
         for flow, (session_key, code) in calls.guessed.items():
             # Without Valkey no guess is looked at; without PostgreSQL a right one must not be used up.
-            guess = code if server == "postgresql" else a_wrong(code)
+            guess = code if server == "postgresql" else a_wrong_code(code)
             refused[f"a guess at {flow}"] = callers.submit(walk.confirm, flow, session_key, guess)
         answered = {path: callers.submit(walk.client.get, path) for path in NEED_NOTHING}
         account = callers.submit(walk.client.get, "/me", headers=bearer).result()

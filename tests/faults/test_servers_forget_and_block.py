@@ -12,7 +12,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Walker, somebody
 
@@ -61,10 +61,10 @@ def test_flows_that_valkey_forgot_are_gone_and_new_ones_work(lone_service: Servi
     alice = somebody("alice")
     walk.register(alice)
     token = walk.log_in(alice)
-    with backstage_of(lone_service) as backstage:
+    with inspect_database(lone_service) as db:
         # FLUSHALL ends every database of the server, scripts included only with SCRIPT FLUSH; a new server has neither.
-        backstage.valkey.flushall()
-        backstage.valkey.script_flush()
+        db.valkey.flushall()
+        db.valkey.script_flush()
     assert {path: _is_gone(request()) for path, request in requests.items()} == dict.fromkeys(requests, True)
     assert walk.me(token).status_code == 200
     walk.recover(alice, "chosen after the flood")
@@ -74,22 +74,22 @@ def test_a_step_passed_is_passed_though_valkey_forgets_or_believes_it_open_again
     lone_service: Service, walk: Walker
 ) -> None:
     requests = _flows_before_their_last_answer(walk)
-    with backstage_of(lone_service) as backstage:
-        backstage.wait_until_all_mail_has_left()
-        memory = backstage.remember_valkey()
+    with inspect_database(lone_service) as db:
+        db.wait_until_all_mail_has_left()
+        memory = db.remember_valkey()
         assert [request().status_code for request in requests.values()] == [201, 201, 200, 200, 204]
         before = _accounts(lone_service)
-        backstage.valkey.flushall()
+        db.valkey.flushall()
         assert {path: _is_gone(request()) for path, request in requests.items()} == dict.fromkeys(requests, True)
         # What a failover to a replica that lagged behind brings back: PostgreSQL has the last word.
-        backstage.restore_valkey(memory)
+        db.restore_valkey(memory)
         assert {path: _is_gone(request()) for path, request in requests.items()} == dict.fromkeys(requests, True)
     assert _accounts(lone_service) == before
 
 
 def _accounts(service: Service) -> list[tuple[object, ...]]:
-    with backstage_of(service) as backstage:
-        return [tuple(row) for row in backstage.rows("SELECT id, login, version, password_hash FROM users ORDER BY id")]
+    with inspect_database(service) as db:
+        return [tuple(row) for row in db.rows("SELECT id, login, version, password_hash FROM users ORDER BY id")]
 
 
 def test_a_locked_table_is_refused_at_the_deadline_and_normal_afterwards(
@@ -101,7 +101,7 @@ def test_a_locked_table_is_refused_at_the_deadline_and_normal_afterwards(
     walk.register(alice)
     token = walk.log_in(alice)
     registration = walk.open_registration(new)
-    with backstage_of(lone_service) as locker, ThreadPoolExecutor(3) as callers:
+    with inspect_database(lone_service) as locker, ThreadPoolExecutor(3) as callers:
         locker.rows("BEGIN")
         locker.rows("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         until = time.monotonic() + (20 if full_counts else 4)

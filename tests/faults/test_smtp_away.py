@@ -16,7 +16,7 @@ from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Proxy
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Walker, somebody
 from tests.support.users.waiting_flows import Trio, a_trio, skip_the_back_off
@@ -28,27 +28,15 @@ LATEST = {False: 15 + 4, True: 15 + 60 + 10}
 
 
 @pytest.fixture(scope="module")
-def calm_service(fragile_serving: Serving) -> Iterator[Service]:
+def service(fragile_serving: Serving) -> Iterator[Service]:
     with fragile_serving() as running:
         yield running
 
 
 @pytest.fixture
-def walk(calm_service: Service, mailbox: Mailbox) -> Iterator[Walker]:
-    with calm_service.client() as client:
-        yield Walker(client, mailbox)
-
-
-@pytest.fixture
-def backstage(calm_service: Service) -> Iterator[Backstage]:
-    with backstage_of(calm_service) as looking:
-        yield looking
-
-
-@pytest.fixture
-def trio(walk: Walker, backstage: Backstage) -> Trio:
+def trio(walk: Walker, db: DatabaseInspector) -> Trio:
     people = a_trio(walk)
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     return people
 
 
@@ -73,7 +61,7 @@ def test_what_was_started_while_smtp_was_away_goes_on_when_it_is_back(
 def test_a_server_that_puts_us_off_gets_each_mail_once_when_it_takes_it(
     walk: Walker,
     trio: Trio,
-    backstage: Backstage,
+    db: DatabaseInspector,
     mailbox: Mailbox,
     full_counts: bool,  # noqa: FBT001  a fixture
 ) -> None:
@@ -87,24 +75,24 @@ def test_a_server_that_puts_us_off_gets_each_mail_once_when_it_takes_it(
     mailbox.reply = put_off
     flows = trio.open(walk)
     for attempt in range(1, refusals + 1):
-        _wait_until_delayed(backstage, attempt, len(flows))
+        _wait_until_delayed(db, attempt, len(flows))
         if not full_counts:
-            skip_the_back_off(backstage)
-    backstage.wait_until_all_mail_has_left(90)
+            skip_the_back_off(db)
+    db.wait_until_all_mail_has_left(90)
     for flow in flows:
         (code,) = flow.codes(mailbox)
         flow.confirm(walk, code)
     assert asked == Counter({flow.person.email: refusals + 1 for flow in flows})
 
 
-def _wait_until_delayed(backstage: Backstage, attempts: int, mails: int) -> None:
+def _wait_until_delayed(db: DatabaseInspector, attempts: int, mails: int) -> None:
     """Return when that many mails wait after so many attempts, with the server's reason."""
     query = "SELECT count(*) FROM outbox WHERE failed_at IS NULL AND attempts = $1 AND last_error LIKE '%450%'"
-    eventually(lambda: backstage.value(query, attempts) == mails, 90)
+    eventually(lambda: db.value(query, attempts) == mails, 90)
 
 
 def test_a_refused_recipient_is_a_dead_letter_and_no_storm(
-    walk: Walker, trio: Trio, backstage: Backstage, mailbox: Mailbox, calm_service: Service
+    walk: Walker, trio: Trio, db: DatabaseInspector, mailbox: Mailbox, service: Service
 ) -> None:
     asked: Counter[str] = Counter()
 
@@ -114,18 +102,18 @@ def test_a_refused_recipient_is_a_dead_letter_and_no_storm(
 
     mailbox.reply = refuse
     flows = trio.open(walk)
-    eventually(lambda: backstage.value("SELECT count(*) FROM outbox WHERE failed_at IS NOT NULL") == 1, 5)
-    backstage.wait_until_all_mail_has_left()
+    eventually(lambda: db.value("SELECT count(*) FROM outbox WHERE failed_at IS NOT NULL") == 1, 5)
+    db.wait_until_all_mail_has_left()
     # Even if it were due at once nobody would touch it again.
-    backstage.rows("UPDATE outbox SET due_at = now() - interval '1 minute'")
+    db.rows("UPDATE outbox SET due_at = now() - interval '1 minute'")
     time.sleep(2.5)
     assert asked[trio.nora.email] == 1
-    (letter,) = backstage.rows("SELECT attempts, last_error, payload FROM outbox")
+    (letter,) = db.rows("SELECT attempts, last_error, payload FROM outbox")
     assert (letter["attempts"], "550" in letter["last_error"]) == (1, True)
     assert trio.nora.email not in str(letter), "an address is stored with a job"
     # The log names the request that the mail was for, although the worker wrote it.
     name = json.loads(letter["payload"])["request"]
-    assert [line for line in calm_service.log().splitlines() if "refused" in line and f'"request_id": "{name}"' in line]
+    assert [line for line in service.log().splitlines() if "refused" in line and f'"request_id": "{name}"' in line]
     for flow in flows:
         if flow.person != trio.nora:
             (code,) = flow.codes(mailbox)
@@ -134,8 +122,8 @@ def test_a_refused_recipient_is_a_dead_letter_and_no_storm(
     assert (refused.status_code, refused.json()["code"]) == (400, "wrong_code")
     again = walk.post("/register", **trio.forms["register"][1])
     assert again.status_code == 202
-    backstage.wait_until_all_mail_has_left()
-    backstage.rows("DELETE FROM outbox")
+    db.wait_until_all_mail_has_left()
+    db.rows("DELETE FROM outbox")
 
 
 @pytest.fixture(scope="module")
@@ -153,19 +141,19 @@ def proxied_service(behind_proxies: BehindProxies, smtp: Proxy) -> Iterator[Serv
 def test_a_connection_that_dies_before_the_250_sends_two_mails_at_worst_and_the_newest_code_works(
     proxied_service: Service, smtp: Proxy, mailbox: Mailbox
 ) -> None:
-    with proxied_service.client() as client, backstage_of(proxied_service) as backstage:
+    with proxied_service.client() as client, inspect_database(proxied_service) as db:
         walk = Walker(client, mailbox)
         trio = a_trio(walk)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         answers = [smtp.hold(person.email.encode(), END_OF_MAIL, answer=True) for person, _ in trio.forms.values()]
         flows = trio.open(walk)
         for answer in answers:
             answer.wait()
             answer.let_go(forward=False)
         delayed = "SELECT count(*) FROM outbox WHERE last_error IS NOT NULL"
-        eventually(lambda: backstage.value(delayed) == len(flows), 5)
-        skip_the_back_off(backstage)
-        backstage.wait_until_all_mail_has_left()
+        eventually(lambda: db.value(delayed) == len(flows), 5)
+        skip_the_back_off(db)
+        db.wait_until_all_mail_has_left()
         for flow in flows:
             older, newest = flow.codes(mailbox)
             if older != newest:
@@ -177,10 +165,10 @@ def test_a_connection_that_dies_before_the_250_sends_two_mails_at_worst_and_the_
 def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for_a_moment(
     fragile: Stack, proxied_service: Service, smtp: Proxy, mailbox: Mailbox
 ) -> None:
-    with proxied_service.client() as client, backstage_of(proxied_service) as backstage:
+    with proxied_service.client() as client, inspect_database(proxied_service) as db:
         walk = Walker(client, mailbox)
         trio = a_trio(walk)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         answers = [smtp.hold(person.email.encode(), END_OF_MAIL, answer=True) for person, _ in trio.forms.values()]
         flows = trio.open(walk)
         for answer in answers:
@@ -190,7 +178,7 @@ def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for
             answer.let_go(forward=True)
         time.sleep(1)
         fragile.valkey.start()
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         for flow in flows:
             (code,) = flow.codes(mailbox)
             flow.confirm(walk, code)
@@ -202,19 +190,19 @@ def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it
     with (
         fragile_serving(MAIL_BACKLOG="5") as service,
         service.client() as client,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         walk = Walker(client, mailbox)
         trio = a_trio(walk)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         mailbox.stop()
         for _ in range(2):
             trio.open(walk)
         eventually(lambda: walk.post("/recover", email=trio.rea.email).status_code == 503, 3)
         _is_refused_alike(walk, trio)
         mailbox.start()
-        skip_the_back_off(backstage)
-        backstage.wait_until_all_mail_has_left()
+        skip_the_back_off(db)
+        db.wait_until_all_mail_has_left()
         eventually(lambda: walk.post("/recover", email=trio.rea.email).status_code == 202, 3)
         walk.log_in(trio.lou)
 
@@ -222,15 +210,13 @@ def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it
 def test_a_recipient_whose_server_puts_mail_off_stops_nobody_elses_start(
     fragile_serving: Serving, mailbox: Mailbox
 ) -> None:
-    with fragile_serving(MAIL_BACKLOG="2") as service, service.client() as client, backstage_of(service) as backstage:
+    with fragile_serving(MAIL_BACKLOG="2") as service, service.client() as client, inspect_database(service) as db:
         walk = Walker(client, mailbox)
         mailbox.reply = lambda to: "450 4.2.0 come back later" if to.startswith("greylisted") else None
         for person in (somebody("greylisted") for _ in range(5)):
             opened = walk.post("/register", email=person.email, login=person.login, password=person.password)
             assert opened.status_code == 202
-        eventually(
-            lambda: backstage.value("SELECT count(*) FROM outbox WHERE last_error LIKE 'recipient: %450%'") == 5, 5
-        )
+        eventually(lambda: db.value("SELECT count(*) FROM outbox WHERE last_error LIKE 'recipient: %450%'") == 5, 5)
         time.sleep(2.5)  # longer than the service takes to look at its backlog
         walk.register(somebody())
         mailbox.reply = lambda _: None

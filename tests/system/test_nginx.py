@@ -12,7 +12,7 @@ import pytest
 
 from commands import self_signed
 from tests.support.servers.nginx import Nginx, statuses
-from tests.support.service.process import an_address_of_ones_own
+from tests.support.service.process import fresh_address
 from tests.support.service.slow_limits import RECOVERIES, a_recovery, forwarded
 from tests.system.conftest import OUTER_PROXY
 
@@ -155,7 +155,7 @@ def test_every_answer_has_the_headers_of_an_api_and_says_nothing_of_what_serves_
 
 
 def test_nginx_names_a_request_whatever_the_client_calls_it_and_so_does_the_log(nginx: Nginx) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
     with nginx.client(address=address) as client:
         answer = client.get("/health/live?token=canary-in-a-query", headers={"X-Request-Id": "a" * 32})
     [name] = answer.headers.get_list("X-Request-Id")
@@ -214,7 +214,7 @@ LIES = (
 
 
 def test_row_21_no_header_moves_the_429_by_one_and_the_log_has_the_true_address(nginx: Nginx) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
     with nginx.client(address=address) as client:
         answers = [
             client.post("/recover", json=a_recovery()[1], headers=LIES[number % len(LIES)])
@@ -254,7 +254,7 @@ def test_row_22_one_64_is_one_caller_to_nginx_too(public: Nginx) -> None:
 
 
 def test_row_23_no_other_spelling_of_a_path_is_a_way_around_a_limit(nginx: Nginx) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
 
     def recover(target: str, *, host: str = "localhost") -> int:
         body = json.dumps(a_recovery()[1])

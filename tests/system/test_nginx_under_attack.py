@@ -16,7 +16,7 @@ import pytest
 from tests.support.servers.name_server import NameServer
 from tests.support.servers.nginx import Nginx, statuses
 from tests.support.service.copies import Copies
-from tests.support.service.process import an_address_of_ones_own
+from tests.support.service.process import fresh_address
 from tests.support.service.slow_limits import a_recovery
 from tests.support.state.eventually import eventually
 from tests.support.users.traffic import SendOne, Traffic
@@ -31,7 +31,7 @@ def _dripping(nginx: Nginx, number: int) -> Iterator[socket.socket]:
     """Sockets that have begun a request, or a handshake, and go on byte by byte."""
     for place in range(number):
         port = nginx.https if place % 5 == 0 else nginx.local
-        line = socket.create_connection(("127.0.0.1", port), 5, (an_address_of_ones_own(), 0))
+        line = socket.create_connection(("127.0.0.1", port), 5, (fresh_address(), 0))
         line.sendall(b"\x16" if port == nginx.https else b"POST /login HTTP/1.1\r\nHost: a\r\nX-Slow: ")
         yield line
 
@@ -68,7 +68,7 @@ def test_row_57_who_sends_a_byte_a_second_is_hung_up_on_and_delays_nobody(nginx:
 
 def test_row_57_nobody_holds_more_than_twenty_requests_at_once(nginx: Nginx) -> None:
     # A body that is waited for makes a request that is under way.
-    address = an_address_of_ones_own()
+    address = fresh_address()
     begun = b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
     with ExitStack() as stack:
         lines = [
@@ -112,7 +112,7 @@ def test_row_58_what_could_be_read_as_two_requests_is_refused_and_the_line_is_cu
 @pytest.mark.parametrize("kind", ["header", "chunk"])
 def test_row_58_bare_line_feeds_make_no_second_request_either(kind: str, nginx: Nginx) -> None:
     # nginx takes a bare LF for a line's end, as RFC 9112, section 2.2 allows, and writes all lines anew for the app.
-    address = an_address_of_ones_own()
+    address = fresh_address()
     if kind == "header":
         request = "POST /nowhere HTTP/1.1\nHost: a\nContent-Length: 2\nConnection: close\n\n{}"
     else:

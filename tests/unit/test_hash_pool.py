@@ -11,12 +11,12 @@ import pytest
 
 from backend.passwords.hash_pool import HashPool
 from models.errors import Unavailable
-from tests.support.values.null_counters import uncounted
+from tests.support.values.null_counters import null_counters
 
 
 @pytest.fixture
 def pool() -> Iterator[HashPool]:
-    pool = HashPool(threads=2, queue_timeout=2.0, initial_estimate=1.0, counters=uncounted())
+    pool = HashPool(threads=2, queue_timeout=2.0, initial_estimate=1.0, counters=null_counters())
     yield pool
     pool.close()
 

@@ -22,14 +22,14 @@ from backend.passwords.hasher import PasswordHasher, hash_password, unusable_pas
 from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
 from tests.support.service.process import ROOT
 from tests.support.values.imported_hashes import PASSWORD, ab64, each_form
-from tests.support.values.null_counters import uncounted
+from tests.support.values.null_counters import null_counters
 
 FORMS = each_form(PASSWORD)
 
 
 @pytest.fixture
 def passwords() -> PasswordHasher:
-    return PasswordHasher(HashPool(1, 10, 0.001, uncounted()), 1000)
+    return PasswordHasher(HashPool(1, 10, 0.001, null_counters()), 1000)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -226,7 +226,7 @@ async def test_a_log_in_without_the_extra_is_refused_and_logged(
 
 
 async def test_a_cheap_foreign_hash_takes_as_long_to_refuse_as_a_stranger() -> None:
-    passwords = PasswordHasher(HashPool(1, 10, 0.1, uncounted()), 300_000)
+    passwords = PasswordHasher(HashPool(1, 10, 0.1, null_counters()), 300_000)
     cheap = generate_password_hash(PASSWORD, "pbkdf2:sha256:10")
 
     async def seconds(encoded: str | None) -> float:

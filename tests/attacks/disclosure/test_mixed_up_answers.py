@@ -17,8 +17,8 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.support.requests.burst import Answer, _read, post
 from tests.support.servers.slow_proxy import SlowProxy
-from tests.support.service.process import Service, an_address_of_ones_own
-from tests.support.users.people import Walker, a_wrong, somebody
+from tests.support.service.process import Service, fresh_address
+from tests.support.users.people import Walker, a_wrong_code, somebody
 
 PEOPLE = 8
 _LATE = (503, "unavailable")
@@ -70,8 +70,8 @@ def _questions(service: Service, mailbox: Mailbox, count: int, chance: random.Ra
                 # Half of the flows have one wrong guess behind them, so that two flows have two answers.
                 spent = number % 2
                 for _ in range(spent):
-                    assert walk.confirm("recover", key, a_wrong(code)).status_code == 400
-                questions.append(Question(_confirm("recover", key, a_wrong(code)), (400, str(2 - spent))))
+                    assert walk.confirm("recover", key, a_wrong_code(code)).status_code == 400
+                questions.append(Question(_confirm("recover", key, a_wrong_code(code)), (400, str(2 - spent))))
             else:
                 questions.append(Question(_get_me(tokens[person.login]), (200, person.login)))
     chance.shuffle(questions)
@@ -80,7 +80,7 @@ def _questions(service: Service, mailbox: Mailbox, count: int, chance: random.Ra
 
 async def _ask(service: Service, question: Question, hang_up_after: float | None) -> tuple[int, str] | None:
     """Ask, and hang up with a reset after a while if told to; None for an answer that was not waited for."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, local_addr=(an_address_of_ones_own(), 0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port, local_addr=(fresh_address(), 0))
     writer.write(question.request)
     received = b""
     try:

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
 from tests.support.requests.hostile_bodies import CANARY, corpus
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.flows import outcome
 from tests.support.users.people import Person, Walker, somebody
 from tests.support.users.signed_in import SignedIn
@@ -64,9 +64,9 @@ def spellings(secret: bytes) -> Iterator[bytes]:
     yield text.encode("unicode_escape")
 
 
-def everything_in_valkey(backstage: Backstage) -> dict[str, bytes]:
+def everything_in_valkey(db: DatabaseInspector) -> dict[str, bytes]:
     """Every key with all that it holds, whatever its type."""
-    valkey: Any = backstage.valkey
+    valkey: Any = db.valkey
     found: dict[str, bytes] = {}
     readers: dict[str, Callable[[bytes], Iterable[bytes]]] = {
         "string": lambda key: [valkey.get(key)],
@@ -82,15 +82,15 @@ def everything_in_valkey(backstage: Backstage) -> dict[str, bytes]:
     return found
 
 
-def everything_in_postgresql(backstage: Backstage) -> dict[str, bytes]:
+def everything_in_postgresql(db: DatabaseInspector) -> dict[str, bytes]:
     """Every row of every table; bytes come out as hex."""
-    tables = backstage.rows(
+    tables = db.rows(
         "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) AS name FROM pg_tables"
         " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
     )
     return {
         f"PostgreSQL, {table['name']}": "\n".join(
-            row["text"] for row in backstage.rows(f"SELECT t::text AS text FROM {table['name']} t")
+            row["text"] for row in db.rows(f"SELECT t::text AS text FROM {table['name']} t")
         ).encode()
         for table in tables
     }
@@ -190,9 +190,9 @@ def test_no_secret_rests_anywhere(apart: Stack, tmp_path: Path) -> None:
     with serving_on(apart, tmp_path, workers=2, CODE_DIGITS="12") as service, service.client() as client:
         walk = Careless(client, apart.mailbox)
         live(walk)
-        with backstage_of(service) as backstage:
-            backstage.wait_until_all_mail_has_left()
-            places = everything_in_valkey(backstage) | everything_in_postgresql(backstage)
+        with inspect_database(service) as db:
+            db.wait_until_all_mail_has_left()
+            places = everything_in_valkey(db) | everything_in_postgresql(db)
             places |= everything_written(service, apart)
     assert sum(place.startswith("Valkey") for place in places) >= 6
     assert "PostgreSQL, public.users" in places
@@ -204,11 +204,11 @@ def test_no_secret_rests_anywhere(apart: Stack, tmp_path: Path) -> None:
 
 def test_the_search_finds_what_is_there(service: Service, walk: Walker, bob: Person) -> None:
     walk.register(bob)
-    with backstage_of(service) as backstage:
-        assert found_in(everything_in_postgresql(backstage), [bob.email.encode()])
-        backstage.valkey.hset("laid-out", "field", base64.b64encode(b"xx" + bob.password.encode() + b"yy"))
-        found = found_in(everything_in_valkey(backstage), [bob.password.encode()])
-        backstage.valkey.delete("laid-out")
+    with inspect_database(service) as db:
+        assert found_in(everything_in_postgresql(db), [bob.email.encode()])
+        db.valkey.hset("laid-out", "field", base64.b64encode(b"xx" + bob.password.encode() + b"yy"))
+        found = found_in(everything_in_valkey(db), [bob.password.encode()])
+        db.valkey.delete("laid-out")
     assert len(found) == 1
 
 
@@ -218,9 +218,9 @@ def test_a_code_of_four_digits_cannot_be_found_by_trying_all(
 ) -> None:
     key, code = walk.open_registration(bob) if flow == "register" else walk.open_recovery(alice)
     flow_id = base64.urlsafe_b64decode(key)[:16]
-    with backstage_of(service) as backstage:
-        kept = b"\n".join(everything_in_valkey(backstage).values())
-        record = everything_in_valkey(backstage)[f"Valkey, hash flow:{{{flow_id.hex()}}}"]
+    with inspect_database(service) as db:
+        kept = b"\n".join(everything_in_valkey(db).values())
+        record = everything_in_valkey(db)[f"Valkey, hash flow:{{{flow_id.hex()}}}"]
     assert b"mac" in record
     digits = code.encode()
     ids = (flow_id, flow_id.hex().encode(), flow_id.hex().upper().encode(), key.encode())

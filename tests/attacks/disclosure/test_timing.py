@@ -21,8 +21,8 @@ from tests.support.models.auc import auc
 from tests.support.requests.burst import Call, in_bursts
 from tests.support.requests.stopwatch import Stopwatch, Timing, judged, shuffled
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
-from tests.support.users.known_and_unknown import SingleClientWarning, a_crowd
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
+from tests.support.users.known_and_unknown import KnownAndUnknown, known_and_unknown
 
 CHEAP = 5000
 """Iterations that take a millisecond: little enough to see what is done beside them, and enough to see one left out."""
@@ -42,20 +42,20 @@ class Stage:
     """A service, its accounts by kind, and a stopwatch."""
 
     service: Service
-    backstage: Backstage
+    db: DatabaseInspector
     watch: Stopwatch
-    crowds: Mapping[str, SingleClientWarning]
+    crowds: Mapping[str, KnownAndUnknown]
 
 
 def staged(service: Service, iterations: int) -> Iterator[Stage]:
-    with backstage_of(service) as backstage, Stopwatch(service) as watch:
+    with inspect_database(service) as db, Stopwatch(service) as watch:
         crowds = {
-            "plain": a_crowd(backstage, "plain", A_CROWD, iterations=iterations),
-            "blocked": a_crowd(backstage, "block", A_CROWD, iterations=iterations, blocked=True),
-            "old hash": a_crowd(backstage, "oldie", A_CROWD, iterations=OLD[iterations]),
-            "dear hash": a_crowd(backstage, "dears", A_CROWD, iterations=4 * iterations),
+            "plain": known_and_unknown(db, "plain", A_CROWD, iterations=iterations),
+            "blocked": known_and_unknown(db, "block", A_CROWD, iterations=iterations, blocked=True),
+            "old hash": known_and_unknown(db, "oldie", A_CROWD, iterations=OLD[iterations]),
+            "dear hash": known_and_unknown(db, "dears", A_CROWD, iterations=4 * iterations),
         }
-        yield Stage(service, backstage, watch, crowds)
+        yield Stage(service, db, watch, crowds)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_rows_30_and_32_a_start_takes_as_long_while_the_same_process_mails(
 ) -> None:
     seen, alike = judged(starts(mailing, what), 1000 if full_counts else 150)
     print(f"\n/{what}, mailing beside: {seen}")  # noqa: T201 - as above
-    mailing.backstage.wait_until_all_mail_has_left(120)
+    mailing.db.wait_until_all_mail_has_left(120)
     assert alike, seen
 
 
@@ -221,7 +221,7 @@ def test_row_33_a_wrong_code_takes_as_long_whoever_was_mailed_one(
             ]
             answers = in_bursts(mailing.service, [ask(login, email) for login, email in people])
             opened[known] = [answer.json["session_key"] for answer in answers]
-        mailing.backstage.wait_until_all_mail_has_left(120)
+        mailing.db.wait_until_all_mail_has_left(120)
         mailing.watch.reconnect()
 
         def guess(number: int, *, known: bool) -> Call:

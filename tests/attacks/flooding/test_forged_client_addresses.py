@@ -19,7 +19,7 @@ from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.requests.burst import post
 from tests.support.requests.one_client import send_from
-from tests.support.service.process import ROOT, Service, an_address_of_ones_own
+from tests.support.service.process import ROOT, Service, fresh_address
 from tests.support.service.slow_limits import (
     LOGINS,
     PROXY,
@@ -90,7 +90,7 @@ def test_row_21_a_server_that_is_not_ours_believes_no_header_either(stack: Stack
 
 
 def test_row_21_headers_given_twice_move_nothing_either(counting: Service) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
     passed = 0
     for number in range(RECOVERIES + 10):
         path, body = a_recovery()

@@ -24,10 +24,10 @@ from tests.support.requests.hostile_bodies import CANARY, FIELDS, JSON, Hostile,
 from tests.support.requests.one_client import send_from
 from tests.support.service.contract import methods_of
 from tests.support.service.costs import Memory, cpu_seconds, processes_of
-from tests.support.service.process import Service, an_address_of_ones_own
+from tests.support.service.process import Service, fresh_address
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Person, Walker, somebody
-from tests.support.users.staff import officials_of
+from tests.support.users.staff import staff_of
 
 LARGEST_ANSWER = 1_000
 TOO_LARGE = 10_000_000
@@ -89,8 +89,8 @@ def target(serving: Serving) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def bearer(target: Service) -> Iterator[str]:
     """What opens `/me` and `/admin`: without it no body is looked at there."""
-    with officials_of(target) as officials:
-        yield officials.administrator().bearer["Authorization"]
+    with staff_of(target) as staff:
+        yield staff.admin().bearer["Authorization"]
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def _unfinished(path: str, *headers: str, sent: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("path", FORMS)
 def test_row_54_ten_megabytes_are_refused_before_they_are_there(path: str, target: Service) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
     told = send_from(target, address, _unfinished(path))
     assert told.outcome == (413, "body_too_large")
     # Without a length it is refused as soon as it has grown too large, though its end never comes.
@@ -242,7 +242,7 @@ def _push(service: Service, path: str, *, chunked: bool) -> bytes:
     part = b"x" * 50_000
     head = post(path, b"", "Transfer-Encoding: chunked") if chunked else _unfinished(path)
     received = b""
-    source = (an_address_of_ones_own(), 0)
+    source = (fresh_address(), 0)
     with socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=source) as connection:
         with suppress(ConnectionError):
             connection.sendall(head.replace(b"Connection: close\r\n", b""))

@@ -18,7 +18,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.support.requests.burst import burst, post, send
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.eventually import eventually
 from tests.support.state.time_travel import let_pass
 from tests.support.users.owner import Owner
@@ -95,7 +95,7 @@ def test_row_26_the_owner_on_a_known_device_feels_nothing_of_a_flood(
 
 
 def test_row_26_the_flood_itself_brings_the_owner_a_way_in_on_a_new_device(
-    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
+    shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
     owner = Owner(shipped, mailbox)
     owner.on_a_new_device()
@@ -112,49 +112,49 @@ def test_row_26_the_flood_itself_brings_the_owner_a_way_in_on_a_new_device(
 
 
 def test_row_26_a_rescue_code_that_was_used_makes_room_for_the_mail_of_the_next(
-    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
+    shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
     # An owner with several new devices would otherwise use up his rescue codes and be sent nothing for an hour.
     owner = Owner(shipped, mailbox)
     for _ in range(2):
         attack(shipped, owner.person)
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     had = len(mailbox.mails(owner.person.email))
     owner.on_a_new_device()
     assert owner.recover_by(newest_rescue_code(mailbox, owner.person)).status_code == 200
     owner.on_a_new_device()
     owner.recover()
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     # Two notices of a new password, and the code of the second recovery.
     assert len(mailbox.mails(owner.person.email)) == had + 3
 
 
 def test_row_26_whenever_a_mail_is_refused_a_rescue_code_lies_in_the_mailbox_and_lives(
-    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
+    shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
     # A bot takes each mail as soon as there is one again; the owner looks just before the next.
     owner = Owner(shipped, mailbox)
     email = owner.person.email
     for _ in range(3):
         attack(shipped, owner.person, callers=8)
-        behind_shipped.wait_until_all_mail_has_left()
-        let_pass(behind_shipped, timedelta(minutes=57))
+        shipped_db.wait_until_all_mail_has_left()
+        let_pass(shipped_db, timedelta(minutes=57))
         owner.on_a_new_device()
         already = len(mailbox.mails(email))
         rescue = newest_rescue_code(mailbox, owner.person)
         assert owner.recover_by(rescue).status_code == 200
-        behind_shipped.wait_until_all_mail_has_left()
+        shipped_db.wait_until_all_mail_has_left()
         # What came meanwhile is the notice that the password was changed, and no code.
         assert [mail.code for mail in mailbox.mails(email)[already:]] in ([None], [])
-        let_pass(behind_shipped, timedelta(minutes=3))
+        let_pass(shipped_db, timedelta(minutes=3))
 
 
 def test_row_26_a_rescue_code_opens_nobody_elses_flow_and_no_other_purpose(
-    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
+    shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
     owner, other = Owner(shipped, mailbox), Owner(shipped, mailbox)
     attack(shipped, owner.person, callers=8)
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     rescue = newest_rescue_code(mailbox, owner.person)
     assert other.recover_by(rescue).status_code == 400
     with shipped.client(headers=owner.cards) as client:

@@ -15,7 +15,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.support.requests.burst import Answer, Call, burst, in_bursts, post, send
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
 from tests.support.users.owner import COOKIE, Owner
 from tests.support.users.people import somebody
@@ -40,7 +40,7 @@ def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails
     purpose: str,
     shipped: Service,
     mailbox: Mailbox,
-    behind_shipped: Backstage,
+    shipped_db: DatabaseInspector,
     full_counts: bool,  # noqa: FBT001  a fixture
 ) -> None:
     owner = Owner(shipped, mailbox).person
@@ -65,17 +65,17 @@ def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails
     told = {json.dumps(everything_but_the_key(answer)) for answer in answers}
     assert len(told) == 1, told
     assert len({answer.json["session_key"] for answer in answers}) == len(answers)
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     assert len(mailbox.mails(owner.email)) - already == MAILS
     # An hour later there is one more, and no second one.
-    let_pass(behind_shipped, timedelta(hours=1))
+    let_pass(shipped_db, timedelta(hours=1))
     in_bursts(shipped, calls[:20], at_once)
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     assert len(mailbox.mails(owner.email)) - already == MAILS + 1
 
 
 def test_row_27_an_address_without_an_account_is_not_flooded_by_registrations(
-    shipped: Service, mailbox: Mailbox, behind_shipped: Backstage
+    shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
     person = somebody("not-yet")
     bodies: list[dict[str, object]] = [
@@ -83,7 +83,7 @@ def test_row_27_an_address_without_an_account_is_not_flooded_by_registrations(
         for n in range(60)
     ]
     assert {answer.status for answer in in_bursts(shipped, [("/register", body) for body in bodies])} == {202}
-    behind_shipped.wait_until_all_mail_has_left()
+    shipped_db.wait_until_all_mail_has_left()
     assert len(mailbox.mails(person.email)) == MAILS
 
 

@@ -24,10 +24,10 @@ from tests.support.models.owner_simulation import DAY, HOUR, MINUTE, House, Sieg
 from tests.support.requests.burst import post, send
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Person, Walker
-from tests.support.users.user_factory import residents
+from tests.support.users.user_factory import create_users
 from tests.support.users.waiting_flows import flow_id_of
 
 BOTS = 20
@@ -36,15 +36,9 @@ _RESCUE = re.compile(r"^([A-Z2-7]{26})$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def besieged(serving: Serving) -> Iterator[Service]:
-    with serving(workers=2, **AS_SHIPPED) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def backstage(besieged: Service) -> Iterator[Backstage]:
-    with backstage_of(besieged) as looking:
-        yield looking
+def service(serving: Serving) -> Iterator[Service]:
+    with serving(workers=2, **AS_SHIPPED) as running:
+        yield running
 
 
 def _bot(service: Service, email: str, over: threading.Event, stumbled: list[str]) -> None:
@@ -89,7 +83,7 @@ class Owner:
 
     person: Person
     walk: Walker
-    backstage: Backstage
+    db: DatabaseInspector
 
     @property
     def mails(self) -> list[Mail]:
@@ -115,7 +109,7 @@ class Owner:
     def wait_for_mail(self, key: str) -> None:
         """Until the mail of this flow has left, or it is certain that none will."""
         query = "SELECT count(*) FROM outbox WHERE payload->>'flow' = $1"
-        eventually(lambda: self.backstage.value(query, flow_id_of(key).hex()) == 0, within=60)
+        eventually(lambda: self.db.value(query, flow_id_of(key).hex()) == 0, within=60)
 
     def enter(self, key: str, code: str) -> httpx.Response:
         return self.ask("/recover/confirm", session_key=key, code=code)
@@ -172,18 +166,18 @@ def _comes_in_the_flood(owner: Owner, service: Service) -> str:
 
 
 def test_row_26_the_owner_recovers_on_a_new_device_amid_twenty_flooding_bots(
-    besieged: Service, backstage: Backstage, mailbox: Mailbox, *, full_counts: bool
+    service: Service, db: DatabaseInspector, mailbox: Mailbox, *, full_counts: bool
 ) -> None:
     trials = 60 if full_counts else 4
     done: Counter[str] = Counter()
-    for number, person in enumerate(residents(backstage, trials, "owner")):
-        with besieged.client() as client:
-            owner = Owner(person, Walker(client, mailbox), backstage)
-            done[(_comes_before_the_flood, _comes_in_the_flood)[number % 2](owner, besieged)] += 1
+    for number, person in enumerate(create_users(db, trials, "owner")):
+        with service.client() as client:
+            owner = Owner(person, Walker(client, mailbox), db)
+            done[(_comes_before_the_flood, _comes_in_the_flood)[number % 2](owner, service)] += 1
             # The password is the owner's own, and nobody else got in.
             login = owner.ask("/login", login=person.login, password="what only the owner knows")
             assert login.status_code == 202, login.text
-            assert backstage.value("SELECT version FROM users WHERE email = $1", person.email) == 2
+            assert db.value("SELECT version FROM users WHERE email = $1", person.email) == 2
     assert done.total() == trials
     assert done["rescue"] >= trials // 2, done
     if full_counts:
@@ -191,18 +185,18 @@ def test_row_26_the_owner_recovers_on_a_new_device_amid_twenty_flooding_bots(
 
 
 def test_row_26_on_a_known_device_the_owner_does_not_feel_the_flood(
-    besieged: Service, backstage: Backstage, mailbox: Mailbox
+    service: Service, db: DatabaseInspector, mailbox: Mailbox
 ) -> None:
     """A ladder, a mail bucket and a thermostat of strangers are used up beside him; his own code has four digits."""
-    [person] = residents(backstage, 1, "at-home")
-    with besieged.client() as client:
+    [person] = create_users(db, 1, "at-home")
+    with service.client() as client:
         walk = Walker(client, mailbox)
         client.headers["X-Device"] = "new"
         first = walk.confirm("login", *walk.open_login(person))
         assert first.status_code == 200, first.text
         client.headers["X-Device"] = first.headers["X-Device"]
-        owner = Owner(person, walk, backstage)
-        with _flooded(besieged, person):
+        owner = Owner(person, walk, db)
+        with _flooded(service, person):
             eventually(lambda: len(owner.mails) >= _MAILS_AT_ONCE + 1, within=60)
             for _ in range(2):
                 mails = len(owner.mails)

@@ -19,7 +19,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst, post, send
 from tests.support.requests.one_client import burst_from, send_from
-from tests.support.service.process import AS_SHIPPED, Service, an_address_of_ones_own
+from tests.support.service.process import AS_SHIPPED, Service, fresh_address
 from tests.support.service.slow_limits import (
     COMES_BACK,
     LOGINS,
@@ -31,7 +31,7 @@ from tests.support.service.slow_limits import (
     a_recovery,
     recoveries,
 )
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import MALFORMED
 from tests.support.users.people import Person, Walker, somebody
@@ -92,7 +92,7 @@ def test_row_23_no_other_name_of_a_path_or_host_is_a_start_that_nobody_counts(
     word: str, counting: Service, resident: Person
 ) -> None:
     limit = {"recover": RECOVERIES, "login": LOGINS}[word]
-    address = an_address_of_ones_own()
+    address = fresh_address()
 
     def form() -> dict[str, object]:
         return a_recovery()[1] if word == "recover" else {"login": resident.login, "password": resident.password}
@@ -176,7 +176,7 @@ def test_row_29_b7_three_hundred_at_once_from_one_address_pass_exactly_the_limit
     kind: str, counting: Service, resident: Person
 ) -> None:
     calls, limit, passed = _starts(kind, resident)
-    answers = burst_from(counting, an_address_of_ones_own(), calls)
+    answers = burst_from(counting, fresh_address(), calls)
     assert Counter(answer.outcome for answer in answers) == {passed: limit, (429, "too_many_requests"): 300 - limit}
     assert all("\r\nretry-after: " in answer.head.lower() for answer in answers if answer.status == 429)
 
@@ -187,31 +187,31 @@ def test_row_29_b7_three_hundred_at_once_from_everywhere_try_exactly_ten_passwor
 
 
 def test_row_29_no_edge_of_a_window_lets_twice_as_many_pass(counting: Service) -> None:
-    address = an_address_of_ones_own()
+    address = fresh_address()
 
     def passed() -> int:
         return sum(answer.status == 202 for answer in burst_from(counting, address, [a_recovery()] * 50))
 
-    with backstage_of(counting) as backstage:
+    with inspect_database(counting) as db:
         assert passed() == RECOVERIES
         # A window would begin anew at one of these moments; a bucket has gained what the time is worth, and no more.
         for gained in (0, 1, 7, 0, 3, 22):
-            backstage.wait_until_all_mail_has_left()
-            let_pass(backstage, gained * COMES_BACK + COMES_BACK / 100)
+            db.wait_until_all_mail_has_left()
+            let_pass(db, gained * COMES_BACK + COMES_BACK / 100)
             assert passed() == gained
-        backstage.wait_until_all_mail_has_left()
-        let_pass(backstage, 1000 * COMES_BACK)
+        db.wait_until_all_mail_has_left()
+        let_pass(db, 1000 * COMES_BACK)
         assert passed() == RECOVERIES
 
 
 def test_row_29_what_was_refused_in_an_hour_is_not_taken_from_the_day(serving: Serving) -> None:
     rates = {**AS_SHIPPED, "LIMIT_RECOVERIES": "10/3600,40/8640000"}
-    with serving(workers=2, **rates) as service, backstage_of(service) as backstage, service.client() as client:
+    with serving(workers=2, **rates) as service, inspect_database(service) as db, service.client() as client:
         passed = []
         for _ in range(5):
             # An app that does not know when to stop asks three times as often as it may.
             passed.append(recoveries(client, [{}] * 30).count(202))
-            backstage.wait_until_all_mail_has_left()
-            let_pass(backstage, timedelta(hours=1))
+            db.wait_until_all_mail_has_left()
+            let_pass(db, timedelta(hours=1))
         # Four full hours, and then the larger limit holds.
         assert passed == [10, 10, 10, 10, 0]

@@ -21,10 +21,10 @@ from tests.conftest import Serving
 from tests.support.requests.burst import burst
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.time_travel import let_pass
 from tests.support.users.people import Person
-from tests.support.users.user_factory import residents
+from tests.support.users.user_factory import create_users
 
 BUDGETS = {4: (6, 2), 6: (30, 52), 8: (200, 1000)}
 """Guesses at once, and a year, at each length (design.md, section 4)."""
@@ -51,7 +51,7 @@ class Siege:
     """A service under attack: every request comes from an address of its own."""
 
     service: Service
-    backstage: Backstage
+    db: DatabaseInspector
     mailbox: Mailbox
 
     def begin(self, people: Sequence[Person]) -> list[Flow]:
@@ -59,7 +59,7 @@ class Siege:
         already = [len(self.mailbox.mails(person.email)) for person in people]
         answers = burst(self.service, [("/recover", {"email": person.email}) for person in people])
         assert {answer.status for answer in answers} == {202}
-        self.backstage.wait_until_all_mail_has_left()
+        self.db.wait_until_all_mail_has_left()
         flows = []
         for person, before, answer in zip(people, already, answers, strict=True):
             mails = self.mailbox.mails(person.email)[before:]
@@ -96,8 +96,8 @@ async def _settle(service: Service) -> None:
 def siege(serving: Serving, stack: Stack) -> Iterator[Siege]:
     """As shipped, but for the thermostat: it would lengthen codes, and the ladder alone is under test."""
     settings = {**AS_SHIPPED, "THERMOSTAT_RECOVER": "1000000,1000000,1000000"}
-    with serving(workers=2, **settings) as service, backstage_of(service) as backstage:
-        yield Siege(service, backstage, stack.mailbox)
+    with serving(workers=2, **settings) as service, inspect_database(service) as db:
+        yield Siege(service, db, stack.mailbox)
 
 
 def _attack(siege: Siege, alone: Person, beside_the_owner: Person, horizon: timedelta) -> dict[Person, Counter[int]]:
@@ -120,7 +120,7 @@ def _attack(siege: Siege, alone: Person, beside_the_owner: Person, horizon: time
         if rounds < _MAILS_AT_ONCE:
             continue
         hop = _HOUR if worth_it else _BETWEEN_LONG_CODES
-        let_pass(siege.backstage, hop)
+        let_pass(siege.db, hop)
         passed += hop
     return evaluated
 
@@ -128,7 +128,7 @@ def _attack(siege: Siege, alone: Person, beside_the_owner: Person, horizon: time
 def test_row_06_a_greedy_year_evaluates_no_more_than_the_ladder_bears(siege: Siege, *, full_counts: bool) -> None:
     # An hour less than the year: the test itself takes time, too, and that comes on top.
     horizon = (YEAR if full_counts else timedelta(days=12)) - _HOUR
-    alone, beside_the_owner = residents(siege.backstage, 2, "besieged")
+    alone, beside_the_owner = create_users(siege.db, 2, "besieged")
     for evaluated in _attack(siege, alone, beside_the_owner, horizon).values():
         assert set(evaluated) == set(BUDGETS), "a length is missing, or one was guessed that should not be"
         for digits, (burst_size, a_year) in BUDGETS.items():
@@ -144,7 +144,7 @@ def test_row_06_a_greedy_year_evaluates_no_more_than_the_ladder_bears(siege: Sie
     already = len(siege.mailbox.mails(alone.email))
     [answer] = burst(siege.service, [("/login", {"login": alone.login, "password": alone.password})])
     assert answer.status == 202
-    siege.backstage.wait_until_all_mail_has_left()
+    siege.db.wait_until_all_mail_has_left()
     assert [len(mail.code or "") for mail in siege.mailbox.mails(alone.email)[already:]] == [4]
 
 
@@ -175,7 +175,7 @@ def test_row_06_only_the_guesses_of_a_flow_itself_ever_come_back(siege: Siege, *
     """Attacker and owner by turns, at random, for months: every length must be the one that plain numbers foretell."""
     seed = random.randrange(2**32)
     rng = random.Random(seed)
-    [person] = residents(siege.backstage, 1, "counted")
+    [person] = create_users(siege.db, 1, "counted")
     expected, lengths = Expected(), Counter[int]()
     for _ in range(400 if full_counts else 45):
         [flow] = siege.begin([person])
@@ -192,7 +192,7 @@ def test_row_06_only_the_guesses_of_a_flow_itself_ever_come_back(siege: Siege, *
             expected.give_back(digits, 3)
         # The worker looks each minute, and so settles a flow before Valkey forgets what was guessed at it.
         for span in (_UNTIL_OVER, timedelta(hours=rng.choice((1, 1, 1, 2, 30, 24 * 20)))):
-            let_pass(siege.backstage, span)
+            let_pass(siege.db, span)
             expected.let_pass(span)
             siege.settle()
         if not succeeded:

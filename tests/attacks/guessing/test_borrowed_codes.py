@@ -24,11 +24,11 @@ from tests.conftest import Serving
 from tests.support.requests.burst import post, send
 from tests.support.requests.hostile_bodies import CANARY
 from tests.support.service.process import ROOT, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome, wait_until_after
 from tests.support.users.many_people import begun, registering
-from tests.support.users.people import Walker, a_wrong, somebody
+from tests.support.users.people import Walker, a_wrong_code, somebody
 from tests.support.users.waiting_flows import flow_id_of
 
 TOO_SOON = (429, "too_soon")
@@ -60,8 +60,8 @@ def aging_walk(aging: Service, mailbox: Mailbox) -> Iterator[Walker]:
 
 
 @pytest.fixture(scope="module")
-def aging_backstage(aging: Service) -> Iterator[Backstage]:
-    with backstage_of(aging) as looking:
+def aging_db(aging: Service) -> Iterator[DatabaseInspector]:
+    with inspect_database(aging) as looking:
         yield looking
 
 
@@ -100,17 +100,17 @@ def test_row_09_a_code_opens_no_other_purpose_and_nobody_elses_flow(twelve: Serv
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_10_a_resend_kills_the_old_code_and_forgives_no_guess(
-    flow: str, aging_walk: Walker, aging_backstage: Backstage
+    flow: str, aging_walk: Walker, aging_db: DatabaseInspector
 ) -> None:
     walk = aging_walk
     person, key, old = opened(walk, flow)
-    assert walk.confirm(flow, key, a_wrong(old)).json()["attempts_left"] == 2
+    assert walk.confirm(flow, key, a_wrong_code(old)).json()["attempts_left"] == 2
     for span in (0, 30):
-        let_pass(aging_backstage, timedelta(seconds=span))
+        let_pass(aging_db, timedelta(seconds=span))
         refused = walk.post(f"/{flow}/resend", session_key=key)
         assert outcome(refused) == TOO_SOON
         assert 0 < int(refused.headers["Retry-After"]) <= 60 - span
-    let_pass(aging_backstage, timedelta(seconds=30))
+    let_pass(aging_db, timedelta(seconds=30))
     already = len(walk.codes(person.email))
     assert outcome(walk.post(f"/{flow}/resend", session_key=key)) == (202, "")
     new = walk.next_code(person.email, already)
@@ -121,14 +121,14 @@ def test_row_10_a_resend_kills_the_old_code_and_forgives_no_guess(
 
 
 def test_row_10_ten_resends_are_five_and_bring_neither_guesses_nor_budget(
-    aging_walk: Walker, aging_backstage: Backstage
+    aging_walk: Walker, aging_db: DatabaseInspector
 ) -> None:
     walk = aging_walk
     person, key, _ = opened(walk, "recover")
     lengths: list[int] = []
     answers = []
     for _ in range(10):
-        let_pass(aging_backstage, timedelta(seconds=61))
+        let_pass(aging_db, timedelta(seconds=61))
         already = len(walk.codes(person.email))
         answers.append(outcome(walk.post("/recover/resend", session_key=key)))
         if answers[-1] == (202, ""):
@@ -136,17 +136,19 @@ def test_row_10_ten_resends_are_five_and_bring_neither_guesses_nor_budget(
     assert answers == [(202, "")] * 5 + [TOO_SOON] * 5
     # One flow has reserved its three guesses once, whatever it was mailed: the next still finds three at four digits.
     assert lengths == [4] * 5
-    assert [outcome(walk.confirm("recover", key, a_wrong(code))) for _ in range(5)] == [WRONG_CODE] * 3 + [GONE] * 2
+    assert [outcome(walk.confirm("recover", key, a_wrong_code(code))) for _ in range(5)] == [WRONG_CODE] * 3 + [
+        GONE
+    ] * 2
     assert outcome(walk.post("/recover/resend", session_key=key)) == GONE
     assert [len(walk.open_recovery(person)[1]) for _ in range(2)] == [4, 6]
 
 
-def test_row_10_guesses_between_resends_are_three_altogether(aging_walk: Walker, aging_backstage: Backstage) -> None:
+def test_row_10_guesses_between_resends_are_three_altogether(aging_walk: Walker, aging_db: DatabaseInspector) -> None:
     walk = aging_walk
     person, key, code = opened(walk, "login")
     for left in (2, 1, 0):
-        assert walk.confirm("login", key, a_wrong(code)).json()["attempts_left"] == left
-        let_pass(aging_backstage, timedelta(seconds=61))
+        assert walk.confirm("login", key, a_wrong_code(code)).json()["attempts_left"] == left
+        let_pass(aging_db, timedelta(seconds=61))
         already = len(walk.codes(person.email))
         assert outcome(walk.post("/login/resend", session_key=key)) == ((202, "") if left else GONE)
         code = walk.next_code(person.email, already) if left else code
@@ -166,17 +168,17 @@ def test_row_11_a_code_that_is_expired_is_wrong_and_costs_a_guess(serving: Servi
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_11_a_code_as_shipped_ends_after_ten_minutes_and_another_may_be_had(
-    flow: str, aging_walk: Walker, aging_backstage: Backstage
+    flow: str, aging_walk: Walker, aging_db: DatabaseInspector
 ) -> None:
     walk = aging_walk
     person, key, code = opened(walk, flow)
-    let_pass(aging_backstage, timedelta(minutes=10, seconds=1))
+    let_pass(aging_db, timedelta(minutes=10, seconds=1))
     assert walk.confirm(flow, key, code).json()["attempts_left"] == 2
     already = len(walk.codes(person.email))
     assert outcome(walk.post(f"/{flow}/resend", session_key=key)) == (202, "")
     code = walk.next_code(person.email, already)
     # Nine minutes later it is still good.
-    let_pass(aging_backstage, timedelta(minutes=9))
+    let_pass(aging_db, timedelta(minutes=9))
     assert walk.confirm(flow, key, code).is_success
 
 
@@ -201,7 +203,7 @@ def test_row_12_no_answer_cookie_header_or_log_line_tells_a_code_or_a_password(
     with (
         twelve.client(event_hooks=hooks) as client,
         twelve.client(event_hooks=hooks, headers={"X-Device": "new"}) as phone,
-        backstage_of(twelve) as backstage,
+        inspect_database(twelve) as db,
     ):
         walk = Careless(client, mailbox)
         live(walk)
@@ -209,12 +211,12 @@ def test_row_12_no_answer_cookie_header_or_log_line_tells_a_code_or_a_password(
         # A flood brings the owner rescue codes; they are secrets, too.
         walk.register(flooded := somebody("flooded"))
         assert len(begun(twelve, [("/recover", {"email": flooded.email})] * MAILS)) == MAILS
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         rescues = [found[0] for mail in mailbox.mails(flooded.email) if (found := RESCUE_CODE.search(mail.text))]
         assert len(rescues) == 2
         key = walk.post("/recover", email=flooded.email).json()["session_key"]
         assert walk.confirm("recover", key, rescues[0]).status_code == 200
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
     assert any(b"set-cookie" in answer.lower() for answer in ear.heard.values())
     assert any(b"\nx-device" in answer.lower() for answer in ear.heard.values())
     codes = {mail.code for mail in mailbox.mails()[before:] if mail.code} | {*rescues}
@@ -251,8 +253,8 @@ def test_row_09_equal_codes_are_not_kept_equally(service: Service, draw: list[tu
 
     Three hundred codes without any two equal ones come once in ninety draws; then this says nothing.
     """
-    with backstage_of(service) as backstage:
-        kept = [backstage.valkey.hget(f"flow:{{{flow_id_of(key).hex()}}}", "mac") for key, _ in draw]
+    with inspect_database(service) as db:
+        kept = [db.valkey.hget(f"flow:{{{flow_id_of(key).hex()}}}", "mac") for key, _ in draw]
     assert None not in kept
     assert len({*kept}) == len(draw)
 
@@ -325,9 +327,9 @@ def test_row_14_who_steals_valkey_finds_no_code_by_trying_all(
     walk: Walker,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
-    with backstage_of(service) as backstage:
+    with inspect_database(service) as db:
         waiting = {flow: opened(walk, flow) for flow in (FLOWS if full_counts else FLOWS[-1:])}
-        records = everything_in_valkey(backstage)
+        records = everything_in_valkey(db)
     for flow, (_, key, code) in waiting.items():
         flow_id = flow_id_of(key)
         record = records[f"Valkey, hash flow:{{{flow_id.hex()}}}"]
@@ -357,11 +359,11 @@ def test_row_15_a_code_in_any_other_form_is_malformed_and_spends_no_guess(
     for alias in not_codes(code):
         answer = walk.post(f"/{flow}/confirm", session_key=key, code=alias)
         assert outcome(answer) == MALFORMED, alias
-    twice = json.dumps({"session_key": key, "code": a_wrong(code)})[:-1] + f', "code": "{code}"}}'
+    twice = json.dumps({"session_key": key, "code": a_wrong_code(code)})[:-1] + f', "code": "{code}"}}'
     assert send(service, post(f"/{flow}/confirm", twice.encode())).outcome == MALFORMED
     every = {"session_key": key, "code": [f"{number:04d}" for number in range(10_000)]}
     assert walk.post(f"/{flow}/confirm", **every).status_code == 413
-    assert walk.confirm(flow, key, a_wrong(code)).json()["attempts_left"] == 2
+    assert walk.confirm(flow, key, a_wrong_code(code)).json()["attempts_left"] == 2
     assert walk.confirm(flow, key, code).is_success
 
 

@@ -25,15 +25,15 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst, burst_of, outcomes, post
 from tests.support.service.contract import forms_of
-from tests.support.service.process import Service, an_address_of_ones_own
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.service.process import Service, fresh_address
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.users.many_people import confirming, metric, registering
 from tests.support.users.owner import Owner
-from tests.support.users.people import Person, Walker, a_wrong, somebody
-from tests.support.users.session_factory import Planter
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 from tests.support.users.waiting_flows import flow_id_of
 
@@ -43,12 +43,6 @@ SUCCESS = {"register": (201, ""), "login": (200, ""), "recover": (200, "")}
 STEPS = 40
 LADDER = [4] * 2 + [6] * 10 + [8]
 """Lengths of thirteen codes whose guesses are all spent: budgets of 6 and 30, three to a flow."""
-
-
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +120,7 @@ def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
     flow: str,
     service: Service,
     walk: Walker,
-    backstage: Backstage,
+    db: DatabaseInspector,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     for _ in range(20 if full_counts else 1):
@@ -134,7 +128,7 @@ def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
         # it is the undisturbed one that has to be exact.
         for _ in range(5):
             _, key, code = opened(walk, flow)
-            backstage.wait_until_all_mail_has_left()
+            db.wait_until_all_mail_has_left()
             answers = burst(service, [confirming(flow, key, guess) for guess in wrong_ones(code, 200)])
             seen = outcomes(answers)
             assert seen[WRONG_CODE] <= 3
@@ -148,49 +142,49 @@ def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_03_a_right_code_sent_thirty_two_times_at_once_has_one_effect(
-    flow: str, service: Service, walk: Walker, backstage: Backstage
+    flow: str, service: Service, walk: Walker, db: DatabaseInspector
 ) -> None:
     person, key, code = opened(walk, flow)
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     answers = burst(service, [confirming(flow, key, code)] * 32)
     assert outcomes(answers) == {SUCCESS[flow]: 1, GONE: 31}
-    assert len(backstage.rows("SELECT * FROM users WHERE email = $1", person.email)) == 1
+    assert len(db.rows("SELECT * FROM users WHERE email = $1", person.email)) == 1
     # What was claimed and found done is charged nothing: the ladder has all of its guesses back.
     reserved = "SELECT count(*) FROM guess_reservations WHERE flow_id = $1"
-    assert backstage.value(reserved, flow_id_of(key)) == 0
+    assert db.value(reserved, flow_id_of(key)) == 0
 
 
 def test_row_03_a_new_password_sent_thirty_two_times_at_once_is_set_once(
-    service: Service, walk: Walker, backstage: Backstage
+    service: Service, walk: Walker, db: DatabaseInspector
 ) -> None:
     person, key = ready_for_a_new_password(walk)
-    before = backstage.value("SELECT version FROM users WHERE email = $1", person.email)
+    before = db.value("SELECT version FROM users WHERE email = $1", person.email)
     answers = burst(
         service, [("/recover/password", {"session_key": key, "password": f"chosen as number {n}"}) for n in range(32)]
     )
     assert outcomes(answers) == {(204, ""): 1, GONE: 31}
-    assert backstage.value("SELECT version FROM users WHERE email = $1", person.email) == before + 1
+    assert db.value("SELECT version FROM users WHERE email = $1", person.email) == before + 1
 
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_04_a_used_code_is_refused_for_ever_after(flow: str, apart: Service, apart_walk: Walker) -> None:
     walk = apart_walk
     _, key, code = opened(walk, flow)
-    with backstage_of(apart) as backstage:
-        backstage.wait_until_all_mail_has_left()
-        memory = backstage.remember_valkey()
+    with inspect_database(apart) as db:
+        db.wait_until_all_mail_has_left()
+        memory = db.remember_valkey()
         assert walk.confirm(flow, key, code).is_success
         assert outcome(walk.confirm(flow, key, code)) == GONE
         for span in (timedelta(seconds=1), timedelta(minutes=1)):
-            let_pass(backstage, span)
+            let_pass(db, span)
             assert outcome(walk.confirm(flow, key, code)) == GONE
         # A failover to a replica that lags behind brings the open flow back, and PostgreSQL has the last word.
-        backstage.restore_valkey(memory)
+        db.restore_valkey(memory)
         assert outcome(walk.confirm(flow, key, code)) == GONE
-        backstage.restore_valkey(memory)
-        let_pass(backstage, timedelta(hours=1))
+        db.restore_valkey(memory)
+        let_pass(db, timedelta(hours=1))
         assert outcome(walk.confirm(flow, key, code)) == GONE
-        backstage.valkey.flushdb()
+        db.valkey.flushdb()
         assert outcome(walk.confirm(flow, key, code)) == GONE
 
 
@@ -274,7 +268,7 @@ def test_row_06_successes_of_an_address_do_not_forgive_its_wrong_passwords(apart
 def abandon(service: Service, flow: str, key: str, code: str, *, patient: bool) -> None:
     """Send a guess and reset the connection without having read the answer; when patient, it is already there."""
     path, form = confirming(flow, key, code)
-    source = (an_address_of_ones_own(), 0)
+    source = (fresh_address(), 0)
     with socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=source) as connection:
         connection.sendall(post(path, json.dumps(form).encode()))
         if patient:
@@ -286,8 +280,8 @@ def abandon(service: Service, flow: str, key: str, code: str, *, patient: bool) 
 def test_row_07_a_guess_whose_answer_nobody_reads_is_counted(apart: Service, apart_walk: Walker) -> None:
     walk = apart_walk
     _, key, code = opened(walk, "recover")
-    abandon(apart, "recover", key, a_wrong(code), patient=True)
-    assert walk.confirm("recover", key, a_wrong(code)).json()["attempts_left"] == 1
+    abandon(apart, "recover", key, a_wrong_code(code), patient=True)
+    assert walk.confirm("recover", key, a_wrong_code(code)).json()["attempts_left"] == 1
     evaluated = metric(apart, "auth_wrong_guesses_unresolved", "recover")
     _, key, code = opened(walk, "recover")
     for number, guess in enumerate(wrong_ones(code, 200)):
@@ -308,13 +302,13 @@ def test_row_07_a_power_cut_forgives_no_guess(apart: Service, mailbox: Mailbox) 
             waiting[flow] = person, *begin(walk, flow, person)
         # The last answers that the service gives: nothing happens between them and its end.
         for flow, (_, key, code) in waiting.items():
-            assert walk.confirm(flow, key, a_wrong(code)).json()["attempts_left"] == 2
+            assert walk.confirm(flow, key, a_wrong_code(code)).json()["attempts_left"] == 2
         apart.kill()
     apart.start()
     with apart.client() as client:
         walk = Walker(client, mailbox)
         for flow, (person, key, code) in waiting.items():
-            answers = [walk.confirm(flow, key, a_wrong(code)) for _ in range(3)]
+            answers = [walk.confirm(flow, key, a_wrong_code(code)) for _ in range(3)]
             assert [outcome(answer) for answer in answers] == [WRONG_CODE] * 2 + [GONE]
             assert [answer.json()["attempts_left"] for answer in answers[:2]] == [1, 0]
             assert burn(walk, flow, person) == 6
@@ -327,11 +321,11 @@ def routes_with(service: Service, field: str) -> set[str]:
 
 def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart: Service, mailbox: Mailbox) -> None:
     # A route that is added here needs a flow that leads to it: this test is where its author meets the guard.
-    with apart.client() as client, apart.client() as elsewhere, backstage_of(apart) as backstage:
+    with apart.client() as client, apart.client() as elsewhere, inspect_database(apart) as db:
         walk, away = Walker(client, mailbox), Walker(elsewhere, mailbox)
         waiting = {f"/{flow}/confirm": opened(away, flow)[1:] for flow in FLOWS}
         away.register(person := somebody("owner"))
-        owner = SignedIn(away, person, Planter(apart, backstage).session(person))
+        owner = SignedIn(away, person, SessionFactory(apart, db).session(person))
         waiting["/me/email/confirm"] = owner.open_email_change(f"new-{person.email}")
         waiting["/me/delete/confirm"] = owner.open_deletion()
         assert routes_with(apart, "code") == waiting.keys()
@@ -342,7 +336,7 @@ def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart:
 
         def guess(by: Walker, path: str) -> httpx.Response:
             key, code = waiting[path]
-            return at(by, path, session_key=key, code=a_wrong(code))
+            return at(by, path, session_key=key, code=a_wrong_code(code))
 
         # One counter for all of them: a wrong code at each, and the rest as guesses at flows that never were.
         assert [guess(walk, path).json()["attempts_left"] for path in waiting] == [2] * len(waiting)
@@ -374,8 +368,8 @@ def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_ac
     apart: Service, apart_walk: Walker
 ) -> None:
     apart_walk.register(person := somebody("target"))
-    with backstage_of(apart) as backstage:
-        thief = SignedIn(apart_walk, person, Planter(apart, backstage).session(person))
+    with inspect_database(apart) as db:
+        thief = SignedIn(apart_walk, person, SessionFactory(apart, db).session(person))
     wrong = [
         thief.request("PUT", "/me/password", current_password="wrong guess", password="another horse"),
         thief.request("PUT", "/me/login", password="wrong guess", login="usurper"),
@@ -407,6 +401,6 @@ def test_row_05_who_has_collected_cards_of_an_account_has_no_more_guesses_than_t
                 key, code = walk.open_recovery(owner.person)
                 lengths[len(code)] += 1
                 for _ in range(3):
-                    assert outcome(walk.confirm("recover", key, a_wrong(code))) == WRONG_CODE
+                    assert outcome(walk.confirm("recover", key, a_wrong_code(code))) == WRONG_CODE
     # Nine guesses each, three to a code; chance may give all cards the same ladder.
     assert lengths[4] in {3, 6}, lengths

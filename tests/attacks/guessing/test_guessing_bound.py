@@ -14,8 +14,8 @@ from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst
 from tests.support.service.process import AS_SHIPPED, ROOT, Service
 from tests.support.service.settings import settings_of
-from tests.support.state.database_inspector import backstage_of
-from tests.support.users.user_factory import residents
+from tests.support.state.database_inspector import inspect_database
+from tests.support.users.user_factory import create_users
 
 LADDER = {4: (6, 2), 6: (30, 52), 8: (200, 1000)}
 DEVICE_LADDER = {4: (9, 12), 6: (30, 52), 8: (200, 1000)}
@@ -141,8 +141,8 @@ def test_b2_five_digits_stop_the_start(as_shipped: Callable[..., Service]) -> No
 def test_b2_the_strict_profile_lengthens_codes_where_it_says(
     serving: Serving, stack: Stack, settings: dict[str, str], lengths: dict[str, int]
 ) -> None:
-    with serving(**{**AS_SHIPPED, **settings}) as service, backstage_of(service) as backstage:
-        [person] = residents(backstage, 1, "strict")
+    with serving(**{**AS_SHIPPED, **settings}) as service, inspect_database(service) as db:
+        [person] = create_users(db, 1, "strict")
         newcomer = f"new-{person.email}"
         starts: list[Call] = [
             ("/register", {"email": newcomer, "login": f"new-{person.login}", "password": person.password}),
@@ -153,6 +153,6 @@ def test_b2_the_strict_profile_lengthens_codes_where_it_says(
         for (path, body), to in zip(starts, (newcomer, person.email, person.email), strict=True):
             [answer] = burst(service, [(path, body)])
             assert answer.status == 202, answer.body
-            backstage.wait_until_all_mail_has_left()
+            db.wait_until_all_mail_has_left()
             mailed[path.strip("/")] = len(stack.mailbox.mails(to)[-1].code or "")
         assert mailed == lengths

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,12 +21,12 @@ from tests.support.requests.burst import Call, burst, in_bursts, outcomes
 from tests.support.requests.stopwatch import Stopwatch, judged, shuffled
 from tests.support.service.contract import forms_of
 from tests.support.service.process import AS_SHIPPED, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome, ready_for_a_new_password
 from tests.support.users.many_people import confirming, members, metric, newest_code, recoveries
-from tests.support.users.people import Person, Walker, a_wrong, somebody
-from tests.support.users.session_factory import Planter
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.session_factory import SessionFactory
 
 OUT_OF_ORDER = (409, "step_out_of_order")
 REPLACED = (400, "code_replaced")
@@ -36,14 +35,8 @@ CAP = 20
 """Wrong guesses at /recover that the lowest floor bears a day."""
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-def row_of(backstage: Backstage, person: Person) -> list[Any]:
-    return backstage.rows("SELECT * FROM users WHERE email = $1", person.email)
+def row_of(db: DatabaseInspector, person: Person) -> list[Any]:
+    return db.rows("SELECT * FROM users WHERE email = $1", person.email)
 
 
 def an_unknown_key() -> str:
@@ -53,16 +46,16 @@ def an_unknown_key() -> str:
     return urlsafe_b64encode(raw).decode()
 
 
-def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: Walker, backstage: Backstage) -> None:
+def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: Walker, db: DatabaseInspector) -> None:
     person, first, code = opened(walk, "recover")
     other, others_key = ready_for_a_new_password(walk)
-    before, others_before = row_of(backstage, person), row_of(backstage, other)
+    before, others_before = row_of(db, person), row_of(db, other)
 
     def choose(key: str, password: str = "chosen out of turn") -> tuple[int, str]:
         return outcome(walk.post("/recover/password", session_key=key, password=password))
 
     assert choose(first) == OUT_OF_ORDER
-    assert walk.confirm("recover", first, a_wrong(code)).status_code == 400
+    assert walk.confirm("recover", first, a_wrong_code(code)).status_code == 400
     assert choose(first) == OUT_OF_ORDER
     second = walk.confirm("recover", first, code).json()["session_key"]
     # The old key, keys of other flows at other steps, and the halves of two good keys put together.
@@ -70,37 +63,37 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
         assert choose(key) == GONE
     assert choose(second[:22] + others_key[22:]) == GONE
     assert choose(others_key[:22] + second[22:]) == GONE
-    assert (row_of(backstage, person), row_of(backstage, other)) == (before, others_before)
+    assert (row_of(db, person), row_of(db, other)) == (before, others_before)
     assert choose(second, "chosen in its turn") == (204, "")
-    changed = row_of(backstage, person)
+    changed = row_of(db, person)
     assert choose(second, "chosen a second time") == GONE
-    assert row_of(backstage, person) == changed
+    assert row_of(db, person) == changed
     assert walk.post("/login", login=person.login, password="chosen in its turn").status_code == 202
 
 
 def test_row_16_a_confirmed_code_is_worth_nothing_after_the_life_of_its_flow(
     serving: Serving, mailbox: Mailbox
 ) -> None:
-    with serving(workers=2) as service, service.client() as client, backstage_of(service) as backstage:
+    with serving(workers=2) as service, service.client() as client, inspect_database(service) as db:
         walk = Walker(client, mailbox)
         _, key_in_time = ready_for_a_new_password(walk)
-        let_pass(backstage, timedelta(minutes=15))
+        let_pass(db, timedelta(minutes=15))
         late, key = ready_for_a_new_password(walk)
-        let_pass(backstage, timedelta(minutes=14))
+        let_pass(db, timedelta(minutes=14))
         chosen = {"session_key": key_in_time, "password": "chosen in time"}
         assert outcome(walk.post("/recover/password", **chosen)) == (204, "")
-        before = row_of(backstage, late)
-        let_pass(backstage, timedelta(minutes=17))
+        before = row_of(db, late)
+        let_pass(db, timedelta(minutes=17))
         assert outcome(walk.post("/recover/password", session_key=key, password="chosen too late")) == GONE
-        assert row_of(backstage, late) == before
+        assert row_of(db, late) == before
 
 
 def test_row_16_nobody_has_an_account_or_a_token_before_the_code(
-    walk: Walker, alice: Person, backstage: Backstage
+    walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     person, key, _ = opened(walk, "register")
     assert outcome(walk.post("/register/login", session_key=key, login=somebody().login)) == OUT_OF_ORDER
-    assert row_of(backstage, person) == []
+    assert row_of(db, person) == []
     assert walk.post("/login", login=person.login, password=person.password).status_code == 401
     answer = walk.post("/login", login=alice.login, password=alice.password)
     assert answer.json().keys() == {"session_key", "expires_in", "resend_after", "next"}
@@ -113,18 +106,18 @@ def forms_of_later_steps(service: Service) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("named", ["email", "login", "user_id", "id", "sub", "purpose", "step"])
 def test_row_17_no_later_step_takes_a_name(
-    named: str, service: Service, walk: Walker, alice: Person, backstage: Backstage
+    named: str, service: Service, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     forms = forms_of_later_steps(service)
     own = ("me/email", "me/delete")
     assert {f"/{flow}/{step}" for flow in (*FLOWS, *own) for step in ("confirm", "resend")} < forms.keys()
     assert {path for path, form in forms.items() if "login" in form} == {"/register/login"}
-    [victim] = row_of(backstage, alice)
+    [victim] = row_of(db, alice)
     value = {"email": alice.email, "login": alice.login, "purpose": "recover", "step": "password"}.get(
         named, str(victim["id"])
     )
     attacker, key, code = opened(walk, "recover")
-    signed_in = {"Authorization": f"Bearer {Planter(service, backstage).session(attacker).access}"}
+    signed_in = {"Authorization": f"Bearer {SessionFactory(service, db).session(attacker).access}"}
     good = {"code": code, "password": "meant for another", "login": somebody().login}
     for path, form in forms.items():
         if named not in form:
@@ -135,7 +128,7 @@ def test_row_17_no_later_step_takes_a_name(
     choice = {"session_key": key, "password": "meant for another"}
     assert outcome(walk.post("/recover/password", **choice, **{named: value})) == MALFORMED
     assert walk.post("/recover/password", **choice).status_code == 204
-    assert row_of(backstage, alice) == [victim]
+    assert row_of(db, alice) == [victim]
     assert walk.post("/login", login=attacker.login, password="meant for another").status_code == 202
 
 
@@ -167,7 +160,7 @@ def test_row_18_a_key_that_never_was_and_one_that_is_over_are_one_answer_at_one_
     if ending == "used":
         assert walk.confirm("login", over, code).is_success
     else:
-        assert [walk.confirm("login", over, a_wrong(code)).status_code for _ in range(3)] == [400] * 3
+        assert [walk.confirm("login", over, a_wrong_code(code)).status_code for _ in range(3)] == [400] * 3
 
     def body(answer: httpx.Response) -> tuple[int, dict[str, str], str]:
         varying = {"date", "x-request-id"}
@@ -205,7 +198,7 @@ def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_
         serving(workers=2, **AS_SHIPPED) as service,
         service.client() as client,
         service.client(headers={"X-Device": "new"}) as phone,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         walk, on_phone = Walker(client, mailbox), Walker(phone, mailbox)
         *crowd, bystander = members(service, mailbox, 2 * CAP + 1)
@@ -218,11 +211,11 @@ def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_
         assert {len(code) for _, code in flows} == {4}
 
         # A known device's guesses are not counted here: it has a ladder of its own.
-        assert outcome(on_phone.confirm("recover", owners_key, a_wrong(owners_code))) == WRONG_CODE
+        assert outcome(on_phone.confirm("recover", owners_key, a_wrong_code(owners_code))) == WRONG_CODE
         assert metric(service, "auth_wrong_guesses_unresolved", "recover") == 0
 
         # The attack: one guess each. The twentieth is still compared, and it is the last.
-        wrong = [confirming("recover", key, a_wrong(code)) for key, code in flows]
+        wrong = [confirming("recover", key, a_wrong_code(code)) for key, code in flows]
         for call in wrong[: CAP - 1]:
             assert burst(service, [call])[0].outcome == WRONG_CODE
         assert metric(service, "auth_code_floor_raised", "recover") == 0
@@ -244,10 +237,10 @@ def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_
         # Whose code was replaced is mailed a longer one, and has the guesses that he had.
         code = newest_code(mailbox, hit, 3)
         assert len(code) == 6
-        assert walk.confirm("recover", hit_key, a_wrong(code)).json()["attempts_left"] == 1
+        assert walk.confirm("recover", hit_key, a_wrong_code(code)).json()["attempts_left"] == 1
         longer = [newest_code(mailbox, person, 3) for person in crowd[CAP:]]
         assert {len(code) for code in longer} == {6}
-        assert walk.confirm("recover", flows[CAP][0], a_wrong(longer[0])).json()["attempts_left"] == 2
+        assert walk.confirm("recover", flows[CAP][0], a_wrong_code(longer[0])).json()["attempts_left"] == 2
         keys = [key for key, _ in flows[CAP:]]
         mended = [confirming("recover", key, code) for key, code in zip(keys, longer, strict=True)]
         assert outcomes(burst(service, mended)) == {(200, ""): CAP}
@@ -261,10 +254,10 @@ def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_
         assert on_phone.confirm("recover", key, code).is_success
 
         # Half of a day's guesses have come back after half a day, and then the floor falls.
-        backstage.wait_until_all_mail_has_left()
-        let_pass(backstage, timedelta(hours=10))
+        db.wait_until_all_mail_has_left()
+        let_pass(db, timedelta(hours=10))
         assert metric(service, "auth_code_floor_raised", "recover") == 1
-        let_pass(backstage, timedelta(hours=3))
+        let_pass(db, timedelta(hours=3))
         assert metric(service, "auth_code_floor_raised", "recover") == 0
         assert len(walk.open_recovery(bystander)[1]) == 4
 
@@ -283,7 +276,9 @@ def test_row_20_a_burst_at_one_flow_or_at_none_replaces_nobody_elses_code(
         (key, code), (own, own_code) = recoveries(service, mailbox, [victim, attacker])
         for _ in range(3):
             keys = [own if attack == "one flow of his own" else an_unknown_key() for _ in range(200)]
-            seen = outcomes(burst(service, [confirming("recover", guessed, a_wrong(own_code)) for guessed in keys]))
+            seen = outcomes(
+                burst(service, [confirming("recover", guessed, a_wrong_code(own_code)) for guessed in keys])
+            )
             # So many at once may be more than the service compares at a time: then it says so.
             assert seen.keys() <= {GONE, WRONG_CODE, (503, "unavailable")}
             assert seen[WRONG_CODE] <= 3

@@ -14,11 +14,11 @@ from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.requests.burst import Answer, in_bursts, outcomes
 from tests.support.service.process import AS_SHIPPED, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
 from tests.support.users.many_people import confirming, metric, recoveries
-from tests.support.users.people import Person, Walker, a_wrong, somebody
-from tests.support.users.user_factory import residents
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.user_factory import create_users
 
 WRONG, REPLACED = (400, "wrong_code"), (400, "code_replaced")
 BEARS = 20
@@ -32,23 +32,22 @@ Flow = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
-def sprayed(serving: Serving) -> Iterator[Service]:
-    with serving(workers=2, **AS_SHIPPED) as service:
-        yield service
+def service(serving: Serving) -> Iterator[Service]:
+    with serving(workers=2, **AS_SHIPPED) as running:
+        yield running
 
 
-@pytest.fixture
-def backstage(sprayed: Service) -> Iterator[Backstage]:
-    with backstage_of(sprayed) as looking:
-        yield looking
-        # Two days later every budget is full again for the next test.
-        _wait(looking, timedelta(days=2))
+@pytest.fixture(autouse=True)
+def _two_days_between_tests(db: DatabaseInspector) -> Iterator[None]:
+    """Let every budget fill again for the next test."""
+    yield
+    _wait(db, timedelta(days=2))
 
 
-def _wait(backstage: Backstage, span: timedelta) -> None:
+def _wait(db: DatabaseInspector, span: timedelta) -> None:
     """Let time pass once nothing is under way: mail that waits for hours would stop all starts."""
-    backstage.wait_until_all_mail_has_left(60)
-    let_pass(backstage, span)
+    db.wait_until_all_mail_has_left(60)
+    let_pass(db, span)
 
 
 def _floor(service: Service) -> float:
@@ -61,7 +60,7 @@ def _left(service: Service) -> float:
 
 def _guess_wrong(service: Service, flows: Sequence[Flow]) -> list[Answer]:
     """One wrong guess at each of the flows, each from another address."""
-    return in_bursts(service, [confirming("recover", key, a_wrong(code)) for key, code in flows])
+    return in_bursts(service, [confirming("recover", key, a_wrong_code(code)) for key, code in flows])
 
 
 def _guess_right(service: Service, flows: Sequence[Flow]) -> list[Answer]:
@@ -72,61 +71,61 @@ def _lengths(flows: Sequence[Flow]) -> set[int]:
     return {len(code) for _, code in flows}
 
 
-def _opened(service: Service, mailbox: Mailbox, backstage: Backstage, people: Sequence[Person]) -> list[Flow]:
+def _opened(service: Service, mailbox: Mailbox, db: DatabaseInspector, people: Sequence[Person]) -> list[Flow]:
     """A recovery for each; codes that would be too quick for the worker are waited for."""
     flows = recoveries(service, mailbox, people)
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     return flows
 
 
 def test_row_20_a_spray_raises_the_floor_and_it_falls_again(
-    sprayed: Service, stack: Stack, backstage: Backstage, *, full_counts: bool
+    service: Service, stack: Stack, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
-    people = residents(backstage, 1000 if full_counts else 60, "sprayed")
+    people = create_users(db, 1000 if full_counts else 60, "sprayed")
     before = people[: BEARS + 15]
-    flows = _opened(sprayed, stack.mailbox, backstage, before)
+    flows = _opened(service, stack.mailbox, db, before)
     assert _lengths(flows) == {4}
-    raises = metric(sprayed, "auth_code_floor_raises_total", "recover")
+    raises = metric(service, "auth_code_floor_raises_total", "recover")
 
     # Nineteen are borne, the twentieth raises the floor.
     *most, last = flows[:BEARS]
-    assert outcomes(_guess_wrong(sprayed, most)) == {WRONG: BEARS - 1}
-    assert (_floor(sprayed), _left(sprayed)) == (4, 1)
-    assert metric(sprayed, "auth_code_floor_raised", "recover") == 0
-    assert outcomes(_guess_wrong(sprayed, [last])) == {WRONG: 1}
-    assert _floor(sprayed) == 6
-    assert metric(sprayed, "auth_code_floor_raised", "recover") == 1
-    assert metric(sprayed, "auth_code_floor_raises_total", "recover") == raises + 1
+    assert outcomes(_guess_wrong(service, most)) == {WRONG: BEARS - 1}
+    assert (_floor(service), _left(service)) == (4, 1)
+    assert metric(service, "auth_code_floor_raised", "recover") == 0
+    assert outcomes(_guess_wrong(service, [last])) == {WRONG: 1}
+    assert _floor(service) == 6
+    assert metric(service, "auth_code_floor_raised", "recover") == 1
+    assert metric(service, "auth_code_floor_raises_total", "recover") == raises + 1
 
     # Whoever opened flows first and meant to guess later finds nothing evaluated, not even the right code.
     earlier = flows[BEARS:]
     already = [len(stack.mailbox.mails(person.email)) for person in before[BEARS:]]
-    unexplained = metric(sprayed, "auth_wrong_guesses_unresolved", "recover")
-    assert outcomes(_guess_right(sprayed, earlier)) == {REPLACED: len(earlier)}
-    assert metric(sprayed, "auth_wrong_guesses_unresolved", "recover") == unexplained
-    backstage.wait_until_all_mail_has_left()
+    unexplained = metric(service, "auth_wrong_guesses_unresolved", "recover")
+    assert outcomes(_guess_right(service, earlier)) == {REPLACED: len(earlier)}
+    assert metric(service, "auth_wrong_guesses_unresolved", "recover") == unexplained
+    db.wait_until_all_mail_has_left()
     anew = [
         (key, stack.mailbox.wait_for(person.email, mails + 1).code or "")
         for (key, _), person, mails in zip(earlier, before[BEARS:], already, strict=True)
     ]
     assert _lengths(anew) == {6}
     # The refused guess was not counted: the flow has all three. Then the new code opens it.
-    wrong = _guess_wrong(sprayed, anew[:5])
+    wrong = _guess_wrong(service, anew[:5])
     assert [answer.json["attempts_left"] for answer in wrong] == [2] * 5
-    assert outcomes(_guess_right(sprayed, anew)) == {(200, ""): len(anew)}
+    assert outcomes(_guess_right(service, anew)) == {(200, ""): len(anew)}
 
-    rest = _opened(sprayed, stack.mailbox, backstage, people[len(before) :])
+    rest = _opened(service, stack.mailbox, db, people[len(before) :])
     assert _lengths(rest) == {6}
     if full_counts:
-        _spray_on(sprayed, rest)
+        _spray_on(service, rest)
 
     # A bucket that is half full again lets the floor fall.
-    _wait(backstage, _NEARLY_HALF_A_DAY)
-    assert _floor(sprayed) > 4
-    _wait(backstage, _THE_REST_OF_IT)
-    assert _floor(sprayed) == 4
-    assert metric(sprayed, "auth_code_floor_raised", "recover") == 0
-    assert _lengths(_opened(sprayed, stack.mailbox, backstage, people[-5:])) == {4}
+    _wait(db, _NEARLY_HALF_A_DAY)
+    assert _floor(service) > 4
+    _wait(db, _THE_REST_OF_IT)
+    assert _floor(service) == 4
+    assert metric(service, "auth_code_floor_raised", "recover") == 0
+    assert _lengths(_opened(service, stack.mailbox, db, people[-5:])) == {4}
 
 
 def _spray_on(service: Service, flows: Sequence[Flow]) -> None:
@@ -147,108 +146,108 @@ def _spray_on(service: Service, flows: Sequence[Flow]) -> None:
 
 
 def test_row_20_parallel_guesses_from_many_addresses_find_twenty_evaluated(
-    sprayed: Service, stack: Stack, backstage: Backstage, *, full_counts: bool
+    service: Service, stack: Stack, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
-        people = residents(backstage, 60, "burst-upon")
-        flows = _opened(sprayed, stack.mailbox, backstage, people)
+        people = create_users(db, 60, "burst-upon")
+        flows = _opened(service, stack.mailbox, db, people)
         assert _lengths(flows) == {4}
-        calls = [confirming("recover", key, a_wrong(code)) for key, code in flows]
-        counted = outcomes(in_bursts(sprayed, calls, size=len(calls)))
+        calls = [confirming("recover", key, a_wrong_code(code)) for key, code in flows]
+        counted = outcomes(in_bursts(service, calls, size=len(calls)))
         assert counted[WRONG] == BEARS, counted
         # Whoever finds no room while others are compared is told to come again, or that the code is another now.
         assert set(counted) <= {WRONG, REPLACED, (503, "unavailable")}, counted
-        assert _floor(sprayed) == 6
-        _wait(backstage, timedelta(days=2))
-        assert (_floor(sprayed), _left(sprayed)) == (4, BEARS)
+        assert _floor(service) == 6
+        _wait(db, timedelta(days=2))
+        assert (_floor(service), _left(service)) == (4, BEARS)
 
 
 def test_row_20_three_guesses_at_each_account_are_counted_like_one(
-    sprayed: Service, stack: Stack, backstage: Backstage
+    service: Service, stack: Stack, db: DatabaseInspector
 ) -> None:
-    flows = _opened(sprayed, stack.mailbox, backstage, residents(backstage, 10, "thrice"))
-    calls = [confirming("recover", key, a_wrong(code)) for key, code in flows for _ in range(3)]
-    counted = outcomes(in_bursts(sprayed, calls, size=len(calls)))
-    assert _floor(sprayed) == 6
+    flows = _opened(service, stack.mailbox, db, create_users(db, 10, "thrice"))
+    calls = [confirming("recover", key, a_wrong_code(code)) for key, code in flows for _ in range(3)]
+    counted = outcomes(in_bursts(service, calls, size=len(calls)))
+    assert _floor(service) == 6
     # A flow that was told of its new code counts on, at six digits: what was compared then is debited there.
-    at_six = BEARS_AT_SIX - _left(sprayed)
+    at_six = BEARS_AT_SIX - _left(service)
     assert counted[REPLACED] >= 1, counted
     assert counted[WRONG] - at_six == BEARS, counted
 
 
 def test_row_20_known_devices_neither_count_nor_are_lengthened(
-    sprayed: Service, stack: Stack, backstage: Backstage
+    service: Service, stack: Stack, db: DatabaseInspector
 ) -> None:
     person = somebody("known")
-    with sprayed.client() as client:
+    with service.client() as client:
         walk = Walker(client, stack.mailbox)
         client.headers["X-Device"] = "new"
         registered = walk.confirm("register", *walk.open_registration(person))
         client.headers["X-Device"] = registered.headers["X-Device"]
         key, code = walk.open_recovery(person)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
 
         # Its wrong guesses cost the purpose nothing.
-        assert _left(sprayed) == BEARS
+        assert _left(service) == BEARS
         for _ in range(2):
-            assert walk.confirm("recover", key, a_wrong(code)).json()["code"] == "wrong_code"
-        assert _left(sprayed) == BEARS
+            assert walk.confirm("recover", key, a_wrong_code(code)).json()["code"] == "wrong_code"
+        assert _left(service) == BEARS
 
         # A raise takes nothing from it: neither the code under way nor the shortness of the next one.
-        flows = _opened(sprayed, stack.mailbox, backstage, residents(backstage, BEARS, "sprayed"))
-        assert outcomes(_guess_wrong(sprayed, flows)) == {WRONG: BEARS}
-        assert _floor(sprayed) == 6
+        flows = _opened(service, stack.mailbox, db, create_users(db, BEARS, "sprayed"))
+        assert outcomes(_guess_wrong(service, flows)) == {WRONG: BEARS}
+        assert _floor(service) == 6
         assert walk.confirm("recover", key, code).status_code == 200
         key, code = walk.open_recovery(person)
         assert len(code) == 4
         assert walk.confirm("recover", key, code).status_code == 200
     # The same person on a device that nobody knows is mailed what the floor asks for.
-    assert _lengths(_opened(sprayed, stack.mailbox, backstage, [person])) == {6}
+    assert _lengths(_opened(service, stack.mailbox, db, [person])) == {6}
 
 
 def test_row_20_a_success_explains_the_wrong_guesses_before_it(
-    sprayed: Service, stack: Stack, backstage: Backstage
+    service: Service, stack: Stack, db: DatabaseInspector
 ) -> None:
     """Honest people mistype, too: thirty-six wrong guesses that a right one has followed raise nothing."""
     for _ in range(2):
-        flows = _opened(sprayed, stack.mailbox, backstage, residents(backstage, 9, "clumsy"))
+        flows = _opened(service, stack.mailbox, db, create_users(db, 9, "clumsy"))
         for _ in range(2):
-            assert outcomes(_guess_wrong(sprayed, flows)) == {WRONG: 9}
-        assert _left(sprayed) == BEARS - 18
-        assert outcomes(_guess_right(sprayed, flows)) == {(200, ""): 9}
-        assert (_floor(sprayed), _left(sprayed)) == (4, BEARS)
+            assert outcomes(_guess_wrong(service, flows)) == {WRONG: 9}
+        assert _left(service) == BEARS - 18
+        assert outcomes(_guess_right(service, flows)) == {(200, ""): 9}
+        assert (_floor(service), _left(service)) == (4, BEARS)
 
 
 def test_row_20_a_success_gives_back_no_guess_that_the_thermostat_was_not_charged_with(
-    sprayed: Service, mailbox: Mailbox, backstage: Backstage
+    service: Service, mailbox: Mailbox, db: DatabaseInspector
 ) -> None:
     # Letters are no code that could be guessed, and cost nothing. Were they given back, whoever recovers an account of
     # his own could buy two guesses at those of others each time.
-    [mallory, *victims] = residents(backstage, 11)
-    _guess_wrong(sprayed, _opened(sprayed, mailbox, backstage, victims))
-    before = _left(sprayed)
+    [mallory, *victims] = create_users(db, 11)
+    _guess_wrong(service, _opened(service, mailbox, db, victims))
+    before = _left(service)
     for _ in range(3):
-        [(key, code)] = _opened(sprayed, mailbox, backstage, [mallory])
-        letters = in_bursts(sprayed, [confirming("recover", key, "A" * 26)] * 2)
+        [(key, code)] = _opened(service, mailbox, db, [mallory])
+        letters = in_bursts(service, [confirming("recover", key, "A" * 26)] * 2)
         assert outcomes(letters) == {WRONG: 2}
-        assert [answer.status for answer in _guess_right(sprayed, [(key, code)])] == [200]
-    assert before <= _left(sprayed) < before + 1
+        assert [answer.status for answer in _guess_right(service, [(key, code)])] == [200]
+    assert before <= _left(service) < before + 1
 
 
 def test_row_20_what_was_wrong_at_one_floor_is_not_given_back_to_another(
-    sprayed: Service, mailbox: Mailbox, backstage: Backstage
+    service: Service, mailbox: Mailbox, db: DatabaseInspector
 ) -> None:
-    people = residents(backstage, BEARS + 3)
-    _guess_wrong(sprayed, _opened(sprayed, mailbox, backstage, people[:BEARS]))
-    assert _floor(sprayed) == 6
+    people = create_users(db, BEARS + 3)
+    _guess_wrong(service, _opened(service, mailbox, db, people[:BEARS]))
+    assert _floor(service) == 6
     # Minutes before the floor falls, while a code still lives, somebody guesses wrong at six digits in his own flows.
-    _wait(backstage, _NEARLY_HALF_A_DAY + timedelta(hours=1, minutes=54))
-    own = _opened(sprayed, mailbox, backstage, people[BEARS:])
+    _wait(db, _NEARLY_HALF_A_DAY + timedelta(hours=1, minutes=54))
+    own = _opened(service, mailbox, db, people[BEARS:])
     assert _lengths(own) == {6}
     for _ in range(2):
-        assert outcomes(_guess_wrong(sprayed, own)) == {WRONG: 3}
-    _wait(backstage, timedelta(minutes=9))
-    assert _floor(sprayed) == 4
-    before = _left(sprayed)
-    assert outcomes(_guess_right(sprayed, own)) == {(200, ""): 3}
-    assert before <= _left(sprayed) < before + 1
+        assert outcomes(_guess_wrong(service, own)) == {WRONG: 3}
+    _wait(db, timedelta(minutes=9))
+    assert _floor(service) == 4
+    before = _left(service)
+    assert outcomes(_guess_right(service, own)) == {(200, ""): 3}
+    assert before <= _left(service) < before + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,21 @@ from tests.conftest import Serving
 from tests.support.requests.burst import Answer, Call, burst, outcomes, post, send
 from tests.support.servers.smtp_server import PASSWORD as PASSWORD_AT_SMTP
 from tests.support.servers.smtp_server import Certificates, Server
-from tests.support.servers.smtp_tap import Wiretap
+from tests.support.servers.smtp_tap import SmtpTap
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, MALFORMED, WRONG_CODE, outcome
-from tests.support.users.people import Inbox, Person, Walker, a_wrong, somebody
+from tests.support.users.people import Inbox, Person, Walker, a_wrong_code, somebody
 from tests.support.users.waiting_flows import skip_the_back_off
 
 PASSWORD = "the same for everybody"
 EVIL = "evil.test"
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-def accounts(backstage: Backstage, like: str) -> list[str]:
+def accounts(db: DatabaseInspector, like: str) -> list[str]:
     """The addresses of all accounts that have this in them, in whatever case."""
-    return [row["email"] for row in backstage.rows("SELECT email FROM users WHERE email ILIKE $1", f"%{like}%")]
+    return [row["email"] for row in db.rows("SELECT email FROM users WHERE email ILIKE $1", f"%{like}%")]
 
 
 def mailed(mailbox: Inbox, like: str) -> set[str]:
@@ -109,37 +103,39 @@ def spelled(pattern: str, person: Person) -> str:
 
 @pytest.mark.parametrize("spelling", TWINS)
 def test_row_35_another_spelling_is_the_same_account_and_its_mail_goes_to_the_stored_one(
-    spelling: str, kit: Person, walk: Walker, backstage: Backstage
+    spelling: str, kit: Person, walk: Walker, db: DatabaseInspector
 ) -> None:
     twin, domain = spelled(TWINS[spelling], kit), kit.email.partition("@")[2]
     already = len(walk.mailbox.mails(kit.email))
     assert outcome(walk.post("/register", **registration(twin, somebody("twin").login))) == (202, "")
     assert outcome(walk.post("/recover", email=twin)) == (202, "")
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     # The owner was told that there is an account, and had a code for the recovery: at the stored address alone.
     codes = [mail.code is not None for mail in walk.mailbox.mails(kit.email)[already:]]
     assert sorted(codes) == [False, True]
     key, _ = walk.open("/login", kit.email, login=twin, password=PASSWORD)
     assert key
     assert mailed(walk.mailbox, domain) | mailed(walk.mailbox, "münchen") == {kit.email}
-    assert accounts(backstage, domain) == [kit.email]
+    assert accounts(db, domain) == [kit.email]
 
 
 @pytest.mark.parametrize("spelling", STRANGERS)
 def test_row_35_a_letter_that_only_looks_or_folds_alike_is_refused(
-    spelling: str, kit: Person, walk: Walker, backstage: Backstage
+    spelling: str, kit: Person, walk: Walker, db: DatabaseInspector
 ) -> None:
     twin = spelled(STRANGERS[spelling], kit)
     before = len(walk.mailbox.mails())
     assert outcome(walk.post("/register", **registration(twin, somebody("twin").login))) == MALFORMED
     assert outcome(walk.post("/recover", email=twin)) == MALFORMED
     assert outcome(walk.post("/login", login=twin, password=PASSWORD)) == MALFORMED
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert walk.mailbox.mails()[before:] == []
-    assert accounts(backstage, kit.email.partition("@")[2]) == [kit.email]
+    assert accounts(db, kit.email.partition("@")[2]) == [kit.email]
 
 
-def test_row_35_two_spellings_that_register_side_by_side_become_one_account(walk: Walker, backstage: Backstage) -> None:
+def test_row_35_two_spellings_that_register_side_by_side_become_one_account(
+    walk: Walker, db: DatabaseInspector
+) -> None:
     person = somebody("sidebyside")
     spellings = [person.email, person.email.upper(), person.email.replace("example", "ｅｘａｍｐｌｅ")]
     flows = [
@@ -148,7 +144,7 @@ def test_row_35_two_spellings_that_register_side_by_side_become_one_account(walk
     ]
     answers = [outcome(walk.confirm("register", key, code)) for key, code in flows]
     assert answers == [(201, ""), GONE, GONE]
-    assert accounts(backstage, person.login) == [person.email]
+    assert accounts(db, person.login) == [person.email]
     assert mailed(walk.mailbox, person.login) == {person.email}
 
 
@@ -191,7 +187,7 @@ def filled(value: object, us: str) -> object:
 
 
 def test_row_36_whatever_is_not_one_address_is_refused_and_nobody_is_mailed(
-    walk: Walker, alice: Person, backstage: Backstage
+    walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     before = len(walk.mailbox.mails())
     for value in SEVERAL:
@@ -199,13 +195,13 @@ def test_row_36_whatever_is_not_one_address_is_refused_and_nobody_is_mailed(
         assert outcome(walk.post("/register", **registration(address, somebody("two").login))) == MALFORMED, address
         assert outcome(walk.post("/recover", email=address)) == MALFORMED, address
         assert outcome(walk.post("/login", login=address, password=alice.password)) == MALFORMED, address
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert walk.mailbox.mails()[before:] == []
 
 
 @pytest.mark.parametrize("second", ["email", "\\u0065mail", "emai\\u006c"])
 def test_row_36_an_address_named_twice_is_refused(
-    second: str, service: Service, walk: Walker, alice: Person, backstage: Backstage
+    second: str, service: Service, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     before = len(walk.mailbox.mails())
     for one, other in ((alice.email, f"them@{EVIL}"), (f"them@{EVIL}", alice.email)):
@@ -213,7 +209,7 @@ def test_row_36_an_address_named_twice_is_refused(
         assert send(service, post("/recover", twice.encode())).outcome == MALFORMED
         more = f'{twice[:-1]}, "login": "{somebody().login}", "password": "{PASSWORD}"}}'
         assert send(service, post("/register", more.encode())).outcome == MALFORMED
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert walk.mailbox.mails()[before:] == []
 
 
@@ -243,7 +239,7 @@ INJECTED = [
 
 
 def test_row_37_line_ends_in_an_address_or_a_login_are_refused(
-    walk: Walker, alice: Person, backstage: Backstage
+    walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     before = len(walk.mailbox.mails())
     for pattern in INJECTED:
@@ -253,7 +249,7 @@ def test_row_37_line_ends_in_an_address_or_a_login_are_refused(
         assert outcome(walk.post("/recover", email=address)) == MALFORMED, address
         for identifier in (address, login):
             assert outcome(walk.post("/login", login=identifier, password=alice.password)) == MALFORMED, identifier
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert walk.mailbox.mails()[before:] == []
 
 
@@ -261,10 +257,10 @@ def test_row_37_a_mail_goes_over_the_wire_with_one_sender_one_recipient_and_one_
     serving: Serving, mailbox: Mailbox
 ) -> None:
     with (
-        Wiretap(mailbox.port) as tap,
+        SmtpTap(mailbox.port) as tap,
         serving(workers=2, SMTP_URL=f"smtp://127.0.0.1:{tap.port}") as service,
         service.client(headers={"Accept-Language": "en, x;bcc=them@evil.test", "From": "them@evil.test"}) as client,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         walk = Walker(client, mailbox)
         # As much punctuation as an address and a login may have.
@@ -273,7 +269,7 @@ def test_row_37_a_mail_goes_over_the_wire_with_one_sender_one_recipient_and_one_
         changed = walk.recover(person, "a brand new passphrase")
         assert walk.log_in(changed)
         assert walk.post("/register", **registration(person.email, somebody().login)).status_code == 202
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         mails = mailbox.mails(person.email)
         # Two codes to register and recover, the notice of the new password, one code to log in, and the last notice.
         assert (user["email"], len(mails)) == (person.email, 5)
@@ -296,18 +292,18 @@ def test_row_37_without_starttls_nothing_is_said_and_the_mail_waits_until_there_
     certificates = Certificates(tmp_path)
     server = Server(auth_require_tls=False)
     try:
-        with Wiretap(server.port) as tap:
+        with SmtpTap(server.port) as tap:
             url = f"smtp+starttls://us%40er:{quote(PASSWORD_AT_SMTP, safe='')}@127.0.0.1:{tap.port}{certificates.query}"
             with (
                 serving(SMTP_URL=url) as service,
                 service.client() as client,
-                backstage_of(service) as backstage,
+                inspect_database(service) as db,
             ):
                 person = somebody("patient")
                 answer = client.post("/register", json=registration(person.email, person.login))
                 assert answer.status_code == 202
                 waits = "SELECT count(*) FROM outbox WHERE failed_at IS NULL AND last_error LIKE '%STARTTLS%'"
-                eventually(lambda: backstage.value(waits) == 1, 15)
+                eventually(lambda: db.value(waits) == 1, 15)
                 assert (server.letters, server.logins, server.seen["RCPT"]) == ([], [], 0)
                 assert {line.split()[0].upper() for line in tap.commands} <= {"EHLO", "QUIT"}
                 # The same server, mended: it offers STARTTLS and takes nothing without.
@@ -315,7 +311,7 @@ def test_row_37_without_starttls_nothing_is_said_and_the_mail_waits_until_there_
                 server.options |= {"tls_context": certificates.server_context, "require_starttls": True}
                 server.options |= {"auth_require_tls": True, "auth_required": True}
                 server.start()
-                skip_the_back_off(backstage)
+                skip_the_back_off(db)
                 eventually(lambda: len(server.letters) == 1, 40)
                 assert (server.letters[0]["To"], len(server.logins)) == (person.email, 1)
                 # What went over the wire in clear is no more than the wish to go on in secret.
@@ -354,7 +350,7 @@ def forged(path: str, form: dict[str, object], headers: str) -> bytes:
 
 
 def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
-    service: Service, mailbox: Mailbox, walk: Walker, alice: Person, backstage: Backstage
+    service: Service, mailbox: Mailbox, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     opened = 0
     for headers in FORGED_HEADERS:
@@ -375,7 +371,7 @@ def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
         assert all("evil" not in answer.head.lower() and b"evil" not in answer.body for answer in answers), headers
         statuses = [answer.status for answer in answers]
         assert statuses in ([202] * 4 + [404] * 2, [400] * 6, [404] * 6, [421] * 6), (headers, statuses)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         if statuses[0] != 202:
             assert len(mailbox.mails(alice.email)) == before
             continue
@@ -391,7 +387,7 @@ def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
         for mail in (*mailbox.mails(alice.email)[before:], *mailbox.mails(person.email)):
             for text in (mail.content.decode("ascii"), mail.subject, mail.text, mail.html):
                 assert "evil" not in text.lower(), headers
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
     assert opened > 4
 
 
@@ -399,7 +395,7 @@ def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
 
 
 def test_row_39_who_registers_another_address_first_has_nothing_once_its_owner_confirms(
-    service: Service, walk: Walker, mailbox: Mailbox, backstage: Backstage
+    service: Service, walk: Walker, mailbox: Mailbox, db: DatabaseInspector
 ) -> None:
     victim = somebody("victim")
     with service.client() as client:
@@ -407,7 +403,7 @@ def test_row_39_who_registers_another_address_first_has_nothing_once_its_owner_c
         hijack = registration(victim.email, "the.hijacker") | {"password": "known to the attacker"}
         flows = [attack.open("/register", victim.email, **hijack) for _ in range(2)]
         # Until somebody confirms there is no account, neither to log in to nor to recover.
-        assert backstage.value("SELECT count(*) FROM users WHERE email = $1", victim.email) == 0
+        assert db.value("SELECT count(*) FROM users WHERE email = $1", victim.email) == 0
         assert outcome(attack.post("/login", login=victim.email, password=hijack["password"]))[0] == 401
         key, code = walk.open_registration(victim)
         assert all(outcome(walk.confirm("register", key, other)) == WRONG_CODE for _, other in flows if other != code)
@@ -418,19 +414,17 @@ def test_row_39_who_registers_another_address_first_has_nothing_once_its_owner_c
         (right_key, right_code), (other_key, other_code) = flows
         assert outcome(attack.confirm("register", right_key, right_code)) == GONE
         assert outcome(attack.confirm("register", right_key, right_code)) == GONE
-        assert outcome(attack.confirm("register", other_key, a_wrong(other_code))) == WRONG_CODE
+        assert outcome(attack.confirm("register", other_key, a_wrong_code(other_code))) == WRONG_CODE
         assert outcome(attack.post("/register/login", session_key=right_key, login="the.hijacker")) == GONE
         # The late one is not mailed a code either, only the owner is told.
         already = len(mailbox.mails(victim.email))
         late = attack.post("/register", **hijack)
         assert late.status_code == 202
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         assert [mail.code for mail in mailbox.mails(victim.email)[already:]] == [None]
         for name in (victim.email, "the.hijacker"):
             assert outcome(attack.post("/login", login=name, password=hijack["password"]))[0] == 401
-    assert [row["login"] for row in backstage.rows("SELECT login FROM users WHERE email = $1", victim.email)] == [
-        victim.login
-    ]
+    assert [row["login"] for row in db.rows("SELECT login FROM users WHERE email = $1", victim.email)] == [victim.login]
     assert walk.log_in(victim)
 
 
@@ -464,17 +458,17 @@ def opened_by_all(service: Service, mailbox: Mailbox, people: Sequence[Person]) 
 def test_row_40_fifty_registrations_of_one_address_make_one_account(
     service: Service,
     mailbox: Mailbox,
-    backstage: Backstage,
+    db: DatabaseInspector,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     for _ in range(5 if full_counts else 1):
         one = somebody("one")
         calls = opened_by_all(service, mailbox, [replace(one, login=f"{one.login}.{n}") for n in range(50)])
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         answers = burst(service, calls)
         assert outcomes(answers) == {(201, ""): 1, GONE: 49}, service.log()[-2000:]
         assert len({answer.body for answer in answers if answer.status != 201}) == 1
-        [row] = backstage.rows("SELECT id, login FROM users WHERE email = $1", one.email)
+        [row] = db.rows("SELECT id, login FROM users WHERE email = $1", one.email)
         [winner] = [answer.json for answer in answers if answer.status == 201]
         assert (str(row["id"]), row["login"]) == (winner["id"], winner["login"])
         assert outcomes(burst(service, calls)) == {GONE: 50}
@@ -483,18 +477,18 @@ def test_row_40_fifty_registrations_of_one_address_make_one_account(
 def test_row_40_fifty_registrations_of_one_login_make_one_account(
     service: Service,
     mailbox: Mailbox,
-    backstage: Backstage,
+    db: DatabaseInspector,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     for _ in range(5 if full_counts else 1):
         login = somebody("only").login
         people = [replace(somebody("same"), login=login.upper() if n % 2 else login) for n in range(50)]
         calls = opened_by_all(service, mailbox, people)
-        backstage.wait_until_all_mail_has_left()
+        db.wait_until_all_mail_has_left()
         answers = burst(service, calls)
         assert outcomes(answers) == {(201, ""): 1, (409, "login_taken"): 49}, service.log()[-2000:]
         assert len({answer.body for answer in answers if answer.status != 201}) == 1
-        [row] = backstage.rows("SELECT email FROM users WHERE login_canonical = $1", login)
+        [row] = db.rows("SELECT email FROM users WHERE login_canonical = $1", login)
         [winner] = [person for person, answer in zip(people, answers, strict=True) if answer.status == 201]
         assert row["email"] == winner.email
-        assert backstage.value("SELECT count(*) FROM users WHERE email = ANY($1)", [p.email for p in people]) == 1
+        assert db.value("SELECT count(*) FROM users WHERE email = ANY($1)", [p.email for p in people]) == 1

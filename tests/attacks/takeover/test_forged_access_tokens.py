@@ -8,7 +8,6 @@ import hmac
 import json
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -17,23 +16,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.requests.burst import send
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Person, Walker
-from tests.support.values.token_forger import Forger, stolen_key
+from tests.support.values.token_forger import TokenForger, stolen_key
 
 INVALID = (401, "invalid_token")
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
 @pytest.fixture
-def forger(service: Service, backstage: Backstage, walk: Walker, alice: Person) -> Forger:
+def forger(service: Service, db: DatabaseInspector, walk: Walker, alice: Person) -> TokenForger:
     """Has the service's own key and a good token of Alice's."""
-    return Forger(stolen_key(service, backstage), walk.log_in(alice))
+    return TokenForger(stolen_key(service, db), walk.log_in(alice))
 
 
 def tried(walk: Walker, token: str) -> tuple[int, str]:
@@ -51,7 +44,7 @@ def segment(content: object) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def test_what_the_forger_signs_is_as_good_as_ours(walk: Walker, forger: Forger) -> None:
+def test_what_the_forger_signs_is_as_good_as_ours(walk: Walker, forger: TokenForger) -> None:
     # Else all the refusals below would prove nothing.
     assert tried(walk, forger.token()) == (200, "")
 
@@ -60,7 +53,7 @@ def test_what_the_forger_signs_is_as_good_as_ours(walk: Walker, forger: Forger) 
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "nOnE", "NONE", "", "HS256", "ES384", "RS256", "EdDSA", "ES256K"])
-def test_row_41_the_algorithm_is_not_the_tokens_to_choose(alg: str, walk: Walker, forger: Forger) -> None:
+def test_row_41_the_algorithm_is_not_the_tokens_to_choose(alg: str, walk: Walker, forger: TokenForger) -> None:
     _, body, signature = forger.token().split(".")
     head = segment({"alg": alg, "typ": "at+jwt", "kid": forger.key.kid})
     assert tried(walk, f"{head}.{body}.{signature}") == INVALID
@@ -68,13 +61,13 @@ def test_row_41_the_algorithm_is_not_the_tokens_to_choose(alg: str, walk: Walker
 
 
 @pytest.mark.parametrize("kid", ["../../dev/null", "' OR 1=1", "", "x" * 4_000, None, 7, ["a"], {"a": 1}, ...], ids=str)
-def test_row_41_a_made_up_name_of_a_key_finds_none(kid: Any, walk: Walker, forger: Forger) -> None:
+def test_row_41_a_made_up_name_of_a_key_finds_none(kid: Any, walk: Walker, forger: TokenForger) -> None:
     _, body, signature = forger.token().split(".")
     head = {"alg": "ES256", "typ": "at+jwt", "kid": kid}
     assert tried(walk, f"{segment({k: v for k, v in head.items() if v is not ...})}.{body}.{signature}") == INVALID
 
 
-def test_row_41_a_key_or_an_address_in_the_header_is_looked_at_by_nobody(walk: Walker, forger: Forger) -> None:
+def test_row_41_a_key_or_an_address_in_the_header_is_looked_at_by_nobody(walk: Walker, forger: TokenForger) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/keys"
         for header in (
@@ -84,14 +77,14 @@ def test_row_41_a_key_or_an_address_in_the_header_is_looked_at_by_nobody(walk: W
             {"x5c": ["MIIB"]},
             {"kid": address},
         ):
-            stranger = Forger(type(forger.key).generate(), forger.token())
+            stranger = TokenForger(type(forger.key).generate(), forger.token())
             assert tried(walk, stranger.token(headers={"kid": forger.key.kid, **header})) == INVALID
         listener.settimeout(0.3)
         with pytest.raises(TimeoutError):
             listener.accept()
 
 
-def test_row_41_an_extension_that_must_be_understood_is_refused(walk: Walker, forger: Forger) -> None:
+def test_row_41_an_extension_that_must_be_understood_is_refused(walk: Walker, forger: TokenForger) -> None:
     assert tried(walk, forger.token(headers={"crit": ["x"], "x": 1})) == INVALID
     assert tried(walk, forger.token(headers={"crit": ["exp"], "exp": 1})) == INVALID
 
@@ -99,7 +92,7 @@ def test_row_41_an_extension_that_must_be_understood_is_refused(walk: Walker, fo
 # Row 42: a public key is no shared secret.
 
 
-def shared_secrets(forger: Forger) -> dict[str, bytes]:
+def shared_secrets(forger: TokenForger) -> dict[str, bytes]:
     public = forger.key.verifying.public_key
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return {
@@ -114,7 +107,7 @@ def shared_secrets(forger: Forger) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
-def test_row_42_nobody_signs_with_the_public_key(alg: str, walk: Walker, forger: Forger) -> None:
+def test_row_42_nobody_signs_with_the_public_key(alg: str, walk: Walker, forger: TokenForger) -> None:
     digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[alg]
     body = forger.token().split(".")[1]
     for name, secret in shared_secrets(forger).items():
@@ -139,7 +132,7 @@ def test_row_43_no_other_secret_of_ours_is_an_access_token(walk: Walker, alice: 
 
 
 @pytest.mark.parametrize("typ", ["JWT", "id+jwt", "dpop+jwt", "logout+jwt", "at+jwt2", "", None, 7])
-def test_row_43_a_token_of_another_type_is_refused(typ: Any, walk: Walker, forger: Forger) -> None:
+def test_row_43_a_token_of_another_type_is_refused(typ: Any, walk: Walker, forger: TokenForger) -> None:
     assert tried(walk, forger.token(headers={"typ": typ})) == INVALID
 
 
@@ -160,12 +153,12 @@ def test_row_43_a_token_of_another_type_is_refused(typ: Any, walk: Walker, forge
     ids=str,
 )
 def test_row_43_a_token_for_somebody_else_or_without_a_claim_is_refused(
-    claims: dict[str, Any], walk: Walker, forger: Forger
+    claims: dict[str, Any], walk: Walker, forger: TokenForger
 ) -> None:
     assert tried(walk, forger.token(**claims)) == INVALID
 
 
-def test_row_43_a_session_belongs_to_its_user(walk: Walker, forger: Forger, bob: Person) -> None:
+def test_row_43_a_session_belongs_to_its_user(walk: Walker, forger: TokenForger, bob: Person) -> None:
     walk.register(bob)
     bobs = walk.me(walk.log_in(bob)).json()["id"]
     assert tried(walk, forger.token(sub=bobs)) == INVALID
@@ -179,18 +172,18 @@ def test_row_43_a_session_belongs_to_its_user(walk: Walker, forger: Forger, bob:
     [("exp", -27, (200, "")), ("exp", -31, INVALID), ("nbf", 27, (200, "")), ("nbf", 35, INVALID)],
 )
 def test_row_44_clocks_may_differ_by_thirty_seconds(
-    claim: str, seconds: int, verdict: tuple[int, str], walk: Walker, forger: Forger
+    claim: str, seconds: int, verdict: tuple[int, str], walk: Walker, forger: TokenForger
 ) -> None:
     claims: dict[str, Any] = {claim: int(time.time()) + seconds}
     assert tried(walk, forger.token(**claims)) == verdict
 
 
 @pytest.mark.parametrize("odd", [..., None, "9999999999", 1e308, 4102444800.5, True, [], {}, -1], ids=str)
-def test_row_44_an_end_that_is_no_date_is_refused(odd: Any, walk: Walker, forger: Forger) -> None:
+def test_row_44_an_end_that_is_no_date_is_refused(odd: Any, walk: Walker, forger: TokenForger) -> None:
     assert tried(walk, forger.token(exp=odd)) == INVALID
 
 
-def test_row_44_infinity_is_no_date(walk: Walker, forger: Forger) -> None:
+def test_row_44_infinity_is_no_date(walk: Walker, forger: TokenForger) -> None:
     # Python writes and reads 1e309 as Infinity, which no JSON has.
     body = json.dumps(forger.claims | {"exp": 0}).replace('"exp": 0', '"exp": 1e309').encode()
     token = jwt.PyJWS().encode(

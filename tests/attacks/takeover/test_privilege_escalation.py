@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -17,22 +16,11 @@ from models.values.permission import Permission
 from tests.support.service.process import SERVICE_CLIENT, Service
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Person, Tokens, Walker, somebody
-from tests.support.users.staff import Official, Officials, officials_of
-from tests.support.values.token_forger import Forger, stolen_key
+from tests.support.users.staff import Staff, StaffMember
+from tests.support.values.token_forger import TokenForger, stolen_key
 
 FORBIDDEN = (403, "insufficient_scope")
 INVALID = (401, "invalid_token")
-
-
-@pytest.fixture(scope="module")
-def officials(service: Service) -> Iterator[Officials]:
-    with officials_of(service) as appointing:
-        yield appointing
-
-
-@pytest.fixture
-def admin(officials: Officials) -> Official:
-    return officials.administrator()
 
 
 def said(answer: httpx.Response) -> tuple[int, bytes, frozenset[str]]:
@@ -48,10 +36,10 @@ STATES_ACTED_ON = ("blocked", "deleted")
 
 
 @pytest.fixture
-def states(officials: Officials, admin: Official, walk: Walker) -> dict[str, Person]:
+def states(staff: Staff, admin: StaffMember, walk: Walker) -> dict[str, Person]:
     """Somebody in every state that there is."""
     people = {state: somebody(state) for state in ("nobody", "registering", "invited", "deleted", "signed-in")}
-    people |= {state: officials.appoint(name=state).person for state in ("plain", "blocked", "recovering")}
+    people |= {state: staff.appoint(name=state).person for state in ("plain", "blocked", "recovering")}
     walk.open_registration(people["registering"])
     invited = people["invited"]
     assert admin.post("/admin/users", email=invited.email, login=invited.login).status_code == 201
@@ -110,8 +98,8 @@ def introspected(walk: Walker, tokens: Tokens) -> Any:
     return walk.client.post("/introspect", data={"token": tokens.access}, auth=SERVICE_CLIENT).json()
 
 
-def test_row_49_who_is_blocked_is_out_at_once(officials: Officials, admin: Official, walk: Walker) -> None:
-    member = officials.appoint()
+def test_row_49_who_is_blocked_is_out_at_once(staff: Staff, admin: StaffMember, walk: Walker) -> None:
+    member = staff.appoint()
     assert walk.me(member.tokens.access).status_code == 200
     assert admin.post(f"/admin/users/{member.id}/block").status_code == 204
     assert outcome(walk.me(member.tokens.access)) == INVALID
@@ -120,9 +108,9 @@ def test_row_49_who_is_blocked_is_out_at_once(officials: Officials, admin: Offic
 
 
 def test_row_49_who_is_no_administrator_any_more_has_no_token_that_says_so(
-    officials: Officials, admin: Official, walk: Walker
+    staff: Staff, admin: StaffMember, walk: Walker
 ) -> None:
-    former = officials.administrator()
+    former = staff.admin()
     tokens = Tokens.of(walk.refresh(former.tokens.refresh))
     assert roles_in(tokens) == ["admin", "user"]
     assert admin.delete(f"/admin/users/{former.id}/roles/admin").status_code == 204
@@ -146,7 +134,7 @@ WISHES: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("wish", WISHES, ids=lambda wish: next(iter(wish)))
 def test_row_50_nobody_registers_or_is_invited_with_more_than_a_name(
-    wish: dict[str, object], admin: Official, walk: Walker, bob: Person
+    wish: dict[str, object], admin: StaffMember, walk: Walker, bob: Person
 ) -> None:
     names = {"email": bob.email, "login": bob.login}
     for answer in (
@@ -157,8 +145,8 @@ def test_row_50_nobody_registers_or_is_invited_with_more_than_a_name(
         assert [problem["field"] for problem in answer.json()["errors"]] == ["(unknown field)"]
 
 
-def test_row_50_an_edited_token_is_none(officials: Officials, client: httpx.Client) -> None:
-    member = officials.appoint()
+def test_row_50_an_edited_token_is_none(staff: Staff, client: httpx.Client) -> None:
+    member = staff.appoint()
     head, body, signature = member.tokens.access.split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=="))
     claims |= {"roles": ["admin"], "permissions": [*Permission]}
@@ -168,16 +156,16 @@ def test_row_50_an_edited_token_is_none(officials: Officials, client: httpx.Clie
 
 
 def test_row_50_what_a_token_says_of_roles_is_not_believed_even_if_it_is_signed(
-    service: Service, officials: Officials, client: httpx.Client
+    service: Service, staff: Staff, client: httpx.Client
 ) -> None:
-    member = officials.appoint()
-    forger = Forger(stolen_key(service, officials.backstage), member.tokens.access)
+    member = staff.appoint()
+    forger = TokenForger(stolen_key(service, staff.db), member.tokens.access)
     mighty = forger.token(roles=["admin"], permissions=[*Permission])
     assert outcome(client.get("/admin/users", headers={"Authorization": f"Bearer {mighty}"})) == FORBIDDEN
 
 
-def test_row_50_a_user_at_an_admin_route_is_told_what_is_missing(officials: Officials) -> None:
-    answer = officials.appoint().get("/admin/users")
+def test_row_50_a_user_at_an_admin_route_is_told_what_is_missing(staff: Staff) -> None:
+    answer = staff.appoint().get("/admin/users")
     assert outcome(answer) == FORBIDDEN
     assert answer.json()["detail"] == "This needs user:read."
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
@@ -208,13 +196,13 @@ def routes(service: Service) -> Routes:
 
 
 def test_row_50_every_admin_route_asks_for_its_permission_and_for_no_other(
-    routes: Routes, officials: Officials, client: httpx.Client
+    routes: Routes, staff: Staff, client: httpx.Client
 ) -> None:
     assert len(routes) >= 20
     assert set(routes.values()) == {permission.value for permission in Permission if "account" not in permission}
-    plain = officials.appoint()
-    others = {needed: officials.clerk(*{*Permission} - {needed}) for needed in set(routes.values())}
-    allowed = {needed: officials.clerk(needed) for needed in set(routes.values())}
+    plain = staff.appoint()
+    others = {needed: staff.with_permissions(*{*Permission} - {needed}) for needed in set(routes.values())}
+    allowed = {needed: staff.with_permissions(needed) for needed in set(routes.values())}
     for (method, path), needed in routes.items():
         # Nobody's ids and an empty body: whoever is let in has then done nothing.
         place = path.format(**NOBODYS)

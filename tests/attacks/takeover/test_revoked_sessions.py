@@ -18,11 +18,11 @@ from redis_tools import session_cache
 from tests.conftest import Serving
 from tests.support.servers.proxy import Proxy
 from tests.support.service.process import NO_TLS, SERVICE_CLIENT, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
 from tests.support.users.people import Tokens, Walker, somebody
-from tests.support.users.session_factory import Planter
-from tests.support.users.staff import Officials
+from tests.support.users.session_factory import SessionFactory
+from tests.support.users.staff import Staff
 
 INVALID = (401, "invalid_token")
 READERS = 4
@@ -30,22 +30,10 @@ FORGET_SHA = session_cache._FORGET.sha.encode()
 
 
 @pytest.fixture(scope="module")
-def apart(serving: Serving) -> Iterator[Service]:
+def service(serving: Serving) -> Iterator[Service]:
     """A service whose Valkey nobody else uses: it is emptied again and again."""
     with serving(workers=2) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def backstage(apart: Service) -> Iterator[Backstage]:
-    with backstage_of(apart) as looking:
-        yield looking
-
-
-@pytest.fixture
-def apart_walk(apart: Service, walk: Walker) -> Iterator[Walker]:
-    with apart.client() as client:
-        yield Walker(client, walk.mailbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,33 +86,33 @@ async def _log_out(client: httpx.AsyncClient, tokens: Tokens) -> httpx.Response:
 
 
 async def _log_out_while_valkey_forgets(
-    client: httpx.AsyncClient, tokens: Tokens, backstage: Backstage
+    client: httpx.AsyncClient, tokens: Tokens, db: DatabaseInspector
 ) -> httpx.Response:
     change = asyncio.create_task(_log_out(client, tokens))
     while not change.done():
-        backstage.valkey.flushdb()
+        db.valkey.flushdb()
         await asyncio.sleep(random.uniform(0, 0.002))
     return await change
 
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["valkey remembers", "valkey is emptied again and again"])
 def test_a_logout_is_seen_by_every_request_after_its_answer(
-    apart: Service,
-    backstage: Backstage,
-    apart_walk: Walker,
+    service: Service,
+    db: DatabaseInspector,
+    walk: Walker,
     full_counts: bool,  # noqa: FBT001 - a fixture
     *,
     forgets: bool,
 ) -> None:
     rounds, good, ended = 500 if full_counts else 30, 0, 0
-    planter = Planter(apart, backstage)
-    apart_walk.register(person := somebody("racer"))
-    other = planter.session(person)
+    session_factory = SessionFactory(service, db)
+    walk.register(person := somebody("racer"))
+    other = session_factory.create(person)
     with asyncio.Runner() as loop:
-        client = httpx.AsyncClient(base_url=apart.url, timeout=15, verify=NO_TLS)
+        client = httpx.AsyncClient(base_url=service.url, timeout=15, verify=NO_TLS)
         for _ in range(rounds):
-            tokens = planter.session(person)
-            change = partial(_log_out_while_valkey_forgets, backstage=backstage) if forgets else _log_out
+            tokens = session_factory.create(person)
+            change = partial(_log_out_while_valkey_forgets, db=db) if forgets else _log_out
             round_ = Round(client, tokens, other)
             reads = loop.run(round_.run(partial(change, client, tokens), random.uniform(0, 0.006)))
             good += sum(read.status == 200 for read in reads)
@@ -136,23 +124,23 @@ def test_a_logout_is_seen_by_every_request_after_its_answer(
 
 
 def test_a_new_password_is_seen_by_every_request_after_its_answer(
-    apart: Service,
-    backstage: Backstage,
-    apart_walk: Walker,
+    service: Service,
+    db: DatabaseInspector,
+    walk: Walker,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
-    planter = Planter(apart, backstage)
+    session_factory = SessionFactory(service, db)
     for _ in range(60 if full_counts else 5):
-        apart_walk.register(person := somebody("renewed"))
-        key = apart_walk.confirm("recover", *apart_walk.open_recovery(person)).json()["session_key"]
-        tokens, other = planter.session(person), planter.session(person)
-        asyncio.run(_renew(apart, tokens, other, key))
-        assert outcome(apart_walk.me(other.access)) == INVALID
-        assert outcome(apart_walk.refresh(other.refresh)) == (400, "invalid_grant")
+        walk.register(person := somebody("renewed"))
+        key = walk.confirm("recover", *walk.open_recovery(person)).json()["session_key"]
+        tokens, other = session_factory.create(person), session_factory.create(person)
+        asyncio.run(_renew(service, tokens, other, key))
+        assert outcome(walk.me(other.access)) == INVALID
+        assert outcome(walk.refresh(other.refresh)) == (400, "invalid_grant")
 
 
-async def _renew(apart: Service, tokens: Tokens, other: Tokens, key: str) -> None:
-    async with httpx.AsyncClient(base_url=apart.url, timeout=15, verify=NO_TLS) as client:
+async def _renew(service: Service, tokens: Tokens, other: Tokens, key: str) -> None:
+    async with httpx.AsyncClient(base_url=service.url, timeout=15, verify=NO_TLS) as client:
 
         async def choose() -> httpx.Response:
             return await client.post("/recover/password", json={"session_key": key, "password": "an owl in the barn"})
@@ -161,73 +149,71 @@ async def _renew(apart: Service, tokens: Tokens, other: Tokens, key: str) -> Non
 
 
 def test_a_block_is_seen_by_every_request_after_its_answer(
-    apart: Service,
-    backstage: Backstage,
-    apart_walk: Walker,
+    service: Service,
+    db: DatabaseInspector,
+    walk: Walker,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     rounds, good, ended = 100 if full_counts else 8, 0, 0
-    officials = Officials(apart, backstage, apart_walk.client)
-    admin = officials.administrator()
+    staff = Staff(service, db, walk.client)
+    admin = staff.admin()
     with asyncio.Runner() as loop:
-        client = httpx.AsyncClient(base_url=apart.url, timeout=15)
+        client = httpx.AsyncClient(base_url=service.url, timeout=15)
         for _ in range(rounds):
-            member = officials.appoint()
-            round_ = Round(client, member.tokens, officials.session_of(member))
+            member = staff.appoint()
+            round_ = Round(client, member.tokens, staff.session_of(member))
             block = partial(client.post, f"/admin/users/{member.id}/block", headers=admin.bearer)
             reads = loop.run(round_.run(block, random.uniform(0, 0.006)))
             good += sum(read.status == 200 for read in reads)
             ended += sum(read.status == 401 for read in reads)
-            assert outcome(apart_walk.refresh(member.tokens.refresh)) == (400, "invalid_grant")
+            assert outcome(walk.refresh(member.tokens.refresh)) == (400, "invalid_grant")
         loop.run(client.aclose())
     # Else the race was never run.
     assert good > rounds
     assert ended > rounds
 
 
-def test_valkey_that_forgets_everything_revives_nothing(
-    apart_walk: Walker, backstage: Backstage, service: Service
-) -> None:
-    apart_walk.register(person := somebody("forgotten"))
-    ended, living = apart_walk.open_session(person), apart_walk.open_session(person)
-    assert apart_walk.me(ended.access).status_code == 200
-    memory = backstage.remember_valkey()
-    assert apart_walk.log_out(ended.access).status_code == 204
-    backstage.valkey.flushdb()
-    assert outcome(apart_walk.me(ended.access)) == INVALID
-    assert apart_walk.me(living.access).status_code == 200
-    assert outcome(apart_walk.refresh(ended.refresh)) == (400, "invalid_grant")
+def test_valkey_that_forgets_everything_revives_nothing(walk: Walker, db: DatabaseInspector) -> None:
+    walk.register(person := somebody("forgotten"))
+    ended, living = walk.open_session(person), walk.open_session(person)
+    assert walk.me(ended.access).status_code == 200
+    memory = db.remember_valkey()
+    assert walk.log_out(ended.access).status_code == 204
+    db.valkey.flushdb()
+    assert outcome(walk.me(ended.access)) == INVALID
+    assert walk.me(living.access).status_code == 200
+    assert outcome(walk.refresh(ended.refresh)) == (400, "invalid_grant")
     # A failover to a replica that lags behind brings back what was true before, for a minute at most: the one case
     # that docs/security.md names. What stands there is the entry, and it ends by itself.
-    backstage.restore_valkey(memory)
-    lives = [backstage.valkey.pttl(key) for key in backstage.valkey.scan_iter("user:*")]
+    db.restore_valkey(memory)
+    lives = [db.valkey.pttl(key) for key in db.valkey.scan_iter("user:*")]
     assert lives
     assert max(lives) <= 60_000
 
 
-def test_a_session_that_has_ended_does_not_take_the_entry_from_the_living(
-    apart_walk: Walker, backstage: Backstage
-) -> None:
-    apart_walk.register(person := somebody("lively"))
-    ended, living = apart_walk.open_session(person), apart_walk.open_session(person)
-    user_id = apart_walk.me(living.access).json()["id"]
-    assert apart_walk.log_out(ended.access).status_code == 204
-    assert apart_walk.me(living.access).status_code == 200
-    entry = backstage.valkey.get(f"user:{{{user_id}}}")
+def test_a_session_that_has_ended_does_not_take_the_entry_from_the_living(walk: Walker, db: DatabaseInspector) -> None:
+    walk.register(person := somebody("lively"))
+    ended, living = walk.open_session(person), walk.open_session(person)
+    user_id = walk.me(living.access).json()["id"]
+    assert walk.log_out(ended.access).status_code == 204
+    assert walk.me(living.access).status_code == 200
+    entry = db.valkey.get(f"user:{{{user_id}}}")
     for _ in range(3):
-        assert outcome(apart_walk.me(ended.access)) == INVALID
-    assert backstage.valkey.get(f"user:{{{user_id}}}") == entry
+        assert outcome(walk.me(ended.access)) == INVALID
+    assert db.valkey.get(f"user:{{{user_id}}}") == entry
     # Nor does one that is newer than the entry, once it is known.
-    newer = apart_walk.open_session(person)
-    assert [apart_walk.me(tokens.access).status_code for tokens in (newer, living, newer)] == [200] * 3
-    assert outcome(apart_walk.me(ended.access)) == INVALID
+    newer = walk.open_session(person)
+    assert [walk.me(tokens.access).status_code for tokens in (newer, living, newer)] == [200] * 3
+    assert outcome(walk.me(ended.access)) == INVALID
 
 
-def test_a_log_in_that_ends_the_oldest_session_announces_it(apart: Service, walk: Walker, backstage: Backstage) -> None:
-    with Proxy(apart.stack.valkey.port) as valkey:
-        database = apart.redis_url.rpartition("/")[2]
-        cut_off = Service(apart.stack, "", 0, apart.log_file.parent)
-        cut_off.environment = apart.environment | {"REDIS_URL": f"redis://127.0.0.1:{valkey.port}/{database}"}
+def test_a_log_in_that_ends_the_oldest_session_announces_it(
+    service: Service, walk: Walker, db: DatabaseInspector
+) -> None:
+    with Proxy(service.stack.valkey.port) as valkey:
+        database = service.redis_url.rpartition("/")[2]
+        cut_off = Service(service.stack, "", 0, service.log_file.parent)
+        cut_off.environment = service.environment | {"REDIS_URL": f"redis://127.0.0.1:{valkey.port}/{database}"}
         cut_off.start()
         try:
             with cut_off.client() as client:
@@ -245,38 +231,38 @@ def test_a_log_in_that_ends_the_oldest_session_announces_it(apart: Service, walk
                     hold.wait()
                     hold.let_go(forward=False)
                     assert confirmed.result().status_code == 200
-                with apart.client() as elsewhere:
+                with service.client() as elsewhere:
                     assert outcome(Walker(elsewhere, walk.mailbox).me(oldest.access)) == INVALID
         finally:
             cut_off.kill()
 
 
 @pytest.mark.parametrize("entry", ["{", "{}", '{"user": {}, "sids": []}', "[]", "null", "\xff", "lease", '{"sids": 1}'])
-def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, apart_walk: Walker, backstage: Backstage) -> None:
+def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, walk: Walker, db: DatabaseInspector) -> None:
     # A newer version of the service, running beside this one, may write them otherwise.
-    apart_walk.register(person := somebody("garbled"))
-    tokens = apart_walk.open_session(person)
-    user_id = apart_walk.me(tokens.access).json()["id"]
-    backstage.valkey.set(f"user:{{{user_id}}}", entry.encode("latin-1"))
-    assert apart_walk.me(tokens.access).status_code == 200
-    assert person.email in str(backstage.valkey.get(f"user:{{{user_id}}}"))
-    assert 0 < backstage.valkey.pttl(f"user:{{{user_id}}}") <= 60_000
+    walk.register(person := somebody("garbled"))
+    tokens = walk.open_session(person)
+    user_id = walk.me(tokens.access).json()["id"]
+    db.valkey.set(f"user:{{{user_id}}}", entry.encode("latin-1"))
+    assert walk.me(tokens.access).status_code == 200
+    assert person.email in str(db.valkey.get(f"user:{{{user_id}}}"))
+    assert 0 < db.valkey.pttl(f"user:{{{user_id}}}") <= 60_000
 
 
 def test_a_process_that_dies_after_announcing_a_change_leaves_nothing_behind(
-    apart_walk: Walker, backstage: Backstage
+    walk: Walker, db: DatabaseInspector
 ) -> None:
-    apart_walk.register(person := somebody("announced"))
-    tokens = apart_walk.open_session(person)
-    user_id = apart_walk.me(tokens.access).json()["id"]
+    walk.register(person := somebody("announced"))
+    tokens = walk.open_session(person)
+    user_id = walk.me(tokens.access).json()["id"]
     name = f"user:{{{user_id}}}"
-    backstage.valkey.set(name, "changing:somebody-who-died", px=300)
+    db.valkey.set(name, "changing:somebody-who-died", px=300)
     # While it stands PostgreSQL is asked, and nobody fills the place, and no other change takes it away.
-    assert apart_walk.me(tokens.access).status_code == 200
+    assert walk.me(tokens.access).status_code == 200
     bearer = {"Authorization": f"Bearer {tokens.access}"}
-    assert apart_walk.client.delete(f"/me/sessions/{uuid.uuid4()}", headers=bearer).status_code == 404
-    assert apart_walk.me(tokens.access).status_code == 200
-    assert backstage.valkey.get(name) == b"changing:somebody-who-died"
-    backstage.valkey.delete(name)
-    assert apart_walk.me(tokens.access).status_code == 200
-    assert person.email in str(backstage.valkey.get(name))
+    assert walk.client.delete(f"/me/sessions/{uuid.uuid4()}", headers=bearer).status_code == 404
+    assert walk.me(tokens.access).status_code == 200
+    assert db.valkey.get(name) == b"changing:somebody-who-died"
+    db.valkey.delete(name)
+    assert walk.me(tokens.access).status_code == 200
+    assert person.email in str(db.valkey.get(name))

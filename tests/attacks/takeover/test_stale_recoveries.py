@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
 from tests.support.users.flows import GONE, outcome, ready_for_a_new_password
 from tests.support.users.people import Person, Walker
 from tests.support.users.signed_in import SignedIn
-from tests.support.users.staff import Official, Officials
+from tests.support.users.staff import StaffMember
 
 THIEFS = "an owl in the barn"
 
-Change = Callable[[Walker, Person, Official], None]
+Change = Callable[[Walker, Person, StaffMember], None]
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-@pytest.fixture
-def admin(service: Service, backstage: Backstage, walk: Walker) -> Official:
-    return Officials(service, backstage, walk.client).appoint("admin")
-
-
-def _id(person: Person, admin: Official) -> str:
+def _id(person: Person, admin: StaffMember) -> str:
     [found] = admin.call("GET", f"/admin/users?q={person.email}").json()["items"]
     return str(found["id"])
 
 
-def _changes_the_password(walk: Walker, person: Person, _: Official) -> None:
+def _changes_the_password(walk: Walker, person: Person, _: StaffMember) -> None:
     bearer = {"Authorization": f"Bearer {walk.log_in(person)}"}
     form = {"current_password": person.password, "password": "two owls above the barn"}
     assert walk.client.put("/me/password", json=form, headers=bearer).status_code == 204
 
 
-def _recovers_again(walk: Walker, person: Person, _: Official) -> None:
+def _recovers_again(walk: Walker, person: Person, _: StaffMember) -> None:
     walk.recover(person, "two owls above the barn")
 
 
-def _is_blocked(_: Walker, person: Person, admin: Official) -> None:
+def _is_blocked(_: Walker, person: Person, admin: StaffMember) -> None:
     assert admin.call("POST", f"/admin/users/{_id(person, admin)}/block").status_code == 204
 
 
-def _is_blocked_and_unblocked(walk: Walker, person: Person, admin: Official) -> None:
+def _is_blocked_and_unblocked(walk: Walker, person: Person, admin: StaffMember) -> None:
     _is_blocked(walk, person, admin)
     assert admin.call("POST", f"/admin/users/{_id(person, admin)}/unblock").status_code == 204
 
 
-def _is_deleted_and_invited_again(_: Walker, person: Person, admin: Official) -> None:
+def _is_deleted_and_invited_again(_: Walker, person: Person, admin: StaffMember) -> None:
     assert admin.call("DELETE", f"/admin/users/{_id(person, admin)}").status_code == 204
     form = {"email": person.email, "login": person.login}
     assert admin.call("POST", "/admin/users", json=form).status_code == 201
@@ -65,7 +53,7 @@ def _is_deleted_and_invited_again(_: Walker, person: Person, admin: Official) ->
     [_changes_the_password, _recovers_again, _is_blocked, _is_blocked_and_unblocked, _is_deleted_and_invited_again],
 )
 def test_what_repairs_an_account_closes_a_recovery_that_somebody_else_holds(
-    change: Change, walk: Walker, admin: Official
+    change: Change, walk: Walker, admin: StaffMember
 ) -> None:
     person, key = ready_for_a_new_password(walk)
     change(walk, person, admin)
@@ -73,7 +61,7 @@ def test_what_repairs_an_account_closes_a_recovery_that_somebody_else_holds(
     assert outcome(walk.post("/login", login=person.login, password=THIEFS)) == (401, "bad_credentials")
 
 
-def test_a_recovery_begun_in_a_block_does_not_outlive_it(walk: Walker, admin: Official, alice: Person) -> None:
+def test_a_recovery_begun_in_a_block_does_not_outlive_it(walk: Walker, admin: StaffMember, alice: Person) -> None:
     _is_blocked(walk, alice, admin)
     confirmed = walk.confirm("recover", *walk.open_recovery(alice))
     key = confirmed.json()["session_key"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +11,7 @@ import pytest
 from devstack.mailbox import Mail
 from tests.support.requests.burst import burst, outcomes
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
 from tests.support.users.people import Person, Tokens, Walker, somebody
 
@@ -22,19 +21,13 @@ WINDOW = timedelta(seconds=11)
 """Longer than a repeat is answered."""
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
 @dataclass(frozen=True, slots=True)
 class Family:
     """A session as PostgreSQL and its owner see it."""
 
     service: Service
     walk: Walker
-    backstage: Backstage
+    db: DatabaseInspector
     person: Person
 
     def log_in(self) -> Tokens:
@@ -51,21 +44,21 @@ class Family:
             " FROM unnest(replaced_at) WITH ORDINALITY AS u (moment, place) ORDER BY place)"
         )
         whose = "user_id = (SELECT id FROM users WHERE email = $2)"
-        self.backstage.rows(f"UPDATE sessions SET {moved} WHERE {whose}", span, self.person.email)
+        self.db.rows(f"UPDATE sessions SET {moved} WHERE {whose}", span, self.person.email)
 
     def living(self) -> int:
         query = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE email = $1 AND ends_at > now()"
-        return int(self.backstage.value(query, self.person.email))
+        return int(self.db.value(query, self.person.email))
 
     def alarms(self) -> list[Mail]:
-        self.backstage.wait_until_all_mail_has_left()
+        self.db.wait_until_all_mail_has_left()
         return [mail for mail in self.walk.mailbox.mails(self.person.email) if "session" in mail.subject]
 
 
 @pytest.fixture
-def family(service: Service, walk: Walker, backstage: Backstage) -> Family:
+def family(service: Service, walk: Walker, db: DatabaseInspector) -> Family:
     walk.register(person := somebody("heir"))
-    return Family(service, walk, backstage, person)
+    return Family(service, walk, db, person)
 
 
 def test_a_refresh_gives_a_new_pair_and_the_access_token_works(family: Family) -> None:
@@ -201,11 +194,11 @@ def test_tabs_that_refresh_at_each_refusal_damage_nothing(family: Family, full_c
 def test_a_refresh_that_is_refused_for_a_block_uses_nothing_up(family: Family) -> None:
     tokens = family.log_in()
     block = "UPDATE users SET blocked_at = {} WHERE email = $1"
-    family.backstage.rows(block.format("now()"), family.person.email)
+    family.db.rows(block.format("now()"), family.person.email)
     for _ in range(2):
         assert outcome(family.walk.refresh(tokens.refresh)) == NO_GRANT
         family.let_pass(WINDOW)
-    family.backstage.rows(block.format("NULL"), family.person.email)
+    family.db.rows(block.format("NULL"), family.person.email)
     assert family.walk.refresh(tokens.refresh).status_code == 200
     assert family.alarms() == []
 
@@ -259,7 +252,7 @@ def test_a_session_ends_after_thirty_days_however_often_it_is_refreshed(family: 
 
 def test_a_refresh_reads_the_user_again(family: Family) -> None:
     tokens = family.log_in()
-    family.backstage.rows("UPDATE users SET blocked_at = now() WHERE email = $1", family.person.email)
+    family.db.rows("UPDATE users SET blocked_at = now() WHERE email = $1", family.person.email)
     assert outcome(family.walk.refresh(tokens.refresh)) == NO_GRANT
 
 

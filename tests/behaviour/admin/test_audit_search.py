@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from models.context.audit import Event
-from tests.support.service.process import Service
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Walker
-from tests.support.users.staff import Official, Officials, officials_of
+from tests.support.users.staff import Staff, StaffMember
 
 
-@pytest.fixture(scope="module")
-def staff(service: Service) -> Iterator[Officials]:
-    with officials_of(service) as appointing:
-        yield appointing
-
-
-@pytest.fixture
-def admin(staff: Officials) -> Official:
-    return staff.administrator()
-
-
-def lines(admin: Official, **query: object) -> list[dict[str, Any]]:
+def lines(admin: StaffMember, **query: object) -> list[dict[str, Any]]:
     """Everything that fits, page by page."""
     found: list[dict[str, Any]] = []
     while True:
@@ -41,7 +28,7 @@ def lines(admin: Official, **query: object) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def blocked(staff: Officials, admin: Official) -> Official:
+def blocked(staff: Staff, admin: StaffMember) -> StaffMember:
     """Somebody who was blocked, unblocked and signed out by the administrator, in that order."""
     member = staff.appoint()
     for call in ("block", "unblock"):
@@ -50,7 +37,7 @@ def blocked(staff: Officials, admin: Official) -> Official:
     return member
 
 
-def test_what_happened_is_told_the_newest_first(admin: Official, blocked: Official) -> None:
+def test_what_happened_is_told_the_newest_first(admin: StaffMember, blocked: StaffMember) -> None:
     told = lines(admin, subject=blocked.id)
     assert [line["event"] for line in told] == ["sessions.ended", "user.unblocked", "user.blocked"]
     assert {line["actor"] for line in told} == {str(admin.id)}
@@ -61,7 +48,9 @@ def test_what_happened_is_told_the_newest_first(admin: Official, blocked: Offici
     assert {line["times"] for line in told} == {1}
 
 
-def test_lines_are_found_by_event_by_actor_and_by_moment(staff: Officials, admin: Official, blocked: Official) -> None:
+def test_lines_are_found_by_event_by_actor_and_by_moment(
+    staff: Staff, admin: StaffMember, blocked: StaffMember
+) -> None:
     assert [line["subject"] for line in lines(admin, event="user.blocked", actor=admin.id)] == [str(blocked.id)]
     assert lines(admin, event="user.blocked", actor=blocked.id) == []
     newest, middle, oldest = lines(admin, actor=admin.id)
@@ -73,11 +62,11 @@ def test_lines_are_found_by_event_by_actor_and_by_moment(staff: Officials, admin
     assert lines(admin, actor=admin.id, since=elsewhere.isoformat()) == [newest, middle]
 
 
-def test_pages_show_every_line_once(admin: Official, blocked: Official) -> None:
+def test_pages_show_every_line_once(admin: StaffMember, blocked: StaffMember) -> None:
     assert lines(admin, subject=blocked.id, limit=1) == lines(admin, subject=blocked.id)
 
 
-def test_what_was_refused_is_told_without_a_name(staff: Officials, admin: Official, walk: Walker) -> None:
+def test_what_was_refused_is_told_without_a_name(staff: Staff, admin: StaffMember, walk: Walker) -> None:
     member = staff.appoint(name="canary")
     for _ in range(3):
         assert walk.post("/login", login=member.person.login, password="not the right one").status_code == 401
@@ -93,22 +82,22 @@ def test_what_was_refused_is_told_without_a_name(staff: Officials, admin: Offici
     assert all(line["details"] == {} for line in told)
 
 
-def test_whose_account_is_gone_has_lines_all_the_same(staff: Officials, admin: Official, blocked: Official) -> None:
+def test_whose_account_is_gone_has_lines_all_the_same(staff: Staff, admin: StaffMember, blocked: StaffMember) -> None:
     assert admin.delete(f"/admin/users/{blocked.id}").status_code == 204
     assert lines(admin, subject=blocked.id)[0]["event"] == "account.deleted"
     assert len(lines(admin, subject=blocked.id)) == 4
 
 
-def test_a_caller_without_the_permission_is_in_the_log_himself(staff: Officials, admin: Official) -> None:
-    clerk = staff.clerk("user:read")
-    assert outcome(clerk.get("/admin/audit")) == (403, "insufficient_scope")
-    eventually(lambda: bool(lines(admin, event="access.denied", actor=clerk.id)), 5)
-    [line] = lines(admin, event="access.denied", actor=clerk.id)
+def test_a_caller_without_the_permission_is_in_the_log_himself(staff: Staff, admin: StaffMember) -> None:
+    assistant = staff.with_permissions("user:read")
+    assert outcome(assistant.get("/admin/audit")) == (403, "insufficient_scope")
+    eventually(lambda: bool(lines(admin, event="access.denied", actor=assistant.id)), 5)
+    [line] = lines(admin, event="access.denied", actor=assistant.id)
     assert line["details"] == {"call": "GET /admin/audit", "needed": "audit:read"}
 
 
 @pytest.mark.parametrize("event", Event)
-def test_every_event_may_be_asked_for(event: Event, admin: Official) -> None:
+def test_every_event_may_be_asked_for(event: Event, admin: StaffMember) -> None:
     assert admin.get("/admin/audit", event=event.value, limit=1).status_code == 200
 
 
@@ -137,7 +126,7 @@ def test_every_event_may_be_asked_for(event: Event, admin: Official) -> None:
     ],
     ids=str,
 )
-def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: Official) -> None:
+def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: StaffMember) -> None:
     answer = admin.get("/admin/audit", **query)
     assert outcome(answer) == MALFORMED, answer.text
     assert "canary" not in answer.text
@@ -156,5 +145,5 @@ def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, o
     ],
     ids=str,
 )
-def test_the_ends_of_what_may_be_asked_for_are_answered(query: dict[str, object], admin: Official) -> None:
+def test_the_ends_of_what_may_be_asked_for_are_answered(query: dict[str, object], admin: StaffMember) -> None:
     assert admin.get("/admin/audit", limit=1, **query).status_code == 200

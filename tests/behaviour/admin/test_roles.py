@@ -14,40 +14,23 @@ from models.values.permission import Permission
 from tests.conftest import Serving
 from tests.support.requests.burst import burst_of, outcomes
 from tests.support.service.process import SERVICE_CLIENT, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.staff import Official, Officials
+from tests.support.users.staff import Staff, StaffMember
 
 FORBIDDEN = (403, "insufficient_scope")
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def ministry(serving: Serving) -> Iterator[Service]:
+def service(serving: Serving) -> Iterator[Service]:
     """A service of its own: what a role allows is every user's business, and administrators are counted."""
     with serving(workers=2) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def backstage(ministry: Service) -> Iterator[Backstage]:
-    with backstage_of(ministry) as looking:
-        yield looking
-
-
-@pytest.fixture
-def officials(ministry: Service, backstage: Backstage) -> Iterator[Officials]:
-    with ministry.client() as client:
-        yield Officials(ministry, backstage, client)
-
-
-@pytest.fixture
-def admin(officials: Officials) -> Official:
-    return officials.appoint("admin", name="admin")
-
-
-def a_role(admin: Official, *permissions: str) -> str:
+def a_role(admin: StaffMember, *permissions: str) -> str:
     """A new role that allows these."""
     name = f"role-{next(_numbers)}"
     body = {"name": name, "description": "For a test.", "permissions": permissions}
@@ -57,7 +40,7 @@ def a_role(admin: Official, *permissions: str) -> str:
     return name
 
 
-def a_permission(admin: Official) -> str:
+def a_permission(admin: StaffMember) -> str:
     """A new permission."""
     name = f"reports{next(_numbers)}:read"
     answer = admin.call("POST", "/admin/permissions", json={"name": name, "description": "See them."})
@@ -65,7 +48,7 @@ def a_permission(admin: Official) -> str:
     return name
 
 
-def permissions_of(official: Official) -> list[str]:
+def permissions_of(official: StaffMember) -> list[str]:
     """What the next request and the next introspection say that somebody may do; they say the same."""
     answer = official.call("GET", "/me")
     assert answer.status_code == 200, answer.text
@@ -79,7 +62,7 @@ def permissions_of(official: Official) -> list[str]:
 # What there is at first.
 
 
-def test_the_shipped_roles_and_permissions_are_those_that_the_code_asks_for(admin: Official) -> None:
+def test_the_shipped_roles_and_permissions_are_those_that_the_code_asks_for(admin: StaffMember) -> None:
     permissions = admin.call("GET", "/admin/permissions").json()
     assert {one["name"] for one in permissions if one["built_in"]} == {*Permission}
     roles = {role["name"]: role for role in admin.call("GET", "/admin/roles").json()}
@@ -92,7 +75,7 @@ def test_the_shipped_roles_and_permissions_are_those_that_the_code_asks_for(admi
 # Roles.
 
 
-def test_a_role_is_made_read_changed_and_deleted(admin: Official) -> None:
+def test_a_role_is_made_read_changed_and_deleted(admin: StaffMember) -> None:
     role = a_role(admin, "user:read")
     assert outcome(admin.call("POST", "/admin/roles", json={"name": role, "description": "x", "permissions": []})) == (
         409,
@@ -108,14 +91,16 @@ def test_a_role_is_made_read_changed_and_deleted(admin: Official) -> None:
         assert outcome(admin.call(method, f"/admin/roles/{role}", json=body)) == (404, "role_not_found")
 
 
-def test_a_role_of_permissions_that_do_not_exist_is_refused_and_not_made(admin: Official, backstage: Backstage) -> None:
+def test_a_role_of_permissions_that_do_not_exist_is_refused_and_not_made(
+    admin: StaffMember, db: DatabaseInspector
+) -> None:
     # The administrator may do everything there is, and nothing that there is not.
-    before = backstage.value("SELECT count(*) FROM roles")
+    before = db.value("SELECT count(*) FROM roles")
     body = {"name": "dreamer", "description": "x", "permissions": ["unicorn:ride"]}
     answer = admin.call("POST", "/admin/roles", json=body)
     assert outcome(answer) == (422, "unknown_permission")
     assert "unicorn" not in answer.text
-    assert backstage.value("SELECT count(*) FROM roles") == before
+    assert db.value("SELECT count(*) FROM roles") == before
 
 
 @pytest.mark.parametrize(
@@ -134,16 +119,16 @@ def test_a_role_of_permissions_that_do_not_exist_is_refused_and_not_made(admin: 
         {"name": "reporter", "description": "x", "permissions": ["a:b"] * 101},
     ],
 )
-def test_a_role_that_is_written_wrongly_is_refused(body: dict[str, object], admin: Official) -> None:
+def test_a_role_that_is_written_wrongly_is_refused(body: dict[str, object], admin: StaffMember) -> None:
     assert outcome(admin.call("POST", "/admin/roles", json=body)) == MALFORMED
 
 
 @pytest.mark.parametrize("role", ["admin", "user"])
-def test_a_shipped_role_is_not_deleted(role: str, admin: Official) -> None:
+def test_a_shipped_role_is_not_deleted(role: str, admin: StaffMember) -> None:
     assert outcome(admin.call("DELETE", f"/admin/roles/{role}")) == (409, "built_in")
 
 
-def test_administrators_may_always_do_everything(admin: Official) -> None:
+def test_administrators_may_always_do_everything(admin: StaffMember) -> None:
     assert outcome(admin.call("PATCH", "/admin/roles/admin", json={"permissions": []})) == (409, "built_in")
     assert a_permission(admin) in permissions_of(admin)
 
@@ -151,7 +136,7 @@ def test_administrators_may_always_do_everything(admin: Official) -> None:
 # Permissions.
 
 
-def test_a_permission_is_made_described_and_deleted_and_leaves_every_role(admin: Official) -> None:
+def test_a_permission_is_made_described_and_deleted_and_leaves_every_role(admin: StaffMember) -> None:
     permission = a_permission(admin)
     role = a_role(admin, permission, "user:read")
     again = admin.call("POST", "/admin/permissions", json={"name": permission, "description": "x"})
@@ -165,13 +150,13 @@ def test_a_permission_is_made_described_and_deleted_and_leaves_every_role(admin:
         assert outcome(answer) == (404, "permission_not_found")
 
 
-def test_what_the_service_itself_asks_for_is_not_deleted(admin: Official) -> None:
+def test_what_the_service_itself_asks_for_is_not_deleted(admin: StaffMember) -> None:
     for permission in Permission:
         assert outcome(admin.call("DELETE", f"/admin/permissions/{permission}")) == (409, "built_in")
 
 
-def test_there_are_no_more_permissions_than_a_token_can_hold(admin: Official, backstage: Backstage) -> None:
-    there = backstage.value("SELECT count(*) FROM permissions")
+def test_there_are_no_more_permissions_than_a_token_can_hold(admin: StaffMember, db: DatabaseInspector) -> None:
+    there = db.value("SELECT count(*) FROM permissions")
     names = [f"{'x' * 30}{number:03d}:{'y' * 6}" for number in range(100 - there)]
     for name in names:
         assert admin.call("POST", "/admin/permissions", json={"name": name, "description": "x"}).status_code == 201
@@ -179,7 +164,7 @@ def test_there_are_no_more_permissions_than_a_token_can_hold(admin: Official, ba
     assert outcome(one_more) == (409, "too_many_permissions")
     # Whoever has all of them, and as many roles as there may be, still comes in with the token that he is given.
     for number in range(20 - 2):
-        backstage.rows("INSERT INTO roles (name, description) VALUES ($1, 'x')", f"{'r' * 29}{number:03d}")
+        db.rows("INSERT INTO roles (name, description) VALUES ($1, 'x')", f"{'r' * 29}{number:03d}")
         assert admin.call("PUT", f"/admin/users/{admin.id}/roles/{'r' * 29}{number:03d}").status_code == 204
     refreshed = admin.client.post("/token/refresh", json={"refresh_token": admin.tokens.refresh}).json()["access_token"]
     assert len(refreshed) > 6_000
@@ -193,11 +178,11 @@ def test_there_are_no_more_permissions_than_a_token_can_hold(admin: Official, ba
 
 
 def test_a_role_that_is_given_or_taken_is_seen_by_the_next_request_and_the_next_introspection(
-    officials: Officials, admin: Official
+    staff: Staff, admin: StaffMember
 ) -> None:
     permission = a_permission(admin)
     role = a_role(admin, permission)
-    carol = officials.appoint(name="carol")
+    carol = staff.appoint(name="carol")
     for _ in range(10):
         assert permission not in permissions_of(carol)
         # Once more does no harm.
@@ -209,11 +194,11 @@ def test_a_role_that_is_given_or_taken_is_seen_by_the_next_request_and_the_next_
 
 
 def test_what_a_role_allows_is_seen_by_everybody_who_has_it_at_the_next_request(
-    officials: Officials, admin: Official
+    staff: Staff, admin: StaffMember
 ) -> None:
     permission = a_permission(admin)
     role = a_role(admin)
-    crowd = [officials.appoint(role, name="crowd") for _ in range(4)]
+    crowd = [staff.appoint(role, name="crowd") for _ in range(4)]
     for _ in range(10):
         assert not any(permission in permissions_of(one) for one in crowd)
         assert admin.call("PATCH", f"/admin/roles/{role}", json={"permissions": [permission]}).status_code == 200
@@ -225,8 +210,8 @@ def test_what_a_role_allows_is_seen_by_everybody_who_has_it_at_the_next_request(
     assert not any(permission in permissions_of(one) for one in crowd)
 
 
-def test_a_role_or_a_user_that_is_not_there_is_told(admin: Official, officials: Officials) -> None:
-    somebody = officials.appoint()
+def test_a_role_or_a_user_that_is_not_there_is_told(admin: StaffMember, staff: Staff) -> None:
+    somebody = staff.appoint()
     for method in ("PUT", "DELETE"):
         assert outcome(admin.call(method, f"/admin/users/{uuid.uuid4()}/roles/user")) == (404, "user_not_found")
         assert outcome(admin.call(method, f"/admin/users/{somebody.id}/roles/nothing")) == (404, "role_not_found")
@@ -238,15 +223,15 @@ def test_a_role_or_a_user_that_is_not_there_is_told(admin: Official, officials: 
 
 
 def test_nobody_gives_or_takes_what_he_may_not_do_himself(
-    admin: Official, officials: Officials, backstage: Backstage
+    admin: StaffMember, staff: Staff, db: DatabaseInspector
 ) -> None:
     lesser, mighty = a_role(admin, "role:read"), a_role(admin, "role:read", "user:write")
     name_alone = a_role(admin)
-    clerk = officials.appoint(a_role(admin, "role:read", "role:write"), lesser, name="clerk")
-    victim = officials.appoint("admin", mighty)
+    assistant = staff.appoint(a_role(admin, "role:read", "role:write"), lesser, name="assistant")
+    victim = staff.appoint("admin", mighty)
     refused: list[tuple[str, str, dict[str, object] | None]] = [
-        ("PUT", f"/admin/users/{clerk.id}/roles/admin", None),
-        ("PUT", f"/admin/users/{clerk.id}/roles/{mighty}", None),
+        ("PUT", f"/admin/users/{assistant.id}/roles/admin", None),
+        ("PUT", f"/admin/users/{assistant.id}/roles/{mighty}", None),
         ("DELETE", f"/admin/users/{victim.id}/roles/{mighty}", None),
         ("DELETE", f"/admin/users/{victim.id}/roles/user", None),
         ("PATCH", f"/admin/roles/{lesser}", {"permissions": ["user:write"]}),
@@ -257,44 +242,44 @@ def test_nobody_gives_or_takes_what_he_may_not_do_himself(
         ("DELETE", f"/admin/permissions/{a_permission(admin)}", None),
         ("PATCH", "/admin/permissions/user:write", {"description": "Harmless."}),
         # A service may ask for the name of a role that allows nothing.
-        ("PUT", f"/admin/users/{clerk.id}/roles/{name_alone}", None),
+        ("PUT", f"/admin/users/{assistant.id}/roles/{name_alone}", None),
         # What everybody has, administrators have, too.
         ("PATCH", "/admin/roles/user", {"permissions": []}),
     ]
     for method, path, body in refused:
-        assert outcome(clerk.call(method, path, json=body)) == FORBIDDEN, (method, path)
+        assert outcome(assistant.call(method, path, json=body)) == FORBIDDEN, (method, path)
     # Each try is written down with his name.
     told = "SELECT DISTINCT details FROM audit_log WHERE event = 'access.denied' AND actor = $1"
-    eventually(lambda: len(backstage.rows(told, clerk.id)) == 7, within=10)
-    equal = officials.appoint(name="equal")
-    assert clerk.call("PUT", f"/admin/users/{equal.id}/roles/{lesser}").status_code == 204
-    assert clerk.call("PATCH", f"/admin/roles/{lesser}", json={"permissions": ["role:write"]}).status_code == 200
+    eventually(lambda: len(db.rows(told, assistant.id)) == 7, within=10)
+    equal = staff.appoint(name="equal")
+    assert assistant.call("PUT", f"/admin/users/{equal.id}/roles/{lesser}").status_code == 204
+    assert assistant.call("PATCH", f"/admin/roles/{lesser}", json={"permissions": ["role:write"]}).status_code == 200
     assert permissions_of(equal) == ["account:read", "account:write", "role:write"]
-    # Once somebody who may do more has it, the clerk changes it no longer.
+    # Once somebody who may do more has it, the assistant changes it no longer.
     assert admin.call("PUT", f"/admin/users/{victim.id}/roles/{lesser}").status_code == 204
     nothing: dict[str, object] = {"permissions": []}
-    assert outcome(clerk.call("PATCH", f"/admin/roles/{lesser}", json=nothing)) == FORBIDDEN
-    assert outcome(clerk.call("DELETE", f"/admin/roles/{lesser}")) == FORBIDDEN
+    assert outcome(assistant.call("PATCH", f"/admin/roles/{lesser}", json=nothing)) == FORBIDDEN
+    assert outcome(assistant.call("DELETE", f"/admin/roles/{lesser}")) == FORBIDDEN
 
 
 def test_whoever_is_demoted_while_he_waits_does_nothing_any_more(
-    officials: Officials, admin: Official, backstage: Backstage
+    staff: Staff, admin: StaffMember, db: DatabaseInspector
 ) -> None:
-    demoted, crony = officials.appoint("admin"), officials.appoint()
+    demoted, crony = staff.appoint("admin"), staff.appoint()
     # His own demotion holds the row that he waits for.
-    backstage.rows("BEGIN")
-    backstage.rows("SELECT 1 FROM roles WHERE name = 'admin' FOR NO KEY UPDATE")
+    db.rows("BEGIN")
+    db.rows("SELECT 1 FROM roles WHERE name = 'admin' FOR NO KEY UPDATE")
     with ThreadPoolExecutor(1) as other:
         given = other.submit(demoted.call, "PUT", f"/admin/users/{crony.id}/roles/admin")
-        eventually(lambda: bool(backstage.rows("SELECT 1 FROM pg_locks WHERE NOT granted")), within=5, look_every=0.01)
-        backstage.rows("DELETE FROM user_roles WHERE user_id = $1 AND role = 'admin'", demoted.id)
-        backstage.rows("COMMIT")
+        eventually(lambda: bool(db.rows("SELECT 1 FROM pg_locks WHERE NOT granted")), within=5, look_every=0.01)
+        db.rows("DELETE FROM user_roles WHERE user_id = $1 AND role = 'admin'", demoted.id)
+        db.rows("COMMIT")
         assert outcome(given.result()) == FORBIDDEN
-    assert not backstage.value("SELECT count(*) FROM user_roles WHERE user_id = $1 AND role = 'admin'", crony.id)
+    assert not db.value("SELECT count(*) FROM user_roles WHERE user_id = $1 AND role = 'admin'", crony.id)
 
 
 def test_roles_and_permissions_that_change_at_once_are_a_refusal_at_worst(
-    ministry: Service, admin: Official, backstage: Backstage
+    service: Service, admin: StaffMember, db: DatabaseInspector
 ) -> None:
     role = a_role(admin)
 
@@ -307,7 +292,7 @@ def test_roles_and_permissions_that_change_at_once_are_a_refusal_at_worst(
     for _ in range(15):
         permission = a_permission(admin)
         answers = burst_of(
-            ministry,
+            service,
             [
                 request("DELETE", f"/admin/permissions/{permission}"),
                 request("PATCH", f"/admin/roles/{role}", permissions=[permission]),
@@ -321,14 +306,14 @@ def test_roles_and_permissions_that_change_at_once_are_a_refusal_at_worst(
 
 
 def test_the_last_administrator_stays_one_whoever_takes_it_from_whom_at_the_same_moment(
-    ministry: Service, officials: Officials, backstage: Backstage
+    service: Service, staff: Staff, db: DatabaseInspector
 ) -> None:
     for _ in range(20):
-        backstage.rows("DELETE FROM user_roles WHERE role = 'admin'")
-        backstage.valkey.flushdb()
-        both = officials.appoint("admin"), officials.appoint("admin")
+        db.rows("DELETE FROM user_roles WHERE role = 'admin'")
+        db.valkey.flushdb()
+        both = staff.appoint("admin"), staff.appoint("admin")
         answers = burst_of(
-            ministry,
+            service,
             [
                 (
                     f"DELETE /admin/users/{other.id}/roles/admin HTTP/1.1\r\nHost: localhost\r\n"
@@ -340,14 +325,14 @@ def test_the_last_administrator_stays_one_whoever_takes_it_from_whom_at_the_same
         found = outcomes(answers)
         assert (204, "") in found
         assert {*found} <= {(204, ""), (409, "last_administrator"), FORBIDDEN}
-        assert backstage.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 1
+        assert db.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 1
 
 
 # What is written down.
 
 
-def test_every_change_is_written_down(admin: Official, officials: Officials, backstage: Backstage) -> None:
-    carol = officials.appoint(name="carol")
+def test_every_change_is_written_down(admin: StaffMember, staff: Staff, db: DatabaseInspector) -> None:
+    carol = staff.appoint(name="carol")
     permission = a_permission(admin)
     role = a_role(admin, permission)
     admin.call("PUT", f"/admin/users/{carol.id}/roles/{role}")
@@ -355,9 +340,7 @@ def test_every_change_is_written_down(admin: Official, officials: Officials, bac
     admin.call("PATCH", f"/admin/roles/{role}", json={"permissions": ["user:read"]})
     admin.call("DELETE", f"/admin/roles/{role}")
     admin.call("DELETE", f"/admin/permissions/{permission}")
-    rows = backstage.rows(
-        "SELECT event, subject, source, details FROM audit_log WHERE actor = $1 ORDER BY id", admin.id
-    )
+    rows = db.rows("SELECT event, subject, source, details FROM audit_log WHERE actor = $1 ORDER BY id", admin.id)
     assert [(row["event"], row["subject"]) for row in rows] == [
         ("permission.created", None),
         ("role.created", None),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from tests.support.requests.burst import burst_of
 from tests.support.service.process import Service
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Walker, somebody
-from tests.support.users.staff import Official, Officials, officials_of
-from tests.support.users.user_factory import residents
+from tests.support.users.staff import Staff, StaffMember
+from tests.support.users.user_factory import create_users
 
 INVALID = (401, "invalid_token")
 FORBIDDEN = (403, "insufficient_scope")
@@ -24,18 +23,7 @@ NO_SESSION = (404, "session_not_found")
 NOBODYS = uuid.UUID(int=7)
 
 
-@pytest.fixture(scope="module")
-def staff(service: Service) -> Iterator[Officials]:
-    with officials_of(service) as appointing:
-        yield appointing
-
-
-@pytest.fixture
-def admin(staff: Officials) -> Official:
-    return staff.administrator()
-
-
-def found(admin: Official, **query: object) -> list[dict[str, Any]]:
+def found(admin: StaffMember, **query: object) -> list[dict[str, Any]]:
     """Everybody who fits, page by page."""
     people: list[dict[str, Any]] = []
     while True:
@@ -53,24 +41,24 @@ def logins(people: list[dict[str, Any]]) -> set[str]:
     return {user["login"] for user in people}
 
 
-def shown(admin: Official, user_id: object) -> dict[str, Any]:
+def shown(admin: StaffMember, user_id: object) -> dict[str, Any]:
     answer = admin.get(f"/admin/users/{user_id}")
     assert answer.status_code == 200, answer.text
     user: dict[str, Any] = answer.json()
     return user
 
 
-def events(staff: Officials, user_id: uuid.UUID) -> list[tuple[str, uuid.UUID | None]]:
+def events(staff: Staff, user_id: uuid.UUID) -> list[tuple[str, uuid.UUID | None]]:
     """What the audit log says of a user: events, and who did it."""
-    rows = staff.backstage.rows("SELECT event, actor FROM audit_log WHERE subject = $1 ORDER BY id", user_id)
+    rows = staff.db.rows("SELECT event, actor FROM audit_log WHERE subject = $1 ORDER BY id", user_id)
     return [(row["event"], row["actor"]) for row in rows]
 
 
 # Found.
 
 
-def test_users_are_found_by_how_login_or_address_begins(staff: Officials, admin: Official) -> None:
-    people = residents(staff.backstage, 3, "searched")
+def test_users_are_found_by_how_login_or_address_begins(staff: Staff, admin: StaffMember) -> None:
+    people = create_users(staff.db, 3, "searched")
     everybody = {person.login for person in people}
     for typed in ("searched-", "SEARCHED-", "Searched"):
         assert logins(found(admin, q=typed)) == everybody
@@ -81,45 +69,45 @@ def test_users_are_found_by_how_login_or_address_begins(staff: Officials, admin:
     assert found(admin, q="earched-") == found(admin, q="nobody at all") == []
 
 
-def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Officials, admin: Official) -> None:
-    residents(staff.backstage, 2, "per_cent")
-    residents(staff.backstage, 1, "perxcent")
+def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Staff, admin: StaffMember) -> None:
+    create_users(staff.db, 2, "per_cent")
+    create_users(staff.db, 1, "perxcent")
     assert len(found(admin, q="per_cent")) == 2
     for pattern in ("%", "_", "per%", "%cent", "\\", "per\\_cent", "per_cent%", "'; --", "per*"):
         assert found(admin, q=pattern) == []
 
 
-def test_an_international_address_is_found_as_it_is_typed(admin: Official) -> None:
+def test_an_international_address_is_found_as_it_is_typed(admin: StaffMember) -> None:
     address = f"{somebody('intl').login}@bücher.example.com"
     assert admin.post("/admin/users", email=address, login=somebody("intl").login).status_code == 201
     assert [user["email"] for user in found(admin, q=address.upper())] == [address.replace("bücher", "xn--bcher-kva")]
 
 
-def test_a_user_is_found_by_the_whole_id(staff: Officials, admin: Official) -> None:
+def test_a_user_is_found_by_the_whole_id(staff: Staff, admin: StaffMember) -> None:
     member = staff.appoint()
     for typed in (str(member.id), str(member.id).upper(), member.id.hex):
         assert logins(found(admin, q=typed)) == {member.person.login}
     assert found(admin, q=str(member.id)[:-1]) == []
 
 
-def test_users_are_found_by_role_and_by_block(staff: Officials, admin: Official) -> None:
-    clerk, plain = staff.clerk("user:read"), staff.appoint(name="clerk")
-    [role] = [role for role in shown(admin, clerk.id)["roles"] if role != "user"]
-    assert logins(found(admin, role=role)) == {clerk.person.login}
+def test_users_are_found_by_role_and_by_block(staff: Staff, admin: StaffMember) -> None:
+    assistant, plain = staff.with_permissions("user:read"), staff.appoint(name="assistant")
+    [role] = [role for role in shown(admin, assistant.id)["roles"] if role != "user"]
+    assert logins(found(admin, role=role)) == {assistant.person.login}
     assert found(admin, role="no-such-role") == []
     assert admin.post(f"/admin/users/{plain.id}/block").status_code == 204
-    assert plain.person.login in logins(found(admin, q="clerk-", blocked="true"))
-    assert clerk.person.login not in logins(found(admin, q="clerk-", blocked="true"))
-    assert plain.person.login not in logins(found(admin, q="clerk-", blocked="false"))
-    assert clerk.person.login in logins(found(admin, q="clerk-", blocked="false", role=role))
+    assert plain.person.login in logins(found(admin, q="assistant-", blocked="true"))
+    assert assistant.person.login not in logins(found(admin, q="assistant-", blocked="true"))
+    assert plain.person.login not in logins(found(admin, q="assistant-", blocked="false"))
+    assert assistant.person.login in logins(found(admin, q="assistant-", blocked="false", role=role))
 
 
-def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Officials, admin: Official) -> None:
-    people = residents(staff.backstage, 11, "paged")
+def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Staff, admin: StaffMember) -> None:
+    people = create_users(staff.db, 11, "paged")
     first = admin.get("/admin/users", q="paged-", limit=4).json()
     assert len(first["items"]) == 4
-    late = residents(staff.backstage, 3, "paged")
-    staff.backstage.rows("DELETE FROM users WHERE id = $1", uuid.UUID(first["items"][1]["id"]))
+    late = create_users(staff.db, 3, "paged")
+    staff.db.rows("DELETE FROM users WHERE id = $1", uuid.UUID(first["items"][1]["id"]))
     rest = found(admin, q="paged-", limit=4, cursor=first["next"])
     ids = [user["id"] for user in [*first["items"], *rest]]
     assert ids == sorted(set(ids), reverse=True)
@@ -127,8 +115,8 @@ def test_pages_show_everybody_once_also_while_others_come_and_go(staff: Official
     assert logins([*first["items"], *rest]) <= {person.login for person in [*people, *late]}
 
 
-def test_a_page_that_is_just_full_is_the_last_one(staff: Officials, admin: Official) -> None:
-    residents(staff.backstage, 4, "full")
+def test_a_page_that_is_just_full_is_the_last_one(staff: Staff, admin: StaffMember) -> None:
+    create_users(staff.db, 4, "full")
     assert admin.get("/admin/users", q="full-", limit=4).json()["next"] is None
     assert admin.get("/admin/users", q="full-", limit=3).json()["next"] is not None
 
@@ -159,7 +147,7 @@ def test_a_page_that_is_just_full_is_the_last_one(staff: Officials, admin: Offic
     ],
     ids=str,
 )
-def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: Official) -> None:
+def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: StaffMember) -> None:
     answer = admin.get("/admin/users", **query)
     assert outcome(answer) == MALFORMED
     assert "canary" not in answer.text
@@ -167,11 +155,11 @@ def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, o
     assert problem["field"] in (f"query.{next(iter(query))}", "(unknown field)")
 
 
-def test_a_cursor_that_somebody_made_up_is_only_a_place(admin: Official) -> None:
+def test_a_cursor_that_somebody_made_up_is_only_a_place(admin: StaffMember) -> None:
     assert admin.get("/admin/users", cursor="A" * 22).json() == {"items": [], "next": None}
 
 
-def test_a_user_is_shown_without_what_nobody_may_see(staff: Officials, admin: Official) -> None:
+def test_a_user_is_shown_without_what_nobody_may_see(staff: Staff, admin: StaffMember) -> None:
     member = staff.appoint()
     user = shown(admin, member.id)
     assert user == {
@@ -200,7 +188,7 @@ def test_a_user_is_shown_without_what_nobody_may_see(staff: Officials, admin: Of
         ("DELETE", f"/admin/users/{{}}/sessions/{NOBODYS}"),
     ],
 )
-def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, path: str, admin: Official) -> None:
+def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, path: str, admin: StaffMember) -> None:
     assert outcome(admin.call(method, path.format(NOBODYS))) == NO_USER
     odd = admin.call(method, path.format("canary"))
     assert outcome(odd) == MALFORMED
@@ -212,7 +200,7 @@ def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, 
 
 @pytest.mark.parametrize(("locale", "subject"), [("en", "You have an account"), ("ru", "Для вас создана")])
 def test_who_is_invited_chooses_a_password_by_recovering_it(
-    locale: str, subject: str, staff: Officials, admin: Official, walk: Walker
+    locale: str, subject: str, staff: Staff, admin: StaffMember, walk: Walker
 ) -> None:
     guest = somebody("guest")
     answer = admin.post("/admin/users", email=guest.email, login=guest.login, locale=locale)
@@ -226,26 +214,26 @@ def test_who_is_invited_chooses_a_password_by_recovering_it(
     assert mail.code is None
     assert "http" not in mail.text + mail.html
     # There is no password yet, not even the text that stands in its place.
-    stored = staff.backstage.value("SELECT password_hash FROM users WHERE email = $1", guest.email)
+    stored = staff.db.value("SELECT password_hash FROM users WHERE email = $1", guest.email)
     for guess in (stored, guest.password, "!!!!!!!!"):
         assert outcome(walk.post("/login", login=guest.login, password=guess)) == (401, "bad_credentials")
     guest = walk.recover(guest, "an owl in the barn")
     assert walk.me(walk.log_in(guest)).json()["id"] == user["id"]
     assert shown(admin, user["id"])["has_password"]
     assert events(staff, uuid.UUID(user["id"]))[0] == ("user.invited", admin.id)
-    line = staff.backstage.value("SELECT details::text FROM audit_log WHERE event = 'user.invited' ORDER BY id DESC")
+    line = staff.db.value("SELECT details::text FROM audit_log WHERE event = 'user.invited' ORDER BY id DESC")
     assert guest.login not in line
     assert guest.email not in line
 
 
-def test_the_language_of_an_invitation_is_the_header_s_when_the_body_names_none(admin: Official) -> None:
+def test_the_language_of_an_invitation_is_the_header_s_when_the_body_names_none(admin: StaffMember) -> None:
     guest = somebody("guest")
     body = {"email": guest.email, "login": guest.login}
     answer = admin.client.post("/admin/users", json=body, headers=admin.bearer | {"Accept-Language": "ru"})
     assert answer.json()["locale"] == "ru"
 
 
-def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Officials, admin: Official) -> None:
+def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: StaffMember) -> None:
     member, other = staff.appoint(), somebody("other")
     same_email = admin.post("/admin/users", email=member.person.email.upper(), login=other.login)
     assert outcome(same_email) == (409, "email_taken")
@@ -255,7 +243,7 @@ def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Officials, admin:
 
 
 @pytest.mark.parametrize("extra", [{"role": "admin"}, {"roles": ["admin"]}, {"password": "canary canary"}, {"id": 1}])
-def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin: Official) -> None:
+def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin: StaffMember) -> None:
     guest = somebody("guest")
     answer = admin.post("/admin/users", email=guest.email, login=guest.login, **extra)
     assert outcome(answer) == MALFORMED
@@ -265,9 +253,7 @@ def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin
 # Blocked.
 
 
-def test_a_block_ends_everything_and_lifting_it_revives_nothing(
-    staff: Officials, admin: Official, walk: Walker
-) -> None:
+def test_a_block_ends_everything_and_lifting_it_revives_nothing(staff: Staff, admin: StaffMember, walk: Walker) -> None:
     walk.register(person := somebody("blocked"))
     tokens, running = walk.open_session(person), walk.open_login(person)
     user_id = walk.me(tokens.access).json()["id"]
@@ -285,12 +271,12 @@ def test_a_block_ends_everything_and_lifting_it_revives_nothing(
     assert walk.me(walk.log_in(person)).status_code == 200
 
 
-def test_who_is_blocked_twice_is_told_once(staff: Officials, admin: Official, walk: Walker) -> None:
+def test_who_is_blocked_twice_is_told_once(staff: Staff, admin: StaffMember, walk: Walker) -> None:
     member = staff.appoint()
     for call in ("block", "unblock"):
         for _ in range(2):
             assert admin.post(f"/admin/users/{member.id}/{call}").status_code == 204
-    staff.backstage.wait_until_all_mail_has_left()
+    staff.db.wait_until_all_mail_has_left()
     subjects = sorted(mail.subject for mail in walk.mailbox.mails(member.person.email))
     assert [subject.partition(" at ")[2].split(" ", 1)[1] for subject in subjects] == [
         "is no longer blocked",
@@ -303,18 +289,18 @@ def test_who_is_blocked_twice_is_told_once(staff: Officials, admin: Official, wa
 
 
 def test_who_is_deleted_is_forgotten_and_the_names_are_free_again(
-    staff: Officials, admin: Official, walk: Walker
+    staff: Staff, admin: StaffMember, walk: Walker
 ) -> None:
     member = staff.appoint(name="gone")
-    staff.backstage.rows(
+    staff.db.rows(
         "INSERT INTO guess_budgets (subject, purpose, device, digits, guesses) VALUES ($1, 'login', '', 4, 1)",
         member.id.bytes,
     )
-    staff.backstage.rows(
+    staff.db.rows(
         "INSERT INTO guess_reservations VALUES ('\\x00', $1, 'login', '', 4, 3, now() + interval '1 h')",
         member.id.bytes,
     )
-    job = staff.backstage.value(
+    job = staff.db.value(
         "INSERT INTO outbox (kind, payload, due_at, give_up_at) VALUES ('password_changed', "
         "jsonb_build_object('user_id', $1::text), now() + interval '1 h', now() + interval '1 h') RETURNING id",
         str(member.id),
@@ -323,10 +309,10 @@ def test_who_is_deleted_is_forgotten_and_the_names_are_free_again(
     assert outcome(walk.me(member.tokens.access)) == INVALID
     assert outcome(admin.delete(f"/admin/users/{member.id}")) == NO_USER
     for table in ("guess_budgets", "guess_reservations"):
-        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE subject = $1", member.id.bytes) == 0
+        assert staff.db.value(f"SELECT count(*) FROM {table} WHERE subject = $1", member.id.bytes) == 0
     for table in ("sessions", "user_roles"):
-        assert staff.backstage.value(f"SELECT count(*) FROM {table} WHERE user_id = $1", member.id) == 0
-    assert staff.backstage.value("SELECT count(*) FROM outbox WHERE id = $1", job) == 0
+        assert staff.db.value(f"SELECT count(*) FROM {table} WHERE user_id = $1", member.id) == 0
+    assert staff.db.value("SELECT count(*) FROM outbox WHERE id = $1", job) == 0
     assert events(staff, member.id) == [("account.deleted", admin.id)]
     assert walk.register(member.person)["id"] != str(member.id)
 
@@ -335,7 +321,7 @@ def test_who_is_deleted_is_forgotten_and_the_names_are_free_again(
 
 
 def test_the_sessions_of_a_user_are_seen_and_ended_one_by_one_or_all(
-    staff: Officials, admin: Official, walk: Walker
+    staff: Staff, admin: StaffMember, walk: Walker
 ) -> None:
     member = staff.appoint()
     others = [staff.session_of(member) for _ in range(3)]
@@ -356,7 +342,7 @@ def test_the_sessions_of_a_user_are_seen_and_ended_one_by_one_or_all(
     assert events(staff, member.id) == [("session.ended", admin.id), ("sessions.ended", admin.id)]
 
 
-def test_a_session_is_ended_under_the_name_of_its_owner_alone(staff: Officials, admin: Official) -> None:
+def test_a_session_is_ended_under_the_name_of_its_owner_alone(staff: Staff, admin: StaffMember) -> None:
     member, other = staff.appoint(), staff.appoint()
     [entry] = other.get("/me/sessions").json()
     assert outcome(admin.delete(f"/admin/users/{member.id}/sessions/{entry['id']}")) == NO_SESSION
@@ -377,31 +363,31 @@ CLERK = ("user:read", "user:write", "session:write")
 
 
 @pytest.mark.parametrize(("method", "path"), ACTS)
-def test_nobody_acts_on_somebody_who_may_do_more(method: str, path: str, staff: Officials, admin: Official) -> None:
-    clerk = staff.clerk(*CLERK)
-    for mightier in (admin, staff.clerk(*CLERK, "mail:read"), staff.clerk("role:read")):
-        answer = clerk.call(method, path.format(mightier.id))
+def test_nobody_acts_on_somebody_who_may_do_more(method: str, path: str, staff: Staff, admin: StaffMember) -> None:
+    assistant = staff.with_permissions(*CLERK)
+    for mightier in (admin, staff.with_permissions(*CLERK, "mail:read"), staff.with_permissions("role:read")):
+        answer = assistant.call(method, path.format(mightier.id))
         assert outcome(answer) == FORBIDDEN
         assert "a permission that you lack" in answer.json()["detail"]
         assert mightier.get("/me").status_code == 200
         assert events(staff, mightier.id) == []
-    for equal in (staff.clerk(*CLERK), staff.clerk(CLERK[0]), staff.appoint(), clerk):
-        answer = clerk.call(method, path.format(equal.id))
+    for equal in (staff.with_permissions(*CLERK), staff.with_permissions(CLERK[0]), staff.appoint(), assistant):
+        answer = assistant.call(method, path.format(equal.id))
         assert answer.status_code == 204 or outcome(answer) == NO_SESSION
 
 
-def test_who_is_refused_costs_the_user_no_place_in_the_cache(staff: Officials, admin: Official) -> None:
-    clerk, name = staff.clerk(*CLERK), f"user:{{{admin.id}}}"
+def test_who_is_refused_costs_the_user_no_place_in_the_cache(staff: Staff, admin: StaffMember) -> None:
+    assistant, name = staff.with_permissions(*CLERK), f"user:{{{admin.id}}}"
     assert admin.get("/me").status_code == 200
-    assert outcome(clerk.post(f"/admin/users/{admin.id}/block")) == FORBIDDEN
-    assert not staff.backstage.valkey.exists(name)
+    assert outcome(assistant.post(f"/admin/users/{admin.id}/block")) == FORBIDDEN
+    assert not staff.db.valkey.exists(name)
     assert admin.get("/me").status_code == 200
-    assert admin.person.email in str(staff.backstage.valkey.get(name))
+    assert admin.person.email in str(staff.db.valkey.get(name))
 
 
-def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Officials) -> None:
-    staff.dismiss_administrators()
-    one, other = staff.administrator(), staff.administrator()
+def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Staff) -> None:
+    staff.remove_admins()
+    one, other = staff.admin(), staff.admin()
     assert one.post(f"/admin/users/{one.id}/block").status_code == 204
     for method, path in (("POST", "/admin/users/{}/block"), ("DELETE", "/admin/users/{}")):
         answer = other.call(method, path.format(other.id))
@@ -416,14 +402,14 @@ def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Officials)
 
 def test_of_two_administrators_who_turn_on_each_other_one_remains(
     service: Service,
-    staff: Officials,
+    staff: Staff,
     full_counts: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     acts = [("POST", "/admin/users/{}/block"), ("DELETE", "/admin/users/{}")]
     both_came_in = 0
     for number in range(100 if full_counts else 20):
-        staff.dismiss_administrators()
-        one, other = staff.administrator(), staff.administrator()
+        staff.remove_admins()
+        one, other = staff.admin(), staff.admin()
         # In the caches, so that both are let in at the same moment.
         assert [who.get("/me").status_code for who in (one, other)] == [200, 200]
         (method, path), (his_method, his_path) = acts[number % 2], acts[number // 2 % 2]
@@ -435,7 +421,7 @@ def test_of_two_administrators_who_turn_on_each_other_one_remains(
         assert found[0] == (204, ""), found
         assert found[1] in (LAST, FORBIDDEN, INVALID), found
         both_came_in += found[1] in (LAST, FORBIDDEN)
-        left = staff.backstage.value(
+        left = staff.db.value(
             "SELECT count(*) FROM user_roles JOIN users ON id = user_id WHERE role = 'admin' AND blocked_at IS NULL"
         )
         assert left == 1
@@ -443,8 +429,8 @@ def test_of_two_administrators_who_turn_on_each_other_one_remains(
     assert both_came_in > 2
 
 
-def test_a_request_of_somebody_who_is_no_administrator_any_more_is_refused(staff: Officials, admin: Official) -> None:
-    clerk = staff.clerk("user:read")
-    assert clerk.get("/admin/users").status_code == 200
-    assert admin.post(f"/admin/users/{clerk.id}/block").status_code == 204
-    assert outcome(clerk.get("/admin/users")) == INVALID
+def test_a_request_of_somebody_who_is_no_administrator_any_more_is_refused(staff: Staff, admin: StaffMember) -> None:
+    assistant = staff.with_permissions("user:read")
+    assert assistant.get("/admin/users").status_code == 200
+    assert admin.post(f"/admin/users/{assistant.id}/block").status_code == 204
+    assert outcome(assistant.get("/admin/users")) == INVALID

@@ -11,24 +11,12 @@ from typing import Any
 import pytest
 
 from devstack.mailbox import Mailbox
-from tests.support.service.process import Service
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import somebody
-from tests.support.users.staff import Official, Officials, officials_of
+from tests.support.users.staff import Staff, StaffMember
 
 NO_MAIL = (404, "mail_not_found")
-
-
-@pytest.fixture(scope="module")
-def staff(service: Service) -> Iterator[Officials]:
-    with officials_of(service) as appointing:
-        yield appointing
-
-
-@pytest.fixture
-def admin(staff: Officials) -> Official:
-    return staff.administrator()
 
 
 @contextmanager
@@ -41,7 +29,7 @@ def answering(mailbox: Mailbox, address: str, answer: str) -> Iterator[None]:
         mailbox.reply = lambda _: None
 
 
-def listed(admin: Official, user_id: object, **query: object) -> list[dict[str, Any]]:
+def listed(admin: StaffMember, user_id: object, **query: object) -> list[dict[str, Any]]:
     """The mail about a user."""
     answer = admin.get("/admin/mail", limit=200, **query)
     assert answer.status_code == 200, answer.text
@@ -49,7 +37,7 @@ def listed(admin: Official, user_id: object, **query: object) -> list[dict[str, 
     return [mail for mail in answer.json()["items"] if mail["user_id"] == str(user_id)]
 
 
-def refused(admin: Official, mailbox: Mailbox, answer: str, state: str) -> tuple[str, str, dict[str, Any]]:
+def refused(admin: StaffMember, mailbox: Mailbox, answer: str, state: str) -> tuple[str, str, dict[str, Any]]:
     """Somebody whose invitation the mail server has answered so: address, id, and the mail."""
     guest = somebody("guest")
     with answering(mailbox, guest.email, answer):
@@ -60,7 +48,7 @@ def refused(admin: Official, mailbox: Mailbox, answer: str, state: str) -> tuple
 
 
 def test_a_dead_letter_is_seen_without_its_address_and_is_sent_again(
-    staff: Officials, admin: Official, mailbox: Mailbox
+    staff: Staff, admin: StaffMember, mailbox: Mailbox
 ) -> None:
     email, user_id, mail = refused(admin, mailbox, "550 5.1.1", "dead")
     assert mail["kind"] == "invitation"
@@ -73,14 +61,14 @@ def test_a_dead_letter_is_seen_without_its_address_and_is_sent_again(
     assert mailbox.mails(email) == []
     assert admin.post(f"/admin/mail/{mail['id']}/send-again").status_code == 204
     assert "You have an account" in mailbox.wait_for(email).subject
-    staff.backstage.wait_until_all_mail_has_left()
+    staff.db.wait_until_all_mail_has_left()
     assert listed(admin, user_id) == []
     assert outcome(admin.post(f"/admin/mail/{mail['id']}/send-again")) == NO_MAIL
     [line] = admin.get("/admin/audit", event="mail.sent_again", subject=user_id).json()["items"]
     assert (line["actor"], line["details"]) == (str(admin.id), {"mail": mail["id"], "kind": "invitation"})
 
 
-def test_mail_that_waits_for_its_next_try_is_tried_at_once(staff: Officials, admin: Official, mailbox: Mailbox) -> None:
+def test_mail_that_waits_for_its_next_try_is_tried_at_once(staff: Staff, admin: StaffMember, mailbox: Mailbox) -> None:
     email, _, mail = refused(admin, mailbox, "450 4.2.0", "waiting")
     assert mail["failed_at"] is None
     assert datetime.fromisoformat(mail["due_at"]) - datetime.fromisoformat(mail["created_at"]) > timedelta(seconds=10)
@@ -88,9 +76,9 @@ def test_mail_that_waits_for_its_next_try_is_tried_at_once(staff: Officials, adm
     mailbox.wait_for(email, timeout=3)
 
 
-def test_a_dead_letter_has_a_life_as_long_as_its_first(staff: Officials, admin: Official, mailbox: Mailbox) -> None:
+def test_a_dead_letter_has_a_life_as_long_as_its_first(staff: Staff, admin: StaffMember, mailbox: Mailbox) -> None:
     email, user_id, mail = refused(admin, mailbox, "550", "dead")
-    staff.backstage.rows(
+    staff.db.rows(
         "UPDATE outbox SET created_at = created_at - interval '9 d', give_up_at = give_up_at - interval '9 d', "
         "attempts = 40 WHERE id = $1",
         mail["id"],
@@ -103,13 +91,13 @@ def test_a_dead_letter_has_a_life_as_long_as_its_first(staff: Officials, admin: 
     created = datetime.fromisoformat(again["created_at"])
     assert created >= datetime.fromisoformat(mail["failed_at"])
     assert datetime.fromisoformat(again["gives_up_at"]) - created == timedelta(hours=48)
-    staff.backstage.rows("DELETE FROM outbox WHERE id = $1", mail["id"])
+    staff.db.rows("DELETE FROM outbox WHERE id = $1", mail["id"])
 
 
-def test_mail_that_is_being_sent_is_not_sent_twice(staff: Officials, admin: Official) -> None:
+def test_mail_that_is_being_sent_is_not_sent_twice(staff: Staff, admin: StaffMember) -> None:
     member = staff.appoint()
     # As a worker has it in hand: due again when its lease ends, in a few seconds.
-    job = staff.backstage.value(
+    job = staff.db.value(
         "INSERT INTO outbox (kind, payload, attempts, due_at, give_up_at) VALUES ('password_changed', "
         "jsonb_build_object('user_id', $1::text, 'at', now()), 1, now() + interval '5 s', now() + interval '1 h') "
         "RETURNING id",
@@ -118,11 +106,11 @@ def test_mail_that_is_being_sent_is_not_sent_twice(staff: Officials, admin: Offi
     [before] = listed(admin, member.id)
     assert admin.post(f"/admin/mail/{job}/send-again").status_code == 204
     assert listed(admin, member.id) == [before]
-    staff.backstage.rows("DELETE FROM outbox WHERE id = $1", job)
+    staff.db.rows("DELETE FROM outbox WHERE id = $1", job)
 
 
-def test_a_code_whose_flow_is_over_is_dropped_and_names_nobody(staff: Officials, admin: Official) -> None:
-    job = staff.backstage.value(
+def test_a_code_whose_flow_is_over_is_dropped_and_names_nobody(staff: Staff, admin: StaffMember) -> None:
+    job = staff.db.value(
         "INSERT INTO outbox (kind, payload, attempts, created_at, give_up_at, failed_at) VALUES ('code', "
         "jsonb_build_object('flow', repeat('00', 16), 'serial', 1), 9, now() - interval '3 d', "
         "now() - interval '3 d' + interval '30 min', now() - interval '2 d') RETURNING id"
@@ -133,8 +121,8 @@ def test_a_code_whose_flow_is_over_is_dropped_and_names_nobody(staff: Officials,
     eventually(lambda: outcome(admin.post(f"/admin/mail/{job}/send-again")) == NO_MAIL, 5)
 
 
-def test_pages_show_every_mail_once_the_newest_first(staff: Officials, admin: Official) -> None:
-    staff.backstage.rows(
+def test_pages_show_every_mail_once_the_newest_first(staff: Staff, admin: StaffMember) -> None:
+    staff.db.rows(
         "INSERT INTO outbox (kind, payload, give_up_at, failed_at) SELECT 'paged', '{}', now(), now() "
         "FROM generate_series(1, 7)"
     )
@@ -148,7 +136,7 @@ def test_pages_show_every_mail_once_the_newest_first(staff: Officials, admin: Of
         cursor = {"cursor": page["next"]}
     assert len(ids) == 7
     assert ids == sorted(set(ids), reverse=True)
-    staff.backstage.rows("DELETE FROM outbox WHERE kind = 'paged'")
+    staff.db.rows("DELETE FROM outbox WHERE kind = 'paged'")
 
 
 @pytest.mark.parametrize(
@@ -165,18 +153,18 @@ def test_pages_show_every_mail_once_the_newest_first(staff: Officials, admin: Of
     ],
     ids=str,
 )
-def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: Official) -> None:
+def test_a_query_that_does_not_fit_is_refused_without_an_echo(query: dict[str, object], admin: StaffMember) -> None:
     answer = admin.get("/admin/mail", **query)
     assert outcome(answer) == MALFORMED
     assert "canary" not in answer.text
 
 
 @pytest.mark.parametrize("mail_id", [0, -1, 2**63, "9" * 5_000, "canary", "1.5", "%00"])
-def test_what_is_no_number_of_a_mail_is_refused(mail_id: object, admin: Official) -> None:
+def test_what_is_no_number_of_a_mail_is_refused(mail_id: object, admin: StaffMember) -> None:
     answer = admin.post(f"/admin/mail/{mail_id}/send-again")
     assert outcome(answer) == MALFORMED
     assert "canary" not in answer.text
 
 
-def test_a_number_that_no_mail_has_is_not_found(admin: Official) -> None:
+def test_a_number_that_no_mail_has_is_not_found(admin: StaffMember) -> None:
     assert outcome(admin.post(f"/admin/mail/{2**63 - 1}/send-again")) == NO_MAIL

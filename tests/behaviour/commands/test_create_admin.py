@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from commands.cli import cli
 from tests.support.service.commands import Terminal, run
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.users.people import Person, Walker, somebody
 
 PASSWORD = "a long enough password"
@@ -130,16 +130,16 @@ def test_without_valkey_nobody_is_promoted(service: Service, walk: Walker, alice
 
 
 def test_whoever_is_blocked_or_has_no_password_is_told_of(service: Service, walk: Walker, alice: Person) -> None:
-    with backstage_of(service) as backstage:
-        backstage.rows("UPDATE users SET blocked_at = now() WHERE email = $1", alice.email)
+    with inspect_database(service) as db:
+        db.rows("UPDATE users SET blocked_at = now() WHERE email = $1", alice.email)
         done = run(service, "create-admin", "--email", alice.email, "--yes")
         assert done.returncode == 1
         assert "is blocked" in done.stderr
-        backstage.rows("UPDATE users SET blocked_at = NULL, password_hash = '!x' WHERE email = $1", alice.email)
+        db.rows("UPDATE users SET blocked_at = NULL, password_hash = '!x' WHERE email = $1", alice.email)
         for _ in range(2):
             done = run(service, "create-admin", "--email", alice.email, "--yes")
             assert "who has to choose a password by /recover" in done.stderr
         query = (
             "SELECT count(*) FROM audit_log JOIN users ON subject = users.id WHERE event = 'role.given' AND email = $1"
         )
-        assert backstage.value(query, alice.email) == 1
+        assert db.value(query, alice.email) == 1

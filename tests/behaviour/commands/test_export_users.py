@@ -14,7 +14,7 @@ import pytest
 from devstack.stack import Stack
 from tests.support.service.commands import Terminal, run, running
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.values.imported_hashes import each_form
 
@@ -45,26 +45,20 @@ def lines(count: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def moving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A database with people in it; nobody serves it."""
     stack.postgres.create_database("leaving", template="migrated")
-    service = Service(stack, "leaving", 253, tmp_path_factory.mktemp("leaving"))
-    assert run(service, "import-users", "-", stdin=lines(2_500)).returncode == 0
-    yield service
+    leaving = Service(stack, "leaving", 253, tmp_path_factory.mktemp("leaving"))
+    assert run(leaving, "import-users", "-", stdin=lines(2_500)).returncode == 0
+    yield leaving
     stack.postgres.drop_database("leaving")
 
 
-@pytest.fixture
-def backstage(moving: Service) -> Iterator[Backstage]:
-    with backstage_of(moving) as looking:
-        yield looking
-
-
 def test_an_export_moved_into_an_empty_database_is_the_same_users(
-    moving: Service, backstage: Backstage, stack: Stack, tmp_path: Path
+    service: Service, db: DatabaseInspector, stack: Stack, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
-    done = run(moving, "export-users", str(file))
+    done = run(service, "export-users", str(file))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "2,500 users exported.\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [*tmp_path.iterdir()] == [file]
@@ -72,60 +66,60 @@ def test_an_export_moved_into_an_empty_database_is_the_same_users(
     arriving = Service(stack, "arriving", 253, tmp_path)
     done = run(arriving, "import-users", str(file))
     assert (done.returncode, done.stderr) == (0, "Done. 2,500 imported, 0 already there, 0 refused.\n")
-    with backstage_of(arriving) as there:
-        assert there.rows(EVERYBODY) == backstage.rows(EVERYBODY)
+    with inspect_database(arriving) as there:
+        assert there.rows(EVERYBODY) == db.rows(EVERYBODY)
     piped = run(arriving, "export-users")
     assert piped.stdout.encode() == file.read_bytes()
     stack.postgres.drop_database("arriving")
 
 
-def test_a_file_that_is_there_is_replaced_on_demand_alone(moving: Service, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_replaced_on_demand_alone(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "users.ndjson"
     file.write_text("mine")
-    done = run(moving, "export-users", str(file))
+    done = run(service, "export-users", str(file))
     assert done.returncode == 1
     assert "is there already; --force replaces it" in done.stderr
     assert file.read_text() == "mine"
-    assert run(moving, "export-users", "--force", str(file)).returncode == 0
+    assert run(service, "export-users", "--force", str(file)).returncode == 0
     assert len(file.read_text().splitlines()) == 2_500
-    nowhere = run(moving, "export-users", str(tmp_path / "no folder" / "users.ndjson"))
+    nowhere = run(service, "export-users", str(tmp_path / "no folder" / "users.ndjson"))
     assert nowhere.returncode == 1
     assert "No such file or directory" in nowhere.stderr
     assert "Traceback" not in nowhere.stderr
 
 
-def test_it_is_one_moment_of_the_database_however_long_it_takes(moving: Service, backstage: Backstage) -> None:
-    with running(moving, "export-users", "-") as process:
+def test_it_is_one_moment_of_the_database_however_long_it_takes(service: Service, db: DatabaseInspector) -> None:
+    with running(service, "export-users", "-") as process:
         assert process.stdout
         first = process.stdout.readline()
         # The pipe is full, and the command waits; meanwhile somebody leaves.
-        backstage.rows("UPDATE users SET locale = 'ru'")
+        db.rows("UPDATE users SET locale = 'ru'")
         rest = process.stdout.read().splitlines()
         assert process.wait(20) == 0
     assert json.loads(first)["locale"] == "en"
     assert sum(json.loads(user)["locale"] == "en" for user in [first, *rest]) == 1_250
-    backstage.rows("UPDATE users SET locale = 'en'")
+    db.rows("UPDATE users SET locale = 'en'")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_at_once_and_leaves_no_file(
-    number: signal.Signals, moving: Service, backstage: Backstage, tmp_path: Path
+    number: signal.Signals, service: Service, db: DatabaseInspector, tmp_path: Path
 ) -> None:
-    backstage.rows("BEGIN")
-    backstage.rows("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-    with running(moving, "export-users", str(tmp_path / "users.ndjson")) as process:
+    db.rows("BEGIN")
+    db.rows("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+    with running(service, "export-users", str(tmp_path / "users.ndjson")) as process:
         assert process.stderr
-        eventually(lambda: backstage.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, within=20)
+        eventually(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, within=20)
         process.send_signal(number)
         assert process.wait(5) == 128 + number
         assert process.stderr.read() == b"Interrupted after 0 users; no file was made.\n"
-    backstage.rows("COMMIT")
+    db.rows("COMMIT")
     assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("seconds", [0, 0.004, 0.008, 0.016, 0.032])
-def test_a_signal_ends_it_while_nobody_reads_what_it_writes(seconds: float, moving: Service) -> None:
-    with running(moving, "export-users") as process:
+def test_a_signal_ends_it_while_nobody_reads_what_it_writes(seconds: float, service: Service) -> None:
+    with running(service, "export-users") as process:
         assert process.stdout
         assert process.stderr
         process.stdout.read(1)
@@ -136,8 +130,8 @@ def test_a_signal_ends_it_while_nobody_reads_what_it_writes(seconds: float, movi
         assert b"what was written is not complete" in process.stderr.read()
 
 
-def test_at_a_terminal_a_bar_grows(moving: Service, tmp_path: Path) -> None:
-    terminal = Terminal(moving, "export-users", str(tmp_path / "users.ndjson"))
+def test_at_a_terminal_a_bar_grows(service: Service, tmp_path: Path) -> None:
+    terminal = Terminal(service, "export-users", str(tmp_path / "users.ndjson"))
     assert terminal.end() == 0
     assert "Exporting  [" in terminal.seen
     assert "2,000 users" in terminal.seen

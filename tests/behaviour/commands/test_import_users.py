@@ -18,7 +18,7 @@ from backend.admin.user_import import ImportLine, ImportStats, UserImport
 from devstack.stack import Stack
 from tests.support.service.commands import Terminal, run, running
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Walker, somebody
 from tests.support.values.imported_hashes import each_form
@@ -45,13 +45,13 @@ def empty(stack: Stack, tmp_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def backstage(empty: Service) -> Iterator[Backstage]:
-    with backstage_of(empty) as looking:
+def empty_db(empty: Service) -> Iterator[DatabaseInspector]:
+    with inspect_database(empty) as looking:
         yield looking
 
 
-def count(backstage: Backstage) -> int:
-    number: int = backstage.value("SELECT count(*) FROM users")
+def count(empty_db: DatabaseInspector) -> int:
+    number: int = empty_db.value("SELECT count(*) FROM users")
     return number
 
 
@@ -66,18 +66,18 @@ def test_each_form_of_hash_logs_in_and_becomes_ours(service: Service, walk: Walk
     ]
     done = run(service, "import-users", "-", stdin=ndjson(*lines))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    with backstage_of(service) as backstage:
+    with inspect_database(service) as db:
         for form, person in people.items():
             assert walk.post("/login", login=person.login, password="wrong horse battery").status_code == 401, form
             token = walk.log_in(person)
-            [row] = backstage.rows("SELECT password_hash FROM users WHERE email = $1", person.email)
+            [row] = db.rows("SELECT password_hash FROM users WHERE email = $1", person.email)
             assert row["password_hash"].startswith("pbkdf2_sha256$1000$"), form
             assert row["password_hash"] != forms[form], form
             assert walk.me(token).json()["roles"] == ["user"]
             assert walk.log_in(person)
 
 
-def test_everything_that_a_line_may_say_is_kept(empty: Service, backstage: Backstage) -> None:
+def test_everything_that_a_line_may_say_is_kept(empty: Service, empty_db: DatabaseInspector) -> None:
     full = {
         **line("Alice.L"),
         "email": "Alice@BÜCHER.example",
@@ -90,7 +90,7 @@ def test_everything_that_a_line_may_say_is_kept(empty: Service, backstage: Backs
     done = run(empty, "import-users", "-", stdin=ndjson(full, b"  ", line("bob", roles=[], password_hash=None), b""))
     assert done.returncode == 0, done.stderr
     assert "Done. 2 imported, 0 already there, 0 refused." in done.stderr
-    alice, bob = backstage.rows(
+    alice, bob = empty_db.rows(
         "SELECT users.*, ARRAY(SELECT role FROM user_roles WHERE user_id = users.id ORDER BY role) AS roles "
         "FROM users ORDER BY created_at"
     )
@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
-def test_bad_lines_are_told_by_number_without_their_content_and_skipped(empty: Service, backstage: Backstage) -> None:
+def test_bad_lines_are_reported_by_number_without_their_content(empty: Service, empty_db: DatabaseInspector) -> None:
     good = [
         line("first", created_at="0001-01-01T00:00:00Z"),
         line("last", created_at="9999-12-31T23:59:59Z", password_hash="!" + "x" * 511),
@@ -164,7 +164,7 @@ def test_bad_lines_are_told_by_number_without_their_content_and_skipped(empty: S
     assert told[-1] == f"Done. 2 imported, 0 already there, {len(REFUSED)} refused."
     assert "canary" not in done.stderr
     assert "Traceback" not in done.stderr
-    assert count(backstage) == 2
+    assert count(empty_db) == 2
 
 
 JSON = st.recursive(
@@ -196,7 +196,7 @@ def test_no_line_whatever_brings_the_import_down(texts: list[bytes]) -> None:
 # Who is there already.
 
 
-def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, backstage: Backstage) -> None:
+def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, empty_db: DatabaseInspector) -> None:
     first = ndjson(line("alice", id="019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39"), line("bob"))
     assert run(empty, "import-users", "-", stdin=first).returncode == 0
     same = line("twin", id="019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a40")
@@ -212,9 +212,9 @@ def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, ba
         same,
         line("harry", id=same["id"]),
     )
-    before = backstage.rows("SELECT * FROM users ORDER BY id")
+    before = empty_db.rows("SELECT * FROM users ORDER BY id")
     for command in (("import-users", "--dry-run", "-"), ("import-users", "-")):
-        assert backstage.rows("SELECT * FROM users ORDER BY id") == before
+        assert empty_db.rows("SELECT * FROM users ORDER BY id") == before
         done = run(empty, *command, stdin=again)
         assert done.returncode == 1
         told = done.stderr.splitlines()
@@ -226,14 +226,14 @@ def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, ba
         ]
         assert "3 already there, 4 refused." in told[-1]
     assert "Done. 3 imported" in told[-1]
-    logins = [row["login"] for row in backstage.rows("SELECT login FROM users ORDER BY login")]
+    logins = [row["login"] for row in empty_db.rows("SELECT login FROM users ORDER BY login")]
     assert logins == ["alice", "bob", "other", "third", "twin"]
-    assert backstage.rows("SELECT * FROM users WHERE login IN ('alice', 'bob') ORDER BY id") == before
-    assert backstage.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 0
+    assert empty_db.rows("SELECT * FROM users WHERE login IN ('alice', 'bob') ORDER BY id") == before
+    assert empty_db.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 0
 
 
 def test_a_dry_run_knows_what_the_file_itself_takes_and_leaves_nothing(
-    empty: Service, backstage: Backstage, tmp_path: Path
+    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
     many = [line(f"user-{number}") for number in range(2_100)]
@@ -243,10 +243,10 @@ def test_a_dry_run_knows_what_the_file_itself_takes_and_leaves_nothing(
     assert "line 2101: login: belongs to another account" in done.stderr
     assert "2,100 would be imported, 1 already there, 2 refused." in done.stderr
     assert "nothing was written" in done.stderr
-    assert count(backstage) == 0
+    assert count(empty_db) == 0
     done = run(empty, "import-users", str(file))
     assert "Done. 2,100 imported, 1 already there, 2 refused." in done.stderr
-    assert count(backstage) == 2_100
+    assert count(empty_db) == 2_100
 
 
 # What happens on the way.
@@ -258,7 +258,7 @@ def many(full_counts: bool) -> int:  # noqa: FBT001 - a fixture
 
 
 def test_an_import_that_was_killed_half_way_is_run_again_without_loss_or_duplicates(
-    empty: Service, backstage: Backstage, many: int, tmp_path: Path
+    empty: Service, empty_db: DatabaseInspector, many: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
     with file.open("wb") as output:
@@ -268,74 +268,74 @@ def test_an_import_that_was_killed_half_way_is_run_again_without_loss_or_duplica
         assert process.stdin
         process.stdin.write(half.read(file.stat().st_size // 2))
         process.stdin.flush()
-        eventually(lambda: count(backstage) >= many // 2 - 2_000, within=60)
+        eventually(lambda: count(empty_db) >= many // 2 - 2_000, within=60)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    there = count(backstage)
+    there = count(empty_db)
     assert 0 < there < many
     done = run(empty, "import-users", str(file))
     assert done.returncode == 0, done.stderr
     assert f"Done. {many - there:,} imported, {there:,} already there, 0 refused." in done.stderr
     assert time.monotonic() - began <= 60
-    assert count(backstage) == many
-    assert backstage.value("SELECT count(*) FROM user_roles WHERE role = 'user'") == many
+    assert count(empty_db) == many
+    assert empty_db.value("SELECT count(*) FROM user_roles WHERE role = 'user'") == many
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_at_once_and_it_says_what_was_done(
-    number: signal.Signals, empty: Service, backstage: Backstage
+    number: signal.Signals, empty: Service, empty_db: DatabaseInspector
 ) -> None:
     with running(empty, "import-users", "-") as process:
         assert process.stdin
         assert process.stderr
         process.stdin.write(ndjson(*(line(f"user-{index}") for index in range(2_500))))
         process.stdin.flush()
-        eventually(lambda: count(backstage) == 2_000, within=20)
+        eventually(lambda: count(empty_db) == 2_000, within=20)
         # It waits for more of the pipe, and nothing comes.
         process.send_signal(number)
         assert process.wait(5) == 128 + number
         told = process.stderr.read().decode()
     assert told == "Interrupted. Run it again to go on. 2,000 imported, 0 already there, 0 refused.\n"
-    assert count(backstage) == 2_000
+    assert count(empty_db) == 2_000
 
 
 def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
-    empty: Service, backstage: Backstage, tmp_path: Path
+    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
     (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(5_000))))
-    backstage.rows("BEGIN")
-    backstage.rows("LOCK TABLE users IN EXCLUSIVE MODE")
+    empty_db.rows("BEGIN")
+    empty_db.rows("LOCK TABLE users IN EXCLUSIVE MODE")
     with running(empty, "import-users", str(tmp_path / "users.ndjson")) as process:
         assert process.stderr
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        eventually(lambda: backstage.value(waiting) == 1, within=20)
+        eventually(lambda: empty_db.value(waiting) == 1, within=20)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None
-        backstage.rows("COMMIT")
+        empty_db.rows("COMMIT")
         assert process.wait(20) == 130
         assert "2,000 imported, 0 already there" in process.stderr.read().decode()
-    assert count(backstage) == 2_000
+    assert count(empty_db) == 2_000
 
 
 def test_a_server_that_goes_away_on_the_way_costs_no_more_than_a_batch(
-    empty: Service, backstage: Backstage, tmp_path: Path
+    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
     (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(3_000))))
-    backstage.rows("BEGIN")
-    backstage.rows("LOCK TABLE users IN EXCLUSIVE MODE")
+    empty_db.rows("BEGIN")
+    empty_db.rows("LOCK TABLE users IN EXCLUSIVE MODE")
     with running(empty, "import-users", str(tmp_path / "users.ndjson")) as process:
         assert process.stderr
         waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
-        eventually(lambda: backstage.value(waiting) is not None, within=20)
-        backstage.rows("SELECT pg_terminate_backend($1)", backstage.value(waiting))
+        eventually(lambda: empty_db.value(waiting) is not None, within=20)
+        empty_db.rows("SELECT pg_terminate_backend($1)", empty_db.value(waiting))
         assert process.wait(20) == 1
         told = process.stderr.read().decode()
-    backstage.rows("COMMIT")
+    empty_db.rows("COMMIT")
     assert "Not finished. Run it again to go on. 0 imported" in told
     assert "PostgreSQL cannot be reached" in told
     assert "Traceback" not in told
-    assert count(backstage) == 0
+    assert count(empty_db) == 0
 
 
 def test_at_a_terminal_a_bar_grows_and_bad_lines_stand_above_it(empty: Service, tmp_path: Path) -> None:
@@ -376,9 +376,9 @@ def test_an_endless_line_takes_no_memory(empty: Service) -> None:
         assert b"1 imported, 0 already there, 1 refused" in process.stderr.read()
 
 
-def test_more_roles_than_a_token_can_hold_are_refused(empty: Service, backstage: Backstage) -> None:
+def test_more_roles_than_a_token_can_hold_are_refused(empty: Service, empty_db: DatabaseInspector) -> None:
     names = [f"many-{number}" for number in range(21)]
-    backstage.rows("INSERT INTO roles SELECT unnest($1::text[]), 'x'", names)
+    empty_db.rows("INSERT INTO roles SELECT unnest($1::text[]), 'x'", names)
     done = run(empty, "import-users", "-", stdin=ndjson(line("loaded", roles=names), line("able", roles=names[1:])))
     assert done.returncode == 1
     assert "line 1: roles: must be at most 20, for a token holds no more" in done.stderr

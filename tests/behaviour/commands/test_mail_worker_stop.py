@@ -11,7 +11,7 @@ from backend.mail.worker import MailWorker, Work
 from database.engine import open_database
 from devstack.stack import Stack
 from models.settings.groups import DatabaseSettings
-from tests.support.values.null_counters import uncounted
+from tests.support.values.null_counters import null_counters
 
 
 @pytest.mark.parametrize("rounds", range(6))
@@ -21,7 +21,7 @@ async def test_a_worker_that_is_stopped_as_it_is_called_stops(stack: Stack, roun
     url = stack.postgres.url(name)
     async with open_database(DatabaseSettings.model_validate({"url": url})) as database:
         bell = MailQueue(heard=True)
-        worker = MailWorker(database, url, bell, Work({}, (), uncounted()), hands=4)
+        worker = MailWorker(database, url, bell, Work({}, (), null_counters()), hands=4)
         working = asyncio.create_task(worker.run())
         await asyncio.sleep(0.3)
         bell.rung.set()

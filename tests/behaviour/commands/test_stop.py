@@ -17,7 +17,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.users.people import Walker, somebody
 
 _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -162,13 +162,13 @@ def test_a_stop_is_in_order_however_early_it_comes_and_however_often(
 def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_worker: Service, stack: Stack) -> None:
     worker = subprocess.Popen([sys.executable, "main.py", "worker"], cwd=ROOT, env=without_worker.environment)
     try:
-        with without_worker.client() as client, backstage_of(without_worker) as backstage:
+        with without_worker.client() as client, inspect_database(without_worker) as db:
             walk = Walker(client, stack.mailbox)
             for _ in range(3):
                 walk.open_registration(somebody("leaving"))
             worker.send_signal(signal.SIGTERM)
             worker.wait(timeout=10)
-            assert backstage.value("SELECT count(*) FROM outbox") == 0
+            assert db.value("SELECT count(*) FROM outbox") == 0
     finally:
         worker.kill()
         worker.wait()

@@ -20,8 +20,8 @@ from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.models.flow_model import COMMON_PASSWORD, EVERY_OUTCOME, PURPOSES, TRIES, Flow, House, Key, Verdict
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
-from tests.support.users.people import Person, a_wrong, somebody
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
+from tests.support.users.people import Person, a_wrong_code, somebody
 
 _numbers = itertools.count(1)
 
@@ -29,8 +29,8 @@ _numbers = itertools.count(1)
 class World:
     """The running service that all examples share, and how many steps they have taken."""
 
-    def __init__(self, service: Service, mailbox: Mailbox, backstage: Backstage) -> None:
-        self.service, self.mailbox, self.backstage = service, mailbox, backstage
+    def __init__(self, service: Service, mailbox: Mailbox, db: DatabaseInspector) -> None:
+        self.service, self.mailbox, self.db = service, mailbox, db
         self.steps = 0
         self.outcomes: set[tuple[str, Verdict]] = set()
         self.mailed: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Callers(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.client.close()
-        rows = self.world.backstage.rows(
+        rows = self.world.db.rows(
             "SELECT email, login, version FROM users WHERE email = ANY($1)", [p.email for p in self.people_here]
         )
         assert {tuple(row) for row in rows} == {(a.email, a.login, a.version) for a in self.house.accounts.values()}
@@ -166,7 +166,7 @@ class Callers(RuleBasedStateMachine):
 
     @rule(key=keys, purpose=purposes)
     def confirm_with_a_wrong_code(self, key: Key, purpose: str) -> None:
-        assert self.confirm(purpose, key, a_wrong((key.flow and key.flow.code) or "0000")) is None
+        assert self.confirm(purpose, key, a_wrong_code((key.flow and key.flow.code) or "0000")) is None
 
     @rule(key=living)
     def fail_once_more_than_is_allowed(self, key: Key) -> None:
@@ -222,7 +222,7 @@ class Callers(RuleBasedStateMachine):
 @pytest.fixture(scope="module")
 def world(serving: Serving, stack: Stack) -> Iterator[World]:
     """A service of its own, where the next code may be asked for at once."""
-    with serving(workers=2, CODE_RESEND_AFTER="0") as service, backstage_of(service) as looking:
+    with serving(workers=2, CODE_RESEND_AFTER="0") as service, inspect_database(service) as looking:
         yield World(service, stack.mailbox, looking)
 
 
@@ -251,7 +251,7 @@ def test_nothing_but_the_next_step_of_the_own_flow_is_ever_accepted(
         )
         if world.steps >= least and world.outcomes >= EVERY_OUTCOME:
             break
-    world.backstage.wait_until_all_mail_has_left()
+    world.db.wait_until_all_mail_has_left()
     assert {email: len(world.mailbox.mails(email)) for email in world.mailed} == world.mailed
     assert world.steps >= least
     assert world.outcomes >= EVERY_OUTCOME, EVERY_OUTCOME - world.outcomes

@@ -13,10 +13,10 @@ from tests.support.requests.burst import post, send
 from tests.support.requests.hostile_bodies import CANARY, Hostile, corpus
 from tests.support.service.contract import methods_of
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Person, Walker, somebody
-from tests.support.users.staff import officials_of
+from tests.support.users.staff import staff_of
 
 LARGEST_ANSWER = 2_000
 CORPUS = corpus()
@@ -29,16 +29,10 @@ def routes(service: Service) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-@pytest.fixture(scope="module")
 def signed_in(service: Service) -> dict[str, str]:
     """The header of somebody who may call `/me` and `/admin`; without it nothing there would be looked at."""
-    with officials_of(service) as officials:
-        return officials.administrator().bearer
+    with staff_of(service) as staff:
+        return staff.admin().bearer
 
 
 def assert_is_a_small_problem_without_an_echo(status: int, head: str, body: bytes) -> None:
@@ -193,9 +187,9 @@ HOSTILE_ADDRESSES = [
 
 @pytest.mark.parametrize("address", HOSTILE_ADDRESSES, ids=ascii)
 def test_what_is_not_one_plain_address_is_refused_and_nobody_gets_mail(
-    address: str, walk: Walker, mailbox: Mailbox, backstage: Backstage
+    address: str, walk: Walker, mailbox: Mailbox, db: DatabaseInspector
 ) -> None:
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     already = len(mailbox.mails())
     for path, body in (("/recover", {}), ("/register", {"login": somebody().login, "password": "a fine passphrase"})):
         assert outcome(walk.post(path, email=address, **body)) == MALFORMED, path
@@ -203,7 +197,7 @@ def test_what_is_not_one_plain_address_is_refused_and_nobody_gets_mail(
         assert walk.post("/login", login=address, password="a fine passphrase").status_code in (401, 422)
     for twice in ([address, "b@example.org"], ["a@example.com", "b@example.org"]):
         assert outcome(walk.post("/recover", email=twice)) == MALFORMED
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert len(mailbox.mails()) == already
 
 

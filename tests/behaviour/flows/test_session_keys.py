@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +11,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import in_bursts
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import (
     FLOWS,
     GONE,
@@ -22,20 +21,14 @@ from tests.support.users.flows import (
     ready_for_a_new_password,
     wait_until_after,
 )
-from tests.support.users.people import Person, Walker, a_wrong, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
 
 WEAK = (422, "weak_password")
 OUT_OF_ORDER = (409, "step_out_of_order")
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-def row_of(backstage: Backstage, person: Person) -> list[object]:
-    return backstage.rows("SELECT * FROM users WHERE email = $1", person.email)
+def row_of(db: DatabaseInspector, person: Person) -> list[object]:
+    return db.rows("SELECT * FROM users WHERE email = $1", person.email)
 
 
 def aliases(code: str) -> list[object]:
@@ -71,13 +64,13 @@ def test_a_code_in_any_other_form_is_refused_and_spends_no_guess(flow: str, walk
     for alias in aliases(code):
         answer = walk.post(f"/{flow}/confirm", session_key=key, code=alias)
         assert outcome(answer) == MALFORMED, alias
-    assert walk.confirm(flow, key, a_wrong(code)).json()["attempts_left"] == 2
+    assert walk.confirm(flow, key, a_wrong_code(code)).json()["attempts_left"] == 2
     assert walk.confirm(flow, key, code).is_success
 
 
-def test_a_password_step_is_opened_by_its_own_new_key_alone_and_once(walk: Walker, backstage: Backstage) -> None:
+def test_a_password_step_is_opened_by_its_own_new_key_alone_and_once(walk: Walker, db: DatabaseInspector) -> None:
     alice, first, code = opened(walk, "recover")
-    row = row_of(backstage, alice)
+    row = row_of(db, alice)
 
     def choose(key: str) -> tuple[int, str]:
         return outcome(walk.post("/recover/password", session_key=key, password="chosen out of turn"))
@@ -93,16 +86,16 @@ def test_a_password_step_is_opened_by_its_own_new_key_alone_and_once(walk: Walke
     assert outcome(walk.confirm("recover", second, code)) == OUT_OF_ORDER
     assert outcome(walk.post("/recover/resend", session_key=second)) == OUT_OF_ORDER
     assert outcome(walk.post("/register/login", session_key=second, login=somebody().login)) == GONE
-    assert row_of(backstage, alice) == row
+    assert row_of(db, alice) == row
     assert choose(second) == (204, "")
     assert choose(second) == GONE
 
 
-def test_a_login_step_is_opened_by_a_taken_login_alone(walk: Walker, alice: Person, backstage: Backstage) -> None:
+def test_a_login_step_is_opened_by_a_taken_login_alone(walk: Walker, alice: Person, db: DatabaseInspector) -> None:
     person, key, code = opened(walk, "register")
     skipped = walk.post("/register/login", session_key=key, login=somebody().login)
     assert outcome(skipped) == OUT_OF_ORDER
-    assert row_of(backstage, person) == []
+    assert row_of(db, person) == []
     late = Person(somebody().email, alice.login.upper(), "a password of my own")
     key, code = walk.open_registration(late)
     assert outcome(walk.confirm("register", key, code)) == (409, "login_taken")
@@ -111,14 +104,14 @@ def test_a_login_step_is_opened_by_a_taken_login_alone(walk: Walker, alice: Pers
         refused = walk.post("/register/login", session_key=key, login=alice.login)
         assert (*outcome(refused), refused.json()["attempts_left"]) == (409, "login_taken", left)
     assert outcome(walk.post("/register/login", session_key=key, login=somebody().login)) == GONE
-    assert row_of(backstage, late) == []
+    assert row_of(db, late) == []
 
 
 @pytest.mark.parametrize("field", ["email", "login", "user_id", "sub", "purpose", "step"])
 def test_nobody_else_can_be_named_after_the_start(
-    field: str, walk: Walker, alice: Person, backstage: Backstage
+    field: str, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
-    victim = row_of(backstage, alice)
+    victim = row_of(db, alice)
     named = {field: {"login": alice.login, "user_id": str(victim[0]["id"])}.get(field, alice.email)}  # type: ignore[index]
     _, key, code = opened(walk, "recover")
     assert outcome(walk.post("/recover/confirm", session_key=key, code=code, **named)) == MALFORMED
@@ -126,7 +119,7 @@ def test_nobody_else_can_be_named_after_the_start(
     choice = {"session_key": second, "password": "meant for another", **named}
     assert outcome(walk.post("/recover/password", **choice)) == MALFORMED
     assert outcome(walk.post("/recover/resend", session_key=second, **named)) == MALFORMED
-    assert row_of(backstage, alice) == victim
+    assert row_of(db, alice) == victim
 
 
 def test_session_keys_are_long_unique_and_made_here(

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
 from tests.support.users.people import Person, Walker
-from tests.support.users.session_factory import Planter
+from tests.support.users.session_factory import SessionFactory
 
 ID = "019aaa3e-2f60-7c1e-8d4b-6a7b8c9d0e1f"
 METHODS = ("get", "put", "post", "delete", "patch")
-
-
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +48,20 @@ def test_without_a_good_token_no_guarded_route_is_entered(
 
 
 def test_without_the_permission_no_guarded_route_is_entered(
-    service: Service, walk: Walker, alice: Person, backstage: Backstage, routes: list[tuple[str, str]]
+    service: Service, walk: Walker, alice: Person, db: DatabaseInspector, routes: list[tuple[str, str]]
 ) -> None:
-    token = {"Authorization": f"Bearer {Planter(service, backstage).session(alice).access}"}
+    token = {"Authorization": f"Bearer {SessionFactory(service, db).session(alice).access}"}
     assert walk.client.get("/me", headers=token).status_code == 200
-    user_id = backstage.value("SELECT id FROM users WHERE email = $1", alice.email)
-    backstage.rows("DELETE FROM user_roles WHERE user_id = $1", user_id)
-    backstage.valkey.delete(f"user:{{{user_id}}}")
-    before = backstage.rows("SELECT * FROM users WHERE id = $1", user_id)
+    user_id = db.value("SELECT id FROM users WHERE email = $1", alice.email)
+    db.rows("DELETE FROM user_roles WHERE user_id = $1", user_id)
+    db.valkey.delete(f"user:{{{user_id}}}")
+    before = db.rows("SELECT * FROM users WHERE id = $1", user_id)
     for method, path in routes:
         answer = _call(walk.client, method, path, token)
         assert outcome(answer) == (403, "insufficient_scope"), (method, path)
         assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"', (method, path)
-    assert backstage.rows("SELECT * FROM users WHERE id = $1", user_id) == before
-    assert backstage.value("SELECT count(*) FROM sessions WHERE user_id = $1", user_id) == 1
+    assert db.rows("SELECT * FROM users WHERE id = $1", user_id) == before
+    assert db.value("SELECT count(*) FROM sessions WHERE user_id = $1", user_id) == 1
 
 
 def _call(client: httpx.Client, method: str, path: str, headers: dict[str, str]) -> httpx.Response:

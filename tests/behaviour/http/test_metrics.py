@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import Serving
 from tests.support.service.process import Service
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, a_wrong, somebody
+from tests.support.users.people import Walker, a_wrong_code, somebody
 
 Samples = dict[tuple[str, frozenset[str]], float]
 
@@ -43,7 +43,7 @@ def test_steps_are_counted_by_outcome_and_hashes_and_mails_by_the_way(counted: S
         mine = Walker(client, walk.mailbox)
         mine.register(person := somebody("counted"))
         key, code = mine.open_login(person)
-        mine.confirm("login", key, a_wrong(code))
+        mine.confirm("login", key, a_wrong_code(code))
         mine.confirm("login", key, code)
         client.post("/login", json={"login": person.login})
         client.get("/me/sessions/not-an-id")

@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.service.process import SERVICE_CLIENT, Service, basic
 from tests.support.users.people import Walker
-from tests.support.users.staff import officials_of
+from tests.support.users.staff import staff_of
 
 OAUTH = ("/introspect", "/revoke")
 """Calls of OAuth's own: forms, and errors of RFC 6749."""
@@ -89,8 +89,8 @@ def test_no_schema_of_fastapis_own_refusals_is_left(schema: BaseSchema) -> None:
 @pytest.fixture(scope="module")
 def bearers(service: Service) -> Mapping[str, dict[str, str]]:
     """What opens the doors that are not open to everybody, by how their paths begin."""
-    with officials_of(service) as officials:
-        owner, administrator = officials.appoint(), officials.administrator()
+    with staff_of(service) as staff:
+        owner, administrator = staff.appoint(), staff.admin()
     doors = {"/me": owner.bearer, "/admin": administrator.bearer}
     return doors | {path: {"Authorization": basic(*SERVICE_CLIENT)} for path in OAUTH}
 

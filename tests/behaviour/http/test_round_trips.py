@@ -19,10 +19,10 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import migrated, serving_on
 from tests.support.service.process import AS_SHIPPED, ROOT, Service
-from tests.support.state.database_inspector import backstage_of
+from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Person, Tokens, somebody
-from tests.support.users.user_factory import residents
+from tests.support.users.user_factory import create_users
 
 REQUESTS = 25
 _FLOWS = ("register", "login", "recover")
@@ -131,8 +131,8 @@ def _send_mail(service: Service, meter: Meter) -> None:
             [sys.executable, "main.py", "worker"], folder=ROOT, stdout=log, environment=service.environment
         )
     try:
-        with backstage_of(service) as backstage:
-            backstage.wait_until_all_mail_has_left(30)
+        with inspect_database(service) as db:
+            db.wait_until_all_mail_has_left(30)
     finally:
         worker.terminate()
         worker.wait(15)
@@ -206,8 +206,8 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cost]:
     with Stack(folder / "stack", durable=False) as stack:
         migrated(stack)
         with serving_on(stack, folder, workers=1, **_SETTINGS) as service, service.client() as client:
-            with backstage_of(service) as backstage:
-                known = residents(backstage, 2 * (REQUESTS + 1), "counted")
+            with inspect_database(service) as db:
+                known = create_users(db, 2 * (REQUESTS + 1), "counted")
             strangers = [somebody("counted") for _ in range(REQUESTS + 1)]
             people = {"register": strangers, "login": known[: REQUESTS + 1], "recover": known[REQUESTS + 1 :]}
             visits = Visits(client, stack.mailbox, people, {flow: [] for flow in _FLOWS})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -20,26 +19,15 @@ from models.values.locale import Locale
 from tests.conftest import Serving
 from tests.support.requests.burst import burst_of, outcomes
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong, somebody
-from tests.support.users.session_factory import Planter
+from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 
 LAST = (409, "last_administrator")
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
-
-
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-@pytest.fixture(scope="module")
-def planter(service: Service, backstage: Backstage) -> Planter:
-    return Planter(service, backstage)
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +36,18 @@ def keys(service: Service) -> Keys:
 
 
 @pytest.fixture
-def owner(walk: Walker, planter: Planter) -> SignedIn:
-    return an_owner(walk, planter)
+def owner(walk: Walker, session_factory: SessionFactory) -> SignedIn:
+    return an_owner(walk, session_factory)
 
 
-def an_owner(walk: Walker, planter: Planter) -> SignedIn:
+def an_owner(walk: Walker, session_factory: SessionFactory) -> SignedIn:
     person = somebody("departing")
     walk.register(person)
-    return SignedIn(walk, person, planter.session(person))
+    return SignedIn(walk, person, session_factory.create(person))
 
 
-def id_of(backstage: Backstage, person: Person) -> UUID:
-    user_id = backstage.value("SELECT id FROM users WHERE email = $1", person.email)
+def id_of(db: DatabaseInspector, person: Person) -> UUID:
+    user_id = db.value("SELECT id FROM users WHERE email = $1", person.email)
     return UUID(str(user_id))
 
 
@@ -77,13 +65,13 @@ class Archive:
     contents: dict[str, str]
 
     @classmethod
-    def of(cls, backstage: Backstage) -> Archive:
+    def of(cls, db: DatabaseInspector) -> Archive:
         contents = {}
-        for (table,) in backstage.rows(TABLES):
-            contents[table] = "\n".join(str(dict(row)) for row in backstage.rows(f'SELECT * FROM "{table}"'))
-        for key in backstage.valkey.scan_iter():
-            kind = backstage.valkey.type(key)
-            held = backstage.valkey.hgetall(key) if kind == b"hash" else backstage.valkey.dump(key)
+        for (table,) in db.rows(TABLES):
+            contents[table] = "\n".join(str(dict(row)) for row in db.rows(f'SELECT * FROM "{table}"'))
+        for key in db.valkey.scan_iter():
+            kind = db.valkey.type(key)
+            held = db.valkey.hgetall(key) if kind == b"hash" else db.valkey.dump(key)
             contents[f"valkey {key!r}"] = f"{key!r} {held!r}"
         return cls(contents)
 
@@ -97,18 +85,18 @@ class Archive:
 
 
 def test_an_export_holds_the_account_its_sessions_its_log_its_mail_and_its_budgets(
-    owner: SignedIn, walk: Walker, backstage: Backstage, keys: Keys
+    owner: SignedIn, walk: Walker, db: DatabaseInspector, keys: Keys
 ) -> None:
     person = owner.person
-    user_id = id_of(backstage, person)
+    user_id = id_of(db, person)
     key, code = walk.open_login(person)
-    assert outcome(walk.confirm("login", key, a_wrong(code))) == WRONG_CODE
+    assert outcome(walk.confirm("login", key, a_wrong_code(code))) == WRONG_CODE
     second = walk.open_session(person)
-    backstage.rows(
+    db.rows(
         "INSERT INTO outbox (kind, payload, give_up_at, failed_at) VALUES ('password_changed', $1, now(), now())",
         json.dumps({"user_id": str(user_id), "at": "2026-01-01T00:00:00+00:00"}),
     )
-    backstage.rows(
+    db.rows(
         "INSERT INTO guess_budgets (subject, purpose, device, digits, guesses) VALUES ($1, 'email', '', 4, 3)",
         bytes.fromhex(keys.subject(person.email)),
     )
@@ -135,7 +123,7 @@ def test_an_export_holds_the_account_its_sessions_its_log_its_mail_and_its_budge
     assert (reserved["purpose"], reserved["digits"], reserved["guesses"]) == ("login", 4, 3)
     assert "30 minutes" in told["kept_for_minutes"]
     # Nothing that opens anything.
-    _, _, *salt_and_hash = backstage.value("SELECT password_hash FROM users WHERE id = $1", user_id).split("$")
+    _, _, *salt_and_hash = db.value("SELECT password_hash FROM users WHERE id = $1", user_id).split("$")
     for secret in (*salt_and_hash, second.access, second.refresh, person.password):
         assert secret not in answer.text
 
@@ -145,18 +133,18 @@ def test_a_long_export_is_whole_and_holds_nobody_up_and_is_cut_rather_than_wrong
 ) -> None:
     with (
         serving(LIMIT_EXPORTS="2/3600") as service,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
         service.client() as client,
         ThreadPoolExecutor(1) as elsewhere,
     ):
-        owner = an_owner(Walker(client, mailbox), Planter(service, backstage))
+        owner = an_owner(Walker(client, mailbox), SessionFactory(service, db))
         # As whoever does something, or has it done to him, twenty thousand times; too much for the buffers of a socket.
-        backstage.rows(
+        db.rows(
             "INSERT INTO audit_log (event, actor, subject, source, details) "
             "SELECT 'login.changed', CASE WHEN n % 3 > 0 THEN $1::uuid END, CASE WHEN n % 3 < 2 THEN $1::uuid END, "
             "'203.0.113.0/24', jsonb_build_object('number', n, 'filled', repeat('.', 1000)) "
             "FROM generate_series(1, 20000) AS n",
-            id_of(backstage, owner.person),
+            id_of(db, owner.person),
         )
         export, answered = elsewhere.submit(owner.call, "GET", "/me/export"), 0
         while not export.done():
@@ -171,21 +159,21 @@ def test_a_long_export_is_whole_and_holds_nobody_up_and_is_cut_rather_than_wrong
         # PostgreSQL does not answer any more when the export has begun.
         with client.stream("GET", "/me/export", headers={"Authorization": owner.bearer}) as begun:
             assert begun.status_code == 200
-            backstage.rows("BEGIN")
-            backstage.rows("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+            db.rows("BEGIN")
+            db.rows("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(httpx.RemoteProtocolError):
                 begun.read()
-            backstage.rows("ROLLBACK")
+            db.rows("ROLLBACK")
 
         refused = owner.call("GET", "/me/export")
         assert outcome(refused) == (429, "too_many_requests")
         assert 0 < int(refused.headers["Retry-After"]) <= 1800
 
 
-def test_an_export_says_nothing_of_other_people(owner: SignedIn, backstage: Backstage) -> None:
-    other, user_id = UUID(int=4711), id_of(backstage, owner.person)
+def test_an_export_says_nothing_of_other_people(owner: SignedIn, db: DatabaseInspector) -> None:
+    other, user_id = UUID(int=4711), id_of(db, owner.person)
     for actor, subject in ((other, user_id), (user_id, other)):
-        backstage.rows(
+        db.rows(
             "INSERT INTO audit_log (event, actor, subject, source) VALUES ('user.blocked', $1, $2, '203.0.113.0/24')",
             actor,
             subject,
@@ -196,7 +184,7 @@ def test_an_export_says_nothing_of_other_people(owner: SignedIn, backstage: Back
     assert lines == [("somebody else", "you"), ("you", "somebody else")]
 
 
-def test_an_export_holds_every_column_that_the_tables_have_of_a_user(owner: SignedIn, backstage: Backstage) -> None:
+def test_an_export_holds_every_column_that_the_tables_have_of_a_user(owner: SignedIn, db: DatabaseInspector) -> None:
     # A table or a column that is added here belongs into the export, or its reason to stay out belongs beside it.
     kept_out = {
         "users": {"password_hash", "login_canonical"},  # a secret, and the login once more
@@ -215,36 +203,36 @@ def test_an_export_holds_every_column_that_the_tables_have_of_a_user(owner: Sign
         "guess_reservations": {"purpose", "device", "digits", "guesses", "settle_at"},
     }
     nobodys = {"alembic_version", "permissions", "roles", "role_permissions", "signing_keys", "used_flow"}
-    tables = {table for (table,) in backstage.rows(TABLES)}
+    tables = {table for (table,) in db.rows(TABLES)}
     assert tables - nobodys == {*told, "user_roles"}
     for table, columns in told.items():
         query = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1"
-        assert {name for (name,) in backstage.rows(query, table)} == columns | kept_out[table], table
+        assert {name for (name,) in db.rows(query, table)} == columns | kept_out[table], table
 
 
 # What is left.
 
 
 def test_after_a_deletion_nothing_is_left_but_masked_lines(
-    owner: SignedIn, walk: Walker, backstage: Backstage, planter: Planter, keys: Keys
+    owner: SignedIn, walk: Walker, db: DatabaseInspector, session_factory: SessionFactory, keys: Keys
 ) -> None:
-    person, elsewhere = owner.person, planter.session(owner.person)
-    user_id = id_of(backstage, person)
+    person, elsewhere = owner.person, session_factory.create(owner.person)
+    user_id = id_of(db, person)
     # Something of everything: wrong codes, wrong passwords, a change of name, mail that could not be sent.
     key, code = walk.open_login(person)
-    assert outcome(walk.confirm("login", key, a_wrong(code))) == WRONG_CODE
+    assert outcome(walk.confirm("login", key, a_wrong_code(code))) == WRONG_CODE
     assert walk.confirm("login", key, code).status_code == 200
     walk.post("/login", login=person.login, password="wrong horse")
     walk.post("/login", login=person.email, password="wrong horse")
     renamed = f"renamed.{person.login}"
     assert owner.call("PUT", "/me/login", password=person.password, login=renamed).status_code == 200
-    backstage.rows(
+    db.rows(
         "INSERT INTO outbox (kind, payload, give_up_at, failed_at) VALUES ('session_ended', $1, now(), now())",
         json.dumps({"user_id": str(user_id), "at": "2026-01-01T00:00:00+00:00"}),
     )
     key, code = owner.open_deletion()
-    backstage.wait_until_all_mail_has_left()
-    before = Archive.of(backstage)
+    db.wait_until_all_mail_has_left()
+    before = Archive.of(db)
     assert before.places_of(person.email) >= {"users"}, "the search finds nothing, so that nothing is proved"
 
     answer = owner.confirm("delete", key, code)
@@ -257,10 +245,10 @@ def test_after_a_deletion_nothing_is_left_but_masked_lines(
     assert renamed in walk.mailbox.mails(person.email)[-1].text
     assert outcome(owner.confirm("delete", key, code)) == (401, "invalid_token")
 
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     query = "SELECT count(*) FROM audit_log WHERE subject = $1 AND event = 'account.deletion_started'"
-    eventually(lambda: backstage.value(query, user_id) == 1, within=5)
-    after = Archive.of(backstage)
+    eventually(lambda: db.value(query, user_id) == 1, within=5)
+    after = Archive.of(db)
     # A log-in that was begun with the wrong password leaves no flow; what was never closed ends within half an hour.
     assert after.places_of(person.email, person.login, renamed) == set()
     # Of the id: a count of wrong passwords and, where a token was shown a moment ago, that the account is being read.
@@ -270,8 +258,8 @@ def test_after_a_deletion_nothing_is_left_but_masked_lines(
     assert after.places_of(str(user_id), user_id.hex, repr(user_id.bytes)) <= {"audit_log", *for_moments}
     named = bytes.fromhex(keys.subject(person.email))
     for table in ("guess_budgets", "guess_reservations"):
-        assert backstage.rows(f"SELECT * FROM {table} WHERE subject = ANY($1)", [user_id.bytes, named]) == []
-    lines = backstage.rows("SELECT event, details FROM audit_log WHERE subject = $1", user_id)
+        assert db.rows(f"SELECT * FROM {table} WHERE subject = ANY($1)", [user_id.bytes, named]) == []
+    lines = db.rows("SELECT event, details FROM audit_log WHERE subject = $1", user_id)
     assert {"account.registered", "login.changed", "account.deleted"} <= {line["event"] for line in lines}
     assert any("d***@example.com" in line["details"] for line in lines)
     # The address is free again.
@@ -280,22 +268,22 @@ def test_after_a_deletion_nothing_is_left_but_masked_lines(
 
 
 def test_a_deletion_needs_the_right_code_and_an_account_that_is_as_it_was(
-    owner: SignedIn, backstage: Backstage
+    owner: SignedIn, db: DatabaseInspector
 ) -> None:
     key, code = owner.open_deletion()
-    assert owner.confirm("delete", key, a_wrong(code)).json()["attempts_left"] == 2
+    assert owner.confirm("delete", key, a_wrong_code(code)).json()["attempts_left"] == 2
     new = "another horse, another battery"
     changed = owner.call("PUT", "/me/password", current_password=owner.person.password, password=new)
     assert changed.status_code == 204
     assert outcome(owner.confirm("delete", key, code)) == GONE
-    assert id_of(backstage, owner.person)
+    assert id_of(db, owner.person)
 
 
 def test_who_deletes_an_account_that_he_took_over_cannot_unsay_that_its_address_was_changed(
-    owner: SignedIn, walk: Walker, backstage: Backstage, keys: Keys
+    owner: SignedIn, walk: Walker, db: DatabaseInspector, keys: Keys
 ) -> None:
     person = owner.person
-    [row] = backstage.rows("SELECT * FROM users WHERE email = $1", person.email)
+    [row] = db.rows("SELECT * FROM users WHERE email = $1", person.email)
     user = User(row["id"], "", "", "", Locale.EN, 1, blocked_at=None, created_at=row["created_at"])
     rightful = somebody("rightful")
     told = RecipientEncryptor(keys).seal(
@@ -303,67 +291,67 @@ def test_who_deletes_an_account_that_he_took_over_cannot_unsay_that_its_address_
     )
     # A notice to the old address that waits for a mail server, and one to the account itself.
     for kind, more in (("email_changed", {"sealed": told}), ("login_changed", {})):
-        backstage.rows(
+        db.rows(
             "INSERT INTO outbox (kind, payload, due_at, give_up_at) "
             "VALUES ($1, $2, now() + interval '1 hour', now() + interval '2 days')",
             kind,
             json.dumps({"user_id": str(user.id), "at": "2026-01-01T00:00:00+00:00"} | more),
         )
-    assert Archive.of(backstage).places_of(rightful.email, rightful.login) == set()
+    assert Archive.of(db).places_of(rightful.email, rightful.login) == set()
     assert owner.confirm("delete", *owner.open_deletion()).status_code == 204
-    backstage.rows("UPDATE outbox SET due_at = now() WHERE kind IN ('email_changed', 'login_changed')")
+    db.rows("UPDATE outbox SET due_at = now() WHERE kind IN ('email_changed', 'login_changed')")
     eventually(lambda: len(walk.mailbox.mails(rightful.email)) == 1, within=10)
     [mail] = walk.mailbox.mails(rightful.email)
     assert "Адрес" in mail.subject
     assert rightful.login in mail.text
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     assert not [mail for mail in walk.mailbox.mails(person.email) if "login at Auth was changed" in mail.subject]
 
 
-def make_administrators(backstage: Backstage, *owners: SignedIn) -> None:
+def make_administrators(db: DatabaseInspector, *owners: SignedIn) -> None:
     """These and nobody else."""
-    backstage.rows("DELETE FROM user_roles WHERE role = 'admin'")
+    db.rows("DELETE FROM user_roles WHERE role = 'admin'")
     for owner in owners:
-        user_id = id_of(backstage, owner.person)
-        backstage.rows("INSERT INTO user_roles (user_id, role) VALUES ($1, 'admin')", user_id)
-        backstage.valkey.delete(f"user:{{{user_id}}}")
+        user_id = id_of(db, owner.person)
+        db.rows("INSERT INTO user_roles (user_id, role) VALUES ($1, 'admin')", user_id)
+        db.valkey.delete(f"user:{{{user_id}}}")
 
 
 def test_the_last_administrator_stays_until_there_is_another(
-    owner: SignedIn, walk: Walker, backstage: Backstage, planter: Planter
+    owner: SignedIn, walk: Walker, db: DatabaseInspector, session_factory: SessionFactory
 ) -> None:
-    blocked, successor = an_owner(walk, planter), an_owner(walk, planter)
-    make_administrators(backstage, owner, blocked)
-    backstage.rows("UPDATE users SET blocked_at = now() WHERE email = $1", blocked.person.email)
+    blocked, successor = an_owner(walk, session_factory), an_owner(walk, session_factory)
+    make_administrators(db, owner, blocked)
+    db.rows("UPDATE users SET blocked_at = now() WHERE email = $1", blocked.person.email)
     key, code = owner.open_deletion()
     for _ in range(4):
         assert outcome(owner.confirm("delete", key, code)) == LAST
     assert owner.call("GET", "/me").status_code == 200
-    make_administrators(backstage, owner, blocked, successor)
+    make_administrators(db, owner, blocked, successor)
     assert owner.confirm("delete", key, code).status_code == 204
 
 
 def test_of_eight_administrators_who_leave_at_once_one_stays(
-    service: Service, walk: Walker, backstage: Backstage, planter: Planter
+    service: Service, walk: Walker, db: DatabaseInspector, session_factory: SessionFactory
 ) -> None:
-    leaving = [an_owner(walk, planter) for _ in range(8)]
-    make_administrators(backstage, *leaving)
+    leaving = [an_owner(walk, session_factory) for _ in range(8)]
+    make_administrators(db, *leaving)
     flows = [(one, *one.open_deletion()) for one in leaving]
     calls = [one.request("POST", "/me/delete/confirm", session_key=key, code=code) for one, key, code in flows]
     assert outcomes(burst_of(service, calls)) == {(204, ""): 7, LAST: 1}
-    assert backstage.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 1
+    assert db.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 1
 
 
 def test_a_deletion_sent_thirty_two_times_at_once_is_done_once(
-    owner: SignedIn, service: Service, backstage: Backstage, walk: Walker
+    owner: SignedIn, service: Service, db: DatabaseInspector, walk: Walker
 ) -> None:
     key, code = owner.open_deletion()
-    user_id = id_of(backstage, owner.person)
+    user_id = id_of(db, owner.person)
     answers = burst_of(service, [owner.request("POST", "/me/delete/confirm", session_key=key, code=code)] * 32)
     seen = outcomes(answers)
     assert seen.pop((204, "")) == 1
     assert set(seen) <= {GONE, (401, "invalid_token")}
     deleted = "SELECT count(*) FROM audit_log WHERE subject = $1 AND event = 'account.deleted'"
-    assert backstage.value(deleted, user_id) == 1
-    backstage.wait_until_all_mail_has_left()
+    assert db.value(deleted, user_id) == 1
+    db.wait_until_all_mail_has_left()
     assert len([mail for mail in walk.mailbox.mails(owner.person.email) if "was deleted" in mail.subject]) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -17,11 +16,11 @@ from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.requests.burst import burst_of, outcomes
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, MALFORMED, WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong, is_about, somebody
-from tests.support.users.session_factory import Planter
+from tests.support.users.people import Person, Walker, a_wrong_code, is_about, somebody
+from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 
 INVALID = (401, "invalid_token")
@@ -30,27 +29,16 @@ TAKEN = (409, "login_taken")
 ANOTHER = "another horse, another battery"
 
 
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
-
-
-@pytest.fixture(scope="module")
-def planter(service: Service, backstage: Backstage) -> Planter:
-    return Planter(service, backstage)
+@pytest.fixture
+def owner(walk: Walker, session_factory: SessionFactory, alice: Person) -> SignedIn:
+    return SignedIn(walk, alice, session_factory.create(alice))
 
 
 @pytest.fixture
-def owner(walk: Walker, planter: Planter, alice: Person) -> SignedIn:
-    return SignedIn(walk, alice, planter.session(alice))
-
-
-@pytest.fixture
-def other(walk: Walker, planter: Planter) -> SignedIn:
+def other(walk: Walker, session_factory: SessionFactory) -> SignedIn:
     person = somebody("other")
     walk.register(person)
-    return SignedIn(walk, person, planter.session(person))
+    return SignedIn(walk, person, session_factory.create(person))
 
 
 def may_log_in(walk: Walker, identifier: str, password: str) -> bool:
@@ -66,15 +54,15 @@ def is_told(walk: Walker, email: str, subject: str) -> bool:
     return notice.code is None
 
 
-def audited(backstage: Backstage, user_id: object, event: str) -> list[Any]:
+def audited(db: DatabaseInspector, user_id: object, event: str) -> list[Any]:
     """Lines of the audit log about a user; what changes nothing is written a second later."""
     query = "SELECT details, source, actor FROM audit_log WHERE subject = $1 AND event = $2"
-    eventually(lambda: bool(backstage.rows(query, user_id, event)), within=5)
-    return backstage.rows(query, user_id, event)
+    eventually(lambda: bool(db.rows(query, user_id, event)), within=5)
+    return db.rows(query, user_id, event)
 
 
-def row_of(backstage: Backstage, owner: SignedIn) -> Any:
-    [row] = backstage.rows("SELECT * FROM users WHERE email = $1", owner.person.email)
+def row_of(db: DatabaseInspector, owner: SignedIn) -> Any:
+    [row] = db.rows("SELECT * FROM users WHERE email = $1", owner.person.email)
     return row
 
 
@@ -82,9 +70,9 @@ def row_of(backstage: Backstage, owner: SignedIn) -> Any:
 
 
 def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_one(
-    owner: SignedIn, walk: Walker, planter: Planter, backstage: Backstage
+    owner: SignedIn, walk: Walker, session_factory: SessionFactory, db: DatabaseInspector
 ) -> None:
-    elsewhere = planter.session(owner.person)
+    elsewhere = session_factory.create(owner.person)
     pending = walk.open_login(owner.person)
     moving = owner.open_email_change(f"new-{owner.person.email}")
     answer = owner.call("PUT", "/me/password", current_password=owner.person.password, password=ANOTHER)
@@ -98,7 +86,7 @@ def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_
     assert not may_log_in(walk, owner.person.login, owner.person.password)
     assert may_log_in(walk, owner.person.login, ANOTHER)
     assert is_told(walk, owner.person.email, "password at Auth was changed")
-    assert len(audited(backstage, row_of(backstage, owner)["id"], "password.changed")) == 1
+    assert len(audited(db, row_of(db, owner)["id"], "password.changed")) == 1
 
 
 @pytest.mark.parametrize(
@@ -106,18 +94,18 @@ def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_
     [("password123", (422, "weak_password")), ("short", MALFORMED), ("alice", MALFORMED)],
 )
 def test_a_new_password_obeys_the_rules_of_registration(
-    password: str, refusal: tuple[int, str], owner: SignedIn, backstage: Backstage
+    password: str, refusal: tuple[int, str], owner: SignedIn, db: DatabaseInspector
 ) -> None:
-    before = row_of(backstage, owner)
+    before = row_of(db, owner)
     sent = {"current_password": owner.person.password, "password": password}
     assert outcome(owner.call("PUT", "/me/password", **sent)) == refusal
     own_words = {**sent, "password": f"{owner.person.login}-1"}
     assert outcome(owner.call("PUT", "/me/password", **own_words)) == (422, "weak_password")
-    assert row_of(backstage, owner) == before
+    assert row_of(db, owner) == before
 
 
-def test_without_the_right_password_nothing_is_changed(owner: SignedIn, backstage: Backstage) -> None:
-    before = row_of(backstage, owner)
+def test_without_the_right_password_nothing_is_changed(owner: SignedIn, db: DatabaseInspector) -> None:
+    before = row_of(db, owner)
     for method, path, body in (
         ("PUT", "/me/password", {"current_password": "wrong horse", "password": ANOTHER}),
         ("PUT", "/me/login", {"password": "wrong horse", "login": "usurper"}),
@@ -127,9 +115,9 @@ def test_without_the_right_password_nothing_is_changed(owner: SignedIn, backstag
         # A 401 would have a client throw its token away.
         assert outcome(answer) == WRONG_PASSWORD, path
         assert "WWW-Authenticate" not in answer.headers
-    assert row_of(backstage, owner) == before
+    assert row_of(db, owner) == before
     assert not owner.walk.mailbox.mails("usurper@example.com")
-    assert audited(backstage, before["id"], "password.refused")[0]["actor"] == before["id"]
+    assert audited(db, before["id"], "password.refused")[0]["actor"] == before["id"]
 
 
 def test_wrong_passwords_are_limited_by_account_and_right_ones_are_given_back(
@@ -138,11 +126,11 @@ def test_wrong_passwords_are_limited_by_account_and_right_ones_are_given_back(
     with (
         serving(LIMIT_DEVICE_PASSWORDS="3/900", LIMIT_PASSWORDS="3/900") as service,
         service.client() as client,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         limited = Walker(client, walk.mailbox)
         limited.register(alice)
-        owner = SignedIn(limited, alice, Planter(service, backstage).session(alice))
+        owner = SignedIn(limited, alice, SessionFactory(service, db).session(alice))
         for _ in range(5):
             assert limited.post("/login", login=alice.login, password="wrong horse").status_code in (401, 429)
         # Whoever guesses at /login does not keep the owner from a change, nor does he who is right use anything up.
@@ -180,7 +168,7 @@ def test_of_eight_changes_at_once_with_one_password_one_is_made(
 # The login.
 
 
-def test_a_new_login_takes_the_place_of_the_old_one(owner: SignedIn, walk: Walker, backstage: Backstage) -> None:
+def test_a_new_login_takes_the_place_of_the_old_one(owner: SignedIn, walk: Walker, db: DatabaseInspector) -> None:
     person, new = owner.person, f"New.{owner.person.login}"
     answer = owner.call("PUT", "/me/login", password=person.password, login=new)
     assert answer.status_code == 200, answer.text
@@ -189,7 +177,7 @@ def test_a_new_login_takes_the_place_of_the_old_one(owner: SignedIn, walk: Walke
     assert not may_log_in(walk, person.login, person.password)
     assert may_log_in(walk, new.lower(), person.password)
     assert is_told(walk, person.email, "login at Auth was changed")
-    [line] = audited(backstage, row_of(backstage, owner)["id"], "login.changed")
+    [line] = audited(db, row_of(db, owner)["id"], "login.changed")
     assert person.login not in line["details"]
 
 
@@ -223,19 +211,19 @@ def test_mails_come_in_the_language_of_choice(owner: SignedIn, walk: Walker) -> 
     assert outcome(owner.call("PUT", "/me/locale", locale="tlh")) == MALFORMED
 
 
-def test_the_same_language_once_more_is_no_change(owner: SignedIn, backstage: Backstage) -> None:
-    user_id = row_of(backstage, owner)["id"]
+def test_the_same_language_once_more_is_no_change(owner: SignedIn, db: DatabaseInspector) -> None:
+    user_id = row_of(db, owner)["id"]
     for locale in ("ru", "ru", "ru", "en", "en"):
         answer = owner.call("PUT", "/me/locale", locale=locale)
         assert (answer.status_code, answer.json()["locale"]) == (200, locale)
-    assert len(audited(backstage, user_id, "locale.changed")) == 2
+    assert len(audited(db, user_id, "locale.changed")) == 2
 
 
 # The address.
 
 
 def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
-    owner: SignedIn, service: Service, walk: Walker, backstage: Backstage
+    owner: SignedIn, service: Service, walk: Walker, db: DatabaseInspector
 ) -> None:
     person, new = owner.person, f"new-{owner.person.email}"
     pending = {"login": walk.open_login(person), "recover": walk.open_recovery(person)}
@@ -243,7 +231,7 @@ def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
     key, code = owner.open_email_change(new)
     assert owner.call("GET", "/me").json()["email"] == person.email
     assert may_log_in(walk, person.email, person.password)
-    user_id = row_of(backstage, owner)["id"]
+    user_id = row_of(db, owner)["id"]
     answer = owner.call("POST", "/me/email/confirm", session_key=key, code=code)
     assert answer.status_code == 200, answer.text
     assert answer.json()["email"] == owner.call("GET", "/me").json()["email"] == new
@@ -260,7 +248,7 @@ def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
     assert is_told(walk, person.email, "address at Auth was changed")
     assert not [mail for mail in walk.mailbox.mails(new) if "was changed" in mail.subject]
     for event in ("email.change_started", "email.changed"):
-        [line] = audited(backstage, user_id, event)
+        [line] = audited(db, user_id, event)
         assert person.email not in line["details"]
         assert new not in line["details"]
     # The session lives on, and a code is good once.
@@ -285,11 +273,11 @@ def test_somebody_elses_token_neither_uses_nor_spends_a_session_key(owner: Signe
     flows = {"email": owner.open_email_change(f"new-{owner.person.email}"), "delete": owner.open_deletion()}
     for flow, (key, code) in flows.items():
         for _ in range(4):
-            assert outcome(other.confirm(flow, key, a_wrong(code))) == GONE
+            assert outcome(other.confirm(flow, key, a_wrong_code(code))) == GONE
         assert outcome(other.confirm(flow, key, code)) == GONE
         assert outcome(other.call("POST", f"/me/{flow}/resend", session_key=key)) == GONE
         assert outcome(owner.call("POST", f"/me/{flow}/resend", session_key=key)) == (429, "too_soon")
-        assert owner.confirm(flow, key, a_wrong(code)).json()["attempts_left"] == 2
+        assert owner.confirm(flow, key, a_wrong_code(code)).json()["attempts_left"] == 2
     assert owner.confirm("email", *flows["email"]).status_code == 200
 
 
@@ -302,7 +290,7 @@ def test_session_keys_of_one_flow_are_nothing_to_another(owner: SignedIn, walk: 
 
 
 def test_of_two_accounts_that_race_for_one_address_one_wins(
-    owner: SignedIn, other: SignedIn, service: Service, backstage: Backstage, walk: Walker
+    owner: SignedIn, other: SignedIn, service: Service, db: DatabaseInspector, walk: Walker
 ) -> None:
     for number in range(3):
         coveted = f"coveted-{number}-{owner.person.email}"
@@ -310,7 +298,7 @@ def test_of_two_accounts_that_race_for_one_address_one_wins(
         calls = [one.request("POST", "/me/email/confirm", session_key=key, code=code) for one, key, code in flows]
         answers = burst_of(service, calls)
         assert outcomes(answers) == {(200, ""): 1, GONE: 1}
-        assert len(backstage.rows("SELECT id FROM users WHERE email = $1", coveted)) == 1
+        assert len(db.rows("SELECT id FROM users WHERE email = $1", coveted)) == 1
         # The loser's flow is over: there is nothing to try again, nor to ask for.
         [loser] = [flow for flow, answer in zip(flows, answers, strict=True) if answer.status == 410]
         assert outcome(loser[0].confirm("email", *loser[1:])) == GONE
@@ -326,7 +314,7 @@ def test_an_address_that_was_registered_meanwhile_is_gone(owner: SignedIn, walk:
 
 
 def test_what_is_taken_is_not_written_into_the_log_of_postgresql(
-    owner: SignedIn, other: SignedIn, backstage: Backstage, walk: Walker, stack: Stack
+    owner: SignedIn, other: SignedIn, db: DatabaseInspector, walk: Walker, stack: Stack
 ) -> None:
     quick, already = somebody("quick"), stack.postgres.log.stat().st_size
     flow = owner.open_email_change(quick.email)
@@ -338,7 +326,7 @@ def test_what_is_taken_is_not_written_into_the_log_of_postgresql(
     # Even a race, which PostgreSQL alone decides, leaves no name there.
     for column, value in (("email", quick.email), ("login_canonical", quick.login)):
         with pytest.raises(asyncpg.UniqueViolationError):
-            backstage.rows(f"UPDATE users SET {column} = $1 WHERE email = $2", value, owner.person.email)
+            db.rows(f"UPDATE users SET {column} = $1 WHERE email = $2", value, owner.person.email)
     told = stack.postgres.log.read_text()[already:]
     assert told.count("duplicate key") == 2
     for name in (quick.email, quick.login, other.person.login):
@@ -346,15 +334,15 @@ def test_what_is_taken_is_not_written_into_the_log_of_postgresql(
 
 
 def test_thirty_two_right_codes_at_once_change_the_address_once(
-    owner: SignedIn, service: Service, backstage: Backstage, walk: Walker
+    owner: SignedIn, service: Service, db: DatabaseInspector, walk: Walker
 ) -> None:
     key, code = owner.open_email_change(f"new-{owner.person.email}")
-    version = row_of(backstage, owner)["version"]
-    user_id = row_of(backstage, owner)["id"]
+    version = row_of(db, owner)["version"]
+    user_id = row_of(db, owner)["id"]
     answers = burst_of(service, [owner.request("POST", "/me/email/confirm", session_key=key, code=code)] * 32)
     assert outcomes(answers) == {(200, ""): 1, GONE: 31}
-    assert backstage.value("SELECT version FROM users WHERE id = $1", user_id) == version + 1
-    backstage.wait_until_all_mail_has_left()
+    assert db.value("SELECT version FROM users WHERE id = $1", user_id) == version + 1
+    db.wait_until_all_mail_has_left()
     assert is_told(walk, owner.person.email, "address at Auth was changed")
 
 
@@ -362,11 +350,11 @@ def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, w
     with (
         serving(CODE_RESEND_AFTER="0") as service,
         service.client() as client,
-        backstage_of(service) as backstage,
+        inspect_database(service) as db,
     ):
         hasty = Walker(client, walk.mailbox)
         hasty.register(alice)
-        owner = SignedIn(hasty, alice, Planter(service, backstage).session(alice))
+        owner = SignedIn(hasty, alice, SessionFactory(service, db).session(alice))
         flows = {"email": f"new-{alice.email}", "delete": alice.email}
         keys = {"email": owner.open_email_change(flows["email"]), "delete": owner.open_deletion()}
         for flow, to in flows.items():
@@ -383,21 +371,21 @@ def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, w
 
 
 def test_the_old_address_waits_sealed_until_its_mail_server_takes_the_notice(
-    owner: SignedIn, walk: Walker, backstage: Backstage, mailbox: Mailbox
+    owner: SignedIn, walk: Walker, db: DatabaseInspector, mailbox: Mailbox
 ) -> None:
     person = owner.person
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     mailbox.reply = lambda to: "450 4.2.0 later" if to == person.email else None
     try:
         assert owner.confirm("email", *owner.open_email_change("moved@example.com")).status_code == 200
         waiting = "SELECT payload::text AS payload, last_error FROM outbox WHERE kind = 'email_changed'"
-        eventually(lambda: backstage.rows(waiting)[0]["last_error"] is not None, within=10)
-        [job] = backstage.rows(waiting)
+        eventually(lambda: db.rows(waiting)[0]["last_error"] is not None, within=10)
+        [job] = db.rows(waiting)
         assert person.email not in str(job)
         assert person.login not in str(job)
     finally:
         mailbox.reply = lambda _: None
-    assert not backstage.rows("SELECT 1 FROM users WHERE email = $1", person.email)
-    backstage.rows("UPDATE outbox SET due_at = now()")
+    assert not db.rows("SELECT 1 FROM users WHERE email = $1", person.email)
+    db.rows("UPDATE outbox SET due_at = now()")
     assert is_told(walk, person.email, "address at Auth was changed")
     assert person.login in walk.mailbox.mails(person.email)[-1].text

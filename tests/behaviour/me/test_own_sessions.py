@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,19 +11,13 @@ import pytest
 
 from tests.support.requests.burst import burst, burst_of, outcomes, post
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Person, Tokens, Walker, somebody
 
 NOBODYS = uuid.UUID(int=7)
 INVALID = (401, "invalid_token")
 NO_GRANT = (400, "invalid_grant")
-
-
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
 
 
 def bearer(tokens: Tokens) -> dict[str, str]:
@@ -165,10 +158,10 @@ def test_nobody_ends_the_session_of_another(walk: Walker, alice: Person, bob: Pe
     [("GET", "/me/sessions"), ("DELETE", "/me/sessions"), ("DELETE", f"/me/sessions/{NOBODYS}")],
 )
 def test_these_calls_need_a_token_with_the_permission(
-    method: str, path: str, walk: Walker, alice: Person, backstage: Backstage
+    method: str, path: str, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     assert outcome(walk.client.request(method, path)) == INVALID
-    backstage.rows("DELETE FROM user_roles WHERE user_id = (SELECT id FROM users WHERE email = $1)", alice.email)
+    db.rows("DELETE FROM user_roles WHERE user_id = (SELECT id FROM users WHERE email = $1)", alice.email)
     tokens = walk.open_session(alice)
     assert outcome(walk.client.request(method, path, headers=bearer(tokens))) == (403, "insufficient_scope")
 
@@ -185,14 +178,12 @@ def test_the_eleventh_log_in_ends_the_oldest_session(walk: Walker, alice: Person
     assert len(listed(walk, later[-1])) == 10
 
 
-def test_twenty_log_ins_at_once_leave_ten_sessions(service: Service, walk: Walker, backstage: Backstage) -> None:
+def test_twenty_log_ins_at_once_leave_ten_sessions(service: Service, walk: Walker, db: DatabaseInspector) -> None:
     walk.register(person := somebody("busy"))
     flows = [walk.open_login(person) for _ in range(20)]
     answers = burst(service, [("/login/confirm", {"session_key": key, "code": code}) for key, code in flows])
     assert outcomes(answers) == {(200, ""): 20}
-    living = backstage.value(
-        "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE email = $1", person.email
-    )
+    living = db.value("SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE email = $1", person.email)
     assert living == 10
     answers_to_me = [walk.me(answer.json["access_token"]).status_code for answer in answers]
     assert sorted(answers_to_me) == [200] * 10 + [401] * 10

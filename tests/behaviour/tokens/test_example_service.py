@@ -19,7 +19,7 @@ from tests.conftest import Serving
 from tests.support.service.example import running_example
 from tests.support.service.process import Service
 from tests.support.service.public_address import PublicAddress
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Walker, somebody
 
 METADATA = "GET /.well-known/oauth-authorization-server"
@@ -33,40 +33,34 @@ def address() -> Iterator[PublicAddress]:
 
 
 @pytest.fixture(scope="module")
-def issuer(serving: Serving, address: PublicAddress) -> Iterator[Service]:
+def service(serving: Serving, address: PublicAddress) -> Iterator[Service]:
     """The real service, known to the world by its public address."""
-    with serving(ISSUER=address.url) as service:
-        address.leads_to(service)
-        yield service
+    with serving(ISSUER=address.url) as running:
+        address.leads_to(running)
+        yield running
 
 
 @pytest.fixture
-def example(issuer: Service, address: PublicAddress, tmp_path: Path) -> Iterator[httpx.Client]:
+def example(service: Service, address: PublicAddress, tmp_path: Path) -> Iterator[httpx.Client]:
     """Freshly started, so that it has no keys yet."""
     with running_example(address.url, tmp_path) as client:
         yield client
 
 
-@pytest.fixture(scope="module")
-def backstage(issuer: Service) -> Iterator[Backstage]:
-    with backstage_of(issuer) as looking:
-        looking.rows("INSERT INTO permissions VALUES ('reports:read', 'Read reports.')")
-        looking.rows("INSERT INTO roles VALUES ('analyst', 'Reads reports.')")
-        looking.rows("INSERT INTO role_permissions VALUES ('analyst', 'reports:read')")
-        yield looking
-
-
 @pytest.fixture
-def tokens(issuer: Service, backstage: Backstage, mailbox: Mailbox) -> dict[str, str]:
+def tokens(service: Service, db: DatabaseInspector, mailbox: Mailbox) -> dict[str, str]:
     """Access tokens of three people who have just logged in, by their role."""
     issued = {}
-    with issuer.client() as calling:
+    db.rows("INSERT INTO permissions VALUES ('reports:read', 'Read reports.')")
+    db.rows("INSERT INTO roles VALUES ('analyst', 'Reads reports.')")
+    db.rows("INSERT INTO role_permissions VALUES ('analyst', 'reports:read')")
+    with service.client() as calling:
         walk = Walker(calling, mailbox)
         for role in ("user", "analyst", "admin"):
             person = somebody(role)
             user = walk.register(person)
             if role != "user":
-                backstage.rows("INSERT INTO user_roles VALUES ($1::text::uuid, $2)", user["id"], role)
+                db.rows("INSERT INTO user_roles VALUES ($1::text::uuid, $2)", user["id"], role)
             issued[role] = walk.log_in(person)
     return issued
 

@@ -14,20 +14,14 @@ import pytest
 
 from tests.support.requests.hostile_bodies import CANARY, corpus
 from tests.support.service.process import SERVICE_CLIENT, Service, basic
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
 from tests.support.users.people import Person, Walker
-from tests.support.values.token_forger import Forger, stolen_key
+from tests.support.values.token_forger import TokenForger, stolen_key
 
 CALLS = ("/introspect", "/revoke")
 NAME, SECRET = SERVICE_CLIENT
 FORM = "application/x-www-form-urlencoded"
-
-
-@pytest.fixture(scope="module")
-def backstage(service: Service) -> Iterator[Backstage]:
-    with backstage_of(service) as looking:
-        yield looking
 
 
 @pytest.fixture
@@ -70,9 +64,9 @@ def test_of_any_other_token_nothing_is_told_but_that(asking: httpx.Client, walk:
 
 
 def test_an_expired_token_is_not_active_however_patient_verifiers_are(
-    asking: httpx.Client, walk: Walker, alice: Person, service: Service, backstage: Backstage
+    asking: httpx.Client, walk: Walker, alice: Person, service: Service, db: DatabaseInspector
 ) -> None:
-    forger = Forger(stolen_key(service, backstage), walk.log_in(alice))
+    forger = TokenForger(stolen_key(service, db), walk.log_in(alice))
     barely = forger.token(exp=int(time.time()) - 2)
     assert walk.me(barely).status_code == 200
     assert introspected(asking, barely) == {"active": False}
@@ -86,10 +80,10 @@ def test_a_logout_is_seen_at_once(asking: httpx.Client, walk: Walker, alice: Per
 
 
 def test_what_is_told_of_roles_is_what_they_are_at_the_next_look_into_the_database(
-    asking: httpx.Client, walk: Walker, alice: Person, backstage: Backstage
+    asking: httpx.Client, walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     token = walk.log_in(alice)
-    backstage.rows("INSERT INTO user_roles (user_id, role) SELECT id, 'admin' FROM users WHERE email = $1", alice.email)
+    db.rows("INSERT INTO user_roles (user_id, role) SELECT id, 'admin' FROM users WHERE email = $1", alice.email)
     told = introspected(asking, token)
     assert told["roles"] == ["admin", "user"]
     assert "user:write" in told["permissions"]

@@ -20,7 +20,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.example import running_example
 from tests.support.service.process import SERVICE_CLIENT, Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import outcome
 from tests.support.users.people import Person, Tokens, Walker, somebody
@@ -32,7 +32,7 @@ OLD, NEW = "an old secret of many letters 0123", "a new secret of many letters 4
 
 
 @dataclass
-class SingleClientWarning:
+class Clients:
     """People who go on calling whatever happens to the keys."""
 
     service: Service
@@ -69,18 +69,18 @@ class SingleClientWarning:
 
 
 @contextmanager
-def at_work(crowd: SingleClientWarning, people: list[Person]) -> Iterator[None]:
+def at_work(clients: Clients, people: list[Person]) -> Iterator[None]:
     """Have them all call until the block ends; what went wrong for one of them fails the test."""
-    threads = [threading.Thread(target=crowd.live, args=(person,)) for person in people]
+    threads = [threading.Thread(target=clients.live, args=(person,)) for person in people]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        crowd.over.set()
+        clients.over.set()
         for thread in threads:
             thread.join()
-    assert crowd.failures == []
+    assert clients.failures == []
 
 
 def kids(service: Service) -> list[str]:
@@ -98,13 +98,13 @@ def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_besid
         people = [somebody("patient") for _ in range(4)]
         for person in people:
             Walker(client, mailbox).register(person)
-        crowd = SingleClientWarning(service, example, mailbox)
-        with at_work(crowd, people):
-            eventually(lambda: len(crowd.kids) >= 4, within=90, look_every=0.5)
-        assert set(crowd.answers) == {200}
-        assert len(crowd.answers) > 500
+        clients = Clients(service, example, mailbox)
+        with at_work(clients, people):
+            eventually(lambda: len(clients.kids) >= 4, within=90, look_every=0.5)
+        assert set(clients.answers) == {200}
+        assert len(clients.answers) > 500
         # Whoever has the list has every key that a living token may have been signed with, and the next one.
-        assert crowd.kids <= {*kids(service)}
+        assert clients.kids <= {*kids(service)}
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
@@ -136,27 +136,27 @@ def test_another_algorithm_takes_over_without_a_restart_of_anybody_else(
 
 
 def test_a_key_is_withdrawn_when_its_last_token_has_expired(serving: Serving, mailbox: Mailbox) -> None:
-    with serving(**OFTEN | {"KEY_LIFE": "3600"}) as service, backstage_of(service) as backstage:
+    with serving(**OFTEN | {"KEY_LIFE": "3600"}) as service, inspect_database(service) as db:
         [first] = kids(service)
-        let_pass(backstage, 3599)
+        let_pass(db, 3599)
         eventually(lambda: len(kids(service)) == 2, within=10)
         second, last = kids(service)
         assert last == first
         # An hour is the longest that any token lives; then as long as a list may be out of date.
-        let_pass(backstage, 3590)
+        let_pass(db, 3590)
         time.sleep(1.5)
         assert first in kids(service)
-        let_pass(backstage, 20)
+        let_pass(db, 20)
         eventually(lambda: first not in kids(service), within=5)
         # It is forgotten when the next key is made.
         eventually(lambda: len(kids(service)) == 2, within=10)
         assert kids(service)[-1] == second
-        assert {row["kid"] for row in backstage.rows("SELECT kid FROM signing_keys")} == {*kids(service)}
+        assert {row["kid"] for row in db.rows("SELECT kid FROM signing_keys")} == {*kids(service)}
 
 
-def let_pass(backstage: Backstage, seconds: int) -> None:
+def let_pass(db: DatabaseInspector, seconds: int) -> None:
     """Do to the keys what that much time would have done."""
-    backstage.rows(f"UPDATE signing_keys SET signs_from = signs_from - interval '{seconds} s'")
+    db.rows(f"UPDATE signing_keys SET signs_from = signs_from - interval '{seconds} s'")
 
 
 def test_the_list_is_announced_with_its_age_and_need_not_be_sent_twice(service: Service) -> None:
@@ -239,8 +239,8 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
 
 def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Serving, mailbox: Mailbox) -> None:
     # A failover to a standby, or a restored machine, whose clock is behind.
-    with serving(KEY_REFRESH_INTERVAL="1") as service, backstage_of(service) as backstage:
-        backstage.rows("UPDATE signing_keys SET signs_from = now() + interval '1 hour'")
+    with serving(KEY_REFRESH_INTERVAL="1") as service, inspect_database(service) as db:
+        db.rows("UPDATE signing_keys SET signs_from = now() + interval '1 hour'")
         time.sleep(1.5)
         service.stop()
         service.start()
@@ -261,12 +261,12 @@ def renamed(token: str) -> str:
 def test_a_process_that_cannot_open_the_key_is_not_ready_and_fails_at_nothing_else(
     serving: Serving, mailbox: Mailbox
 ) -> None:
-    with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as service, backstage_of(service) as backstage:
+    with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as service, inspect_database(service) as db:
         with service.client() as client:
             Walker(client, mailbox).register(person := somebody("locked"))
             token = Walker(client, mailbox).log_in(person)
         # Somebody has changed the key, and SECRET_KEYS with it, everywhere but here.
-        backstage.rows("UPDATE signing_keys SET kid = 'other', private_key = 'sealed otherwise'")
+        db.rows("UPDATE signing_keys SET kid = 'other', private_key = 'sealed otherwise'")
         with service.client() as client:
             walk = Walker(client, mailbox)
             eventually(lambda: client.get("/health/ready").json()["dependencies"]["signing key"] == "away", within=10)

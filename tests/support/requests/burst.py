@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.service.process import Service, an_address_of_ones_own
+from tests.support.service.process import Service, fresh_address
 
 Call = tuple[str, dict[str, object]]
 """A path and a JSON body."""
@@ -68,7 +68,7 @@ def outcomes(answers: Sequence[Answer]) -> Counter[tuple[int, str]]:
 
 def send(service: Service, request: bytes) -> Answer:
     """Send one request as it stands; stop, as a client should, when the answer comes before all of it is sent."""
-    source = (an_address_of_ones_own(), 0)
+    source = (fresh_address(), 0)
     with socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=source) as connection:
         with suppress(ConnectionError):
             for start in range(0, len(request), 65_536):
@@ -84,7 +84,7 @@ def send(service: Service, request: bytes) -> Answer:
 
 
 async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=(an_address_of_ones_own(), 0))
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(fresh_address(), 0))
 
 
 async def _burst(port: int, requests: Sequence[bytes]) -> list[Answer]:

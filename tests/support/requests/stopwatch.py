@@ -14,7 +14,7 @@ from typing import Self
 
 from tests.support.models.auc import Auc, auc
 from tests.support.requests.burst import Call
-from tests.support.service.process import Service, an_address_of_ones_own
+from tests.support.service.process import Service, fresh_address
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -29,7 +29,7 @@ class Stopwatch:
         """Status and body of the last answer."""
 
     def _connect(self) -> socket.socket:
-        source = (an_address_of_ones_own(), 0)
+        source = (fresh_address(), 0)
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=20, source_address=source)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

@@ -10,11 +10,11 @@ import httpx
 _FRESH_HEADERS = {"x-request-id", "date"}
 _SESSION_KEY = re.compile(rb'"session_key":"[A-Za-z0-9_-]{64}"')
 
-Impression = tuple[int, list[tuple[str, str]], bytes]
+VisibleResponse = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers in their order, body."""
 
 
-def impression(answer: httpx.Response) -> Impression:
+def visible_response(answer: httpx.Response) -> VisibleResponse:
     """Everything of an answer but its session key, its request id and its date."""
     headers = [(name.lower(), value) for name, value in answer.headers.multi_items()]
     body = _SESSION_KEY.sub(b'"session_key":""', answer.content)

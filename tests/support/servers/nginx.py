@@ -20,7 +20,7 @@ import httpx
 
 from devstack.ports import free_port
 from devstack.processes import spawn, stop
-from tests.support.service.process import ROOT, an_address_of_ones_own
+from tests.support.service.process import ROOT, fresh_address
 from tests.support.state.eventually import eventually
 
 
@@ -99,14 +99,14 @@ class Nginx:
 
     def client(self, port: int | None = None, address: str | None = None) -> httpx.Client:
         """A client of an address of its own: of HTTPS, or of another port by plain HTTP."""
-        transport = httpx.HTTPTransport(local_address=address or an_address_of_ones_own(), verify=self.trust())
+        transport = httpx.HTTPTransport(local_address=address or fresh_address(), verify=self.trust())
         base = f"https://localhost:{self.https}" if port is None else f"http://127.0.0.1:{port}"
         return httpx.Client(base_url=base, transport=transport, timeout=15)
 
     def raw(self, request: bytes, *, address: str | None = None, patience: float = 8) -> bytes:
         """Everything that is answered to these bytes, by plain HTTP, until nginx closes the connection."""
         received = b""
-        here = (address or an_address_of_ones_own(), 0)
+        here = (address or fresh_address(), 0)
         with socket.create_connection(("127.0.0.1", self.local), timeout=patience, source_address=here) as line:
             line.sendall(request)
             while piece := line.recv(65_536):

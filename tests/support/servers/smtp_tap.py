@@ -7,7 +7,7 @@ from tests.support.servers.proxy import Hold, Proxy, _Connection
 END_OF_MAIL = b"\r\n.\r\n"
 
 
-class Wiretap(Proxy):
+class SmtpTap(Proxy):
     """Passes everything on, and keeps what went up, connection by connection."""
 
     def __init__(self, upstream: int) -> None:

@@ -60,7 +60,7 @@ ROOT = Path(__file__).parents[3]
 _addresses = itertools.count(1)
 
 
-def an_address_of_ones_own() -> str:
+def fresh_address() -> str:
     """A client address that no other test uses, so that limits of one are not met by another."""
     number = next(_addresses)
     return f"127.{10 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}"
@@ -168,7 +168,7 @@ class Service:
     def client(self, address: str | None = None, **options: object) -> httpx.Client:
         """An HTTP client that calls from one address of 127.0.0.0/8."""
         transport = httpx.HTTPTransport(
-            local_address=address or an_address_of_ones_own(),
+            local_address=address or fresh_address(),
             limits=httpx.Limits(max_connections=None),
             verify=NO_TLS,
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from tests.support.servers.smtp_tap import Wiretap
+from tests.support.servers.smtp_tap import SmtpTap
 from tests.support.service.process import Service
 
 _REQUEST_LINE = re.compile(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", re.MULTILINE)
 
 
-class PublicAddress(Wiretap):
+class PublicAddress(SmtpTap):
     """A port that is known before the service is: ``serving(ISSUER=address.url)``, and then `leads_to`."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from tests.support.service.process import Service
 Memory = dict[bytes, tuple[int, bytes]]
 
 
-class Backstage:
+class DatabaseInspector:
     """Looks into PostgreSQL and Valkey while the service runs; for one thread, outside any event loop."""
 
     def __init__(self, service: Service) -> None:
@@ -58,10 +58,10 @@ class Backstage:
 
 
 @contextmanager
-def backstage_of(service: Service) -> Iterator[Backstage]:
+def inspect_database(service: Service) -> Iterator[DatabaseInspector]:
     """Look behind the counter for a while."""
-    backstage = Backstage(service)
+    db = DatabaseInspector(service)
     try:
-        yield backstage
+        yield db
     finally:
-        backstage.close()
+        db.close()

@@ -10,7 +10,7 @@ import httpx
 from tests.support.users.people import Person, Tokens, Walker, somebody
 
 
-class Oracle:
+class FactLog:
     """Facts are: this account exists, this is its password, this refresh token lives, that session has ended.
 
     What was asked for and not answered may have come about or not; it is no fact, and what it might have changed is

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.client import Pipeline
 
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 
 _MOMENTS = {
     "guess_budgets": ("refilled_at",),
@@ -26,22 +26,22 @@ _TRAVELLED = b"time-travel:ms"
 """How far all that Valkey holds was moved so far: days begin where the clock and this together say that they do."""
 
 
-def let_pass(backstage: Backstage, span: timedelta) -> None:
+def let_pass(db: DatabaseInspector, span: timedelta) -> None:
     """Do to everything stored what that much time would have done; nothing may be under way meanwhile.
 
     Mail has left by then: whatever still waited would have waited that long, and no more would be accepted.
     """
-    backstage.wait_until_all_mail_has_left()
+    db.wait_until_all_mail_has_left()
     for table, columns in _MOMENTS.items():
         moved = ", ".join(f"{column} = {column} - $1::interval" for column in columns)
-        backstage.rows(f"UPDATE {table} SET {moved}", span)
+        db.rows(f"UPDATE {table} SET {moved}", span)
     milliseconds = round(span.total_seconds() * 1000)
-    valkey = backstage.valkey
+    valkey = db.valkey
     travelled = int(valkey.incrby(_TRAVELLED, milliseconds))
     today = time.time_ns() // 1_000_000 + travelled
     midnights = today // _DAY - (today - milliseconds) // _DAY
     keys = [key for key in valkey.scan_iter(count=1000) if key != _TRAVELLED]
-    lives, contents = _read(backstage, keys)
+    lives, contents = _read(db, keys)
     with valkey.pipeline(transaction=False) as pipeline:
         for key, life, content in zip(keys, lives, contents, strict=True):
             if key.startswith(b"bucket:") and content is not None:
@@ -60,9 +60,9 @@ def let_pass(backstage: Backstage, span: timedelta) -> None:
         pipeline.execute()
 
 
-def _read(backstage: Backstage, keys: Iterable[bytes]) -> tuple[list[int], list[Any]]:
+def _read(db: DatabaseInspector, keys: Iterable[bytes]) -> tuple[list[int], list[Any]]:
     """The life of every key, and what it holds if it holds moments."""
-    with backstage.valkey.pipeline(transaction=False) as pipeline:
+    with db.valkey.pipeline(transaction=False) as pipeline:
         for key in keys:
             pipeline.pttl(key)
             if key.endswith(b":held"):

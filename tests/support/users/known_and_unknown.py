@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.passwords.hasher import hash_password
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 
 PASSWORD = "the crowd's own passphrase"
 
@@ -17,7 +17,7 @@ _INSERT = """
 
 
 @dataclass(frozen=True, slots=True)
-class SingleClientWarning:
+class KnownAndUnknown:
     """Logins ``name-000000``, ``name-000001`` and so on: the even ones have accounts, the odd ones have none."""
 
     name: str
@@ -31,10 +31,10 @@ class SingleClientWarning:
         return f"{self.login(number, known=known)}@example.com"
 
 
-def a_crowd(
-    backstage: Backstage, name: str, size: int, *, iterations: int, blocked: bool = False
-) -> SingleClientWarning:
+def known_and_unknown(
+    db: DatabaseInspector, name: str, size: int, *, iterations: int, blocked: bool = False
+) -> KnownAndUnknown:
     """Put the accounts where they would be had they registered; one hash for all, made at this cost."""
-    backstage.rows(_INSERT, hash_password(PASSWORD, iterations), blocked, name, size)
-    backstage.rows("ANALYZE users")
-    return SingleClientWarning(name, size)
+    db.rows(_INSERT, hash_password(PASSWORD, iterations), blocked, name, size)
+    db.rows("ANALYZE users")
+    return KnownAndUnknown(name, size)

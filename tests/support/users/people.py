@@ -147,6 +147,6 @@ class Walker:
         return self.client.get("/me", headers={"Authorization": f"Bearer {token}"})
 
 
-def a_wrong(code: str) -> str:
+def a_wrong_code(code: str) -> str:
     """A code of the same length that is not this one."""
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"

@@ -9,25 +9,25 @@ from backend.keys import Keys
 from backend.tokens.refresh_tokens import RefreshTokens
 from jwt_tools.create import Grant, create_access_token
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Person, Tokens
 from tests.support.values.token_forger import stolen_key
 
 
-class Planter:
+class SessionFactory:
     """Opens sessions as the service itself would have written them down."""
 
-    def __init__(self, service: Service, backstage: Backstage) -> None:
+    def __init__(self, service: Service, db: DatabaseInspector) -> None:
         self._issuer = service.environment["ISSUER"]
-        self._backstage = backstage
-        self._key = stolen_key(service, backstage)
+        self._db = db
+        self._key = stolen_key(service, db)
         self._refresh_tokens = RefreshTokens(Keys([service.environment["SECRET_KEYS"]]))
 
-    def session(self, person: Person) -> Tokens:
+    def create(self, person: Person) -> Tokens:
         """A session of somebody who has an account."""
         refresh = self._refresh_tokens.create(uuid.uuid4())
-        user_id = self._backstage.value("SELECT id FROM users WHERE email = $1", person.email)
-        self._backstage.rows(
+        user_id = self._db.value("SELECT id FROM users WHERE email = $1", person.email)
+        self._db.rows(
             "INSERT INTO sessions (id, user_id, token, user_agent, ends_at) VALUES ($1, $2, $3, 'planted', now() + $4)",
             refresh.session_id,
             user_id,

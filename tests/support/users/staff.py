@@ -12,16 +12,16 @@ import httpx
 
 from tests.support.requests.burst import post
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage, backstage_of
+from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.people import Person, Tokens
-from tests.support.users.session_factory import Planter
-from tests.support.users.user_factory import residents
+from tests.support.users.session_factory import SessionFactory
+from tests.support.users.user_factory import create_users
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Official:
+class StaffMember:
     """Somebody who is signed in."""
 
     person: Person
@@ -53,44 +53,44 @@ class Official:
         return post(path, b"", *headers).replace(b"POST", method.encode(), 1)
 
 
-class Officials:
+class Staff:
     """Appoints them."""
 
-    def __init__(self, service: Service, backstage: Backstage, client: httpx.Client) -> None:
-        self.backstage = backstage
-        self._planter = Planter(service, backstage)
+    def __init__(self, service: Service, db: DatabaseInspector, client: httpx.Client) -> None:
+        self.db = db
+        self._session_factory = SessionFactory(service, db)
         self._client = client
 
-    def appoint(self, *roles: str, name: str = "official") -> Official:
+    def appoint(self, *roles: str, name: str = "official") -> StaffMember:
         """A new account with the role `user` and these, and a session."""
-        person = residents(self.backstage, 1, name)[0]
-        user_id = self.backstage.value("SELECT id FROM users WHERE email = $1", person.email)
+        person = create_users(self.db, 1, name)[0]
+        user_id = self.db.value("SELECT id FROM users WHERE email = $1", person.email)
         for role in roles:
-            self.backstage.rows("INSERT INTO user_roles (user_id, role) VALUES ($1, $2)", user_id, role)
-        return Official(person, user_id, self._planter.session(person), self._client)
+            self.db.rows("INSERT INTO user_roles (user_id, role) VALUES ($1, $2)", user_id, role)
+        return StaffMember(person, user_id, self._session_factory.create(person), self._client)
 
-    def administrator(self) -> Official:
+    def admin(self) -> StaffMember:
         """May do everything."""
         return self.appoint("admin", name="chief")
 
-    def clerk(self, *permissions: str) -> Official:
+    def with_permissions(self, *permissions: str) -> StaffMember:
         """May do these things beside what every user may, by a role that nobody else has."""
-        role = f"clerk-{next(_numbers)}"
-        self.backstage.rows("INSERT INTO roles VALUES ($1, '')", role)
-        self.backstage.rows("INSERT INTO role_permissions SELECT $1, unnest($2::text[])", role, list(permissions))
-        return self.appoint(role, name="clerk")
+        role = f"assistant-{next(_numbers)}"
+        self.db.rows("INSERT INTO roles VALUES ($1, '')", role)
+        self.db.rows("INSERT INTO role_permissions SELECT $1, unnest($2::text[])", role, list(permissions))
+        return self.appoint(role, name="assistant")
 
-    def session_of(self, official: Official) -> Tokens:
+    def session_of(self, official: StaffMember) -> Tokens:
         """One session more."""
-        return self._planter.session(official.person)
+        return self._session_factory.create(official.person)
 
-    def dismiss_administrators(self) -> None:
+    def remove_admins(self) -> None:
         """Leave nobody with the role; whoever is appointed next is the first."""
-        self.backstage.rows("DELETE FROM user_roles WHERE role = 'admin'")
+        self.db.rows("DELETE FROM user_roles WHERE role = 'admin'")
 
 
 @contextmanager
-def officials_of(service: Service) -> Iterator[Officials]:
+def staff_of(service: Service) -> Iterator[Staff]:
     """Appoint people for a while."""
-    with backstage_of(service) as backstage, service.client() as client:
-        yield Officials(service, backstage, client)
+    with inspect_database(service) as db, service.client() as client:
+        yield Staff(service, db, client)

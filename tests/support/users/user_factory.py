@@ -6,17 +6,17 @@ import base64
 import hashlib
 import uuid
 
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Person, somebody
 
 _ITERATIONS = 1000
 
 
-def residents(backstage: Backstage, count: int, name: str = "resident") -> list[Person]:
+def create_users(db: DatabaseInspector, count: int, name: str = "resident") -> list[Person]:
     """That many people with accounts, as the service itself would have written them down."""
     people = [somebody(name) for _ in range(count)]
     ids = [uuid.uuid4() for _ in people]
-    backstage.rows(
+    db.rows(
         "INSERT INTO users (id, email, login, login_canonical, password_hash, locale) "
         "SELECT id, email, login, login, hash, 'en' "
         "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (id, email, login, hash)",
@@ -25,7 +25,7 @@ def residents(backstage: Backstage, count: int, name: str = "resident") -> list[
         [person.login for person in people],
         [_hashed(person.password) for person in people],
     )
-    backstage.rows("INSERT INTO user_roles (user_id, role) SELECT unnest($1::uuid[]), 'user'", ids)
+    db.rows("INSERT INTO user_roles (user_id, role) SELECT unnest($1::uuid[]), 'user'", ids)
     return people
 
 

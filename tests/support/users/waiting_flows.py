@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 
 from devstack.mailbox import Mailbox
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Person, Walker, somebody
 
 
@@ -74,6 +74,6 @@ def a_trio(walk: Walker) -> Trio:
     return trio
 
 
-def skip_the_back_off(backstage: Backstage) -> None:
+def skip_the_back_off(db: DatabaseInspector) -> None:
     """Make delayed mail due now: how long it is delayed is another test's matter. A lease is shorter, and stays."""
-    backstage.rows("UPDATE outbox SET due_at = now() WHERE failed_at IS NULL AND due_at > now() + interval '8 s'")
+    db.rows("UPDATE outbox SET due_at = now() WHERE failed_at IS NULL AND due_at > now() + interval '8 s'")

@@ -9,16 +9,16 @@ import jwt
 from backend.keys import Keys
 from jwt_tools.keys import SigningKey
 from tests.support.service.process import Service
-from tests.support.state.database_inspector import Backstage
+from tests.support.state.database_inspector import DatabaseInspector
 
 
-def stolen_key(service: Service, backstage: Backstage) -> SigningKey:
+def stolen_key(service: Service, db: DatabaseInspector) -> SigningKey:
     """The key that signs, as PostgreSQL and the secret give it away together."""
-    sealed = backstage.value("SELECT private_key FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC")
+    sealed = db.value("SELECT private_key FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC")
     return SigningKey.from_der(Keys([service.environment["SECRET_KEYS"]]).encryptor("signing keys").decrypt(sealed))
 
 
-class Forger:
+class TokenForger:
     """Makes other tokens out of a good one."""
 
     def __init__(self, key: SigningKey, original: str) -> None:
