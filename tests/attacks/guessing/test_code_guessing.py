@@ -325,7 +325,7 @@ def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart:
         walk, away = Walker(client, mailbox), Walker(elsewhere, mailbox)
         waiting = {f"/{flow}/confirm": opened(away, flow)[1:] for flow in FLOWS}
         away.register(person := somebody("owner"))
-        owner = SignedIn(away, person, SessionFactory(apart, db).session(person))
+        owner = SignedIn(away, person, SessionFactory(apart, db).create(person))
         waiting["/me/email/confirm"] = owner.open_email_change(f"new-{person.email}")
         waiting["/me/delete/confirm"] = owner.open_deletion()
         assert routes_with(apart, "code") == waiting.keys()
@@ -369,7 +369,7 @@ def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_ac
 ) -> None:
     apart_walk.register(person := somebody("target"))
     with inspect_database(apart) as db:
-        thief = SignedIn(apart_walk, person, SessionFactory(apart, db).session(person))
+        thief = SignedIn(apart_walk, person, SessionFactory(apart, db).create(person))
     wrong = [
         thief.request("PUT", "/me/password", current_password="wrong guess", password="another horse"),
         thief.request("PUT", "/me/login", password="wrong guess", login="usurper"),

@@ -117,7 +117,7 @@ def test_row_17_no_later_step_takes_a_name(
         named, str(victim["id"])
     )
     attacker, key, code = opened(walk, "recover")
-    signed_in = {"Authorization": f"Bearer {SessionFactory(service, db).session(attacker).access}"}
+    signed_in = {"Authorization": f"Bearer {SessionFactory(service, db).create(attacker).access}"}
     good = {"code": code, "password": "meant for another", "login": somebody().login}
     for path, form in forms.items():
         if named not in form:

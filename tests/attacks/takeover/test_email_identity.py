@@ -133,9 +133,7 @@ def test_row_35_a_letter_that_only_looks_or_folds_alike_is_refused(
     assert accounts(db, kit.email.partition("@")[2]) == [kit.email]
 
 
-def test_row_35_two_spellings_that_register_side_by_side_become_one_account(
-    walk: Walker, db: DatabaseInspector
-) -> None:
+def test_row_35_two_spellings_registered_at_once_become_one_account(walk: Walker, db: DatabaseInspector) -> None:
     person = somebody("sidebyside")
     spellings = [person.email, person.email.upper(), person.email.replace("example", "ｅｘａｍｐｌｅ")]
     flows = [

@@ -207,9 +207,7 @@ def test_a_session_that_has_ended_does_not_take_the_entry_from_the_living(walk: 
     assert outcome(walk.me(ended.access)) == INVALID
 
 
-def test_a_log_in_that_ends_the_oldest_session_announces_it(
-    service: Service, walk: Walker, db: DatabaseInspector
-) -> None:
+def test_a_log_in_that_ends_the_oldest_session_says_so(service: Service, walk: Walker, db: DatabaseInspector) -> None:
     with Proxy(service.stack.valkey.port) as valkey:
         database = service.redis_url.rpartition("/")[2]
         cut_off = Service(service.stack, "", 0, service.log_file.parent)

@@ -92,12 +92,12 @@ def test_a_stolen_session_a_blocked_account_and_a_closed_door_are_written_down(
 ) -> None:
     walk.register(person := somebody("robbed"))
     user_id = id_of(db, person)
-    tokens = SessionFactory(service, db).session(person)
+    tokens = SessionFactory(service, db).create(person)
     walk.refresh(walk.refresh(tokens.refresh).json()["refresh_token"])
     db.rows("UPDATE sessions SET replaced_at = ARRAY[now() - interval '1 hour', now() - interval '1 hour']")
     assert outcome(walk.refresh(tokens.refresh)) == (400, "invalid_grant")
     assert len(lines(db, event="session.stolen", subject=user_id)) == 1
-    other = SessionFactory(service, db).session(person)
+    other = SessionFactory(service, db).create(person)
     answer = walk.client.get("/admin/roles", headers={"Authorization": f"Bearer {other.access}"})
     assert outcome(answer) == (403, "insufficient_scope")
     denied = wait_for(db, 1, event="access.denied", actor=user_id)[0]

@@ -48,9 +48,7 @@ def test_what_happened_is_told_the_newest_first(admin: StaffMember, blocked: Sta
     assert {line["times"] for line in told} == {1}
 
 
-def test_lines_are_found_by_event_by_actor_and_by_moment(
-    staff: Staff, admin: StaffMember, blocked: StaffMember
-) -> None:
+def test_lines_are_found_by_event_actor_and_moment(staff: Staff, admin: StaffMember, blocked: StaffMember) -> None:
     assert [line["subject"] for line in lines(admin, event="user.blocked", actor=admin.id)] == [str(blocked.id)]
     assert lines(admin, event="user.blocked", actor=blocked.id) == []
     newest, middle, oldest = lines(admin, actor=admin.id)

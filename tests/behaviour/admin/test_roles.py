@@ -91,9 +91,7 @@ def test_a_role_is_made_read_changed_and_deleted(admin: StaffMember) -> None:
         assert outcome(admin.call(method, f"/admin/roles/{role}", json=body)) == (404, "role_not_found")
 
 
-def test_a_role_of_permissions_that_do_not_exist_is_refused_and_not_made(
-    admin: StaffMember, db: DatabaseInspector
-) -> None:
+def test_a_role_of_unknown_permissions_is_refused_and_not_made(admin: StaffMember, db: DatabaseInspector) -> None:
     # The administrator may do everything there is, and nothing that there is not.
     before = db.value("SELECT count(*) FROM roles")
     body = {"name": "dreamer", "description": "x", "permissions": ["unicorn:ride"]}

@@ -109,9 +109,7 @@ def test_thirty_two_parallel_right_codes_have_one_effect(
         assert db.value("SELECT id FROM users WHERE email = $1", person.email) == UUID(won["id"])
 
 
-def test_thirty_two_parallel_new_passwords_change_it_once(
-    service: Service, walk: Walker, db: DatabaseInspector
-) -> None:
+def test_of_thirty_two_parallel_new_passwords_one_is_set(service: Service, walk: Walker, db: DatabaseInspector) -> None:
     person, key, code = opened("recover", walk, db)
     key = walk.confirm("recover", key, code).json()["session_key"]
     passwords = [f"the new passphrase {number}" for number in range(32)]

@@ -50,7 +50,7 @@ def test_without_a_good_token_no_guarded_route_is_entered(
 def test_without_the_permission_no_guarded_route_is_entered(
     service: Service, walk: Walker, alice: Person, db: DatabaseInspector, routes: list[tuple[str, str]]
 ) -> None:
-    token = {"Authorization": f"Bearer {SessionFactory(service, db).session(alice).access}"}
+    token = {"Authorization": f"Bearer {SessionFactory(service, db).create(alice).access}"}
     assert walk.client.get("/me", headers=token).status_code == 200
     user_id = db.value("SELECT id FROM users WHERE email = $1", alice.email)
     db.rows("DELETE FROM user_roles WHERE user_id = $1", user_id)

@@ -130,7 +130,7 @@ def test_wrong_passwords_are_limited_by_account_and_right_ones_are_given_back(
     ):
         limited = Walker(client, walk.mailbox)
         limited.register(alice)
-        owner = SignedIn(limited, alice, SessionFactory(service, db).session(alice))
+        owner = SignedIn(limited, alice, SessionFactory(service, db).create(alice))
         for _ in range(5):
             assert limited.post("/login", login=alice.login, password="wrong horse").status_code in (401, 429)
         # Whoever guesses at /login does not keep the owner from a change, nor does he who is right use anything up.
@@ -354,7 +354,7 @@ def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, w
     ):
         hasty = Walker(client, walk.mailbox)
         hasty.register(alice)
-        owner = SignedIn(hasty, alice, SessionFactory(service, db).session(alice))
+        owner = SignedIn(hasty, alice, SessionFactory(service, db).create(alice))
         flows = {"email": f"new-{alice.email}", "delete": alice.email}
         keys = {"email": owner.open_email_change(flows["email"]), "delete": owner.open_deletion()}
         for flow, to in flows.items():
