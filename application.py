@@ -9,40 +9,29 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from cryptography.fernet import InvalidToken
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import ROUTERS, problems
-from api.deps import Resources, State, build_state
+from api.deps import State
 from api.middleware.body_limit import BodyLimit
 from api.middleware.errors import ErrorBoundary
 from api.middleware.request_id import RequestId
 from api.middleware.request_metrics import RequestMetrics
 from api.openapi import docs
-from backend.counters import Counters
-from backend.keys import Keys
-from backend.mail.enqueue import MailQueue
 from backend.operations.startup_checks import advise_length, warn_of_caught_mail
-from backend.passwords.hash_pool import HashPool
-from backend.tokens.signing_keys import SigningKeys
-from commands.worker import open_mail_worker
 from config import Settings, load_settings
-from database.engine import Database, open_database
-from database.faults import SchemaMissing
-from models.errors import Unavailable
+from database.engine import open_database
 from redis_tools.connection import open_valkey
-from wiring.signing_keys import signing_keys
+from wiring.mail_worker import open_mail_worker
+from wiring.services import open_services
+from wiring.shared import Shared
 
 log = logging.getLogger(__name__)
-
-_PATIENCE = 8.0
-"""Seconds that a start waits for PostgreSQL."""
 
 _SUMMARY = """\
 Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
@@ -66,35 +55,10 @@ _TAGS = [
 ]
 
 
-async def _key_ring(settings: Settings, database: Database, keys: Keys) -> SigningKeys:
-    """Wait a little for PostgreSQL if need be: without a key there is nothing to serve.
+def stop_process_on_failure(duty: asyncio.Task[None]) -> None:
+    """Stop the process when one of its duties has failed: without its duties it would answer requests wrongly.
 
-    Not for long: the server hears no signal before it has started, and whoever started us can start us again.
-    """
-    ring = signing_keys(settings, database, keys)
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            await ring.refresh()
-        except InvalidToken:
-            log.critical("SECRET_KEYS: none of them opens the signing keys that are stored in PostgreSQL")
-            raise
-        except SchemaMissing as error:
-            log.critical("%s", error)
-            raise
-        except Unavailable:
-            log.warning("waiting for PostgreSQL")
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(1)
-        else:
-            return ring
-
-
-def end_with(duty: asyncio.Task[None]) -> None:
-    """End the process in order when a duty of it has failed: without its duties it would answer, and do harm at that.
-
-    Each of them catches what it can; what is left is a mistake of ours. Whoever has started us starts us again.
+    Each duty catches the errors that it expects, so this one is a bug. The supervisor starts the process again.
     """
     if not duty.cancelled() and (error := duty.exception()):
         log.critical("a duty has failed, the process ends", exc_info=error)
@@ -109,28 +73,19 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(open_database(settings.database))
             valkey = await stack.enter_async_context(open_valkey(settings.redis))
-            keys = Keys(settings.secrets)
-            counters = Counters(valkey)
-            pool = HashPool(
-                settings.hash.threads, settings.hash.queue_timeout, settings.hash.iterations / 5_000_000, counters
-            )
-            stack.callback(pool.close)
-            ring = await _key_ring(settings, database, keys)
-            bell = MailQueue(heard=settings.mail.worker)
-            state = build_state(settings, Resources(database, valkey, keys, ring, pool, bell, counters))
+            shared = Shared(settings, database, valkey)
+            services = await stack.enter_async_context(open_services(shared))
+            app.state.token_verifier = services.authenticator
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            app.state.token_verifier = state["services"].authenticator
-            services = state["services"]
-            duties = (services.backlog.watch(), ring.run(), services.audit_buffer.run(), counters.run())
-            background = [tasks.create_task(duty) for duty in duties]
+            background = [tasks.create_task(duty) for duty in services.duties()]
             if settings.mail.worker:
-                worker = await stack.enter_async_context(open_mail_worker(settings, database, valkey, bell, counters))
+                worker = await stack.enter_async_context(open_mail_worker(shared))
                 background.append(tasks.create_task(worker.run()))
             for task in background:
-                task.add_done_callback(end_with)
+                task.add_done_callback(stop_process_on_failure)
             warn_of_caught_mail(settings.domain, [server.get_secret_value() for server in settings.smtp.url])
             await advise_length(services.metrics, settings.least_digits)
-            yield state
+            yield State(services=services)
             for task in background:
                 task.cancel()
 

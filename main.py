@@ -1,7 +1,6 @@
 """The front door: ``python main.py`` is the command line, ``uvicorn main:app`` serves from the environment alone.
 
-The service is put together in ``application``, and loaded by who serves: whoever only checks the settings, or is told
-that they cannot be used, does not wait for it.
+``application`` is loaded on demand: a command that only checks the settings does not wait for it.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from commands.cli import cli
 
 
 def __getattr__(name: str) -> object:
-    if name in {"app", "create_app"}:
-        return getattr(import_module("application"), name)
+    if name == "app":
+        return import_module("application").app
     raise AttributeError(name)
 
 

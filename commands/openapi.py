@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import click
-from uvicorn.importer import import_from_string
 
+from application import create_app
 from config import load_settings
 
 
@@ -14,5 +14,4 @@ from config import load_settings
 def openapi() -> None:
     """Write the OpenAPI description to standard output, whether or not DOCS is on."""
     settings = load_settings()
-    create_app = import_from_string("main:create_app")
     click.echo(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))

@@ -12,12 +12,12 @@ from backend.keys import Keys
 from commands.errors import exit_when_unavailable
 from config import Settings, load_settings
 from database.engine import open_database
-from wiring.signing_keys import signing_keys
+from wiring.signing_keys import unread_signing_keys
 
 
 async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
     async with open_database(settings.database) as database:
-        return await signing_keys(settings, database, Keys(settings.secrets)).rotate(leaked=leaked)
+        return await unread_signing_keys(settings, database, Keys(settings.secrets)).rotate(leaked=leaked)
 
 
 @click.command("rotate-keys")

@@ -90,7 +90,7 @@ def _refuse_taken(host: str, port: int) -> None:
 def _load_service() -> None:
     """Load all code at once; the garbage collector passes it over, now and for as long as the process lives."""
     gc.disable()
-    import_from_string("main:create_app")
+    import_from_string("application:create_app")
     gc.freeze()
     gc.enable()
 
@@ -99,7 +99,7 @@ def _serve_here(host: str, port: int) -> None:
     logs.set_up()
     _load_service()
     settings = uvicorn.Config(
-        "main:app",
+        "application:app",
         log_config=None,
         access_log=False,
         # Whose word about the client address is taken is TRUSTED_PROXIES' matter, see application.py.

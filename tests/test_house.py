@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "template_message": {"template_message", "models"},
     "backend": {"backend", "database", "redis_tools", "jwt_tools", "template_message", "models"},
     "api": {"api", "models", "jwt_tools.decorators"},
-    "api.deps": {"backend", "database", "redis_tools", "jwt_tools", "models", "config"},  # the wiring closet
+    "api.deps": {"backend", "jwt_tools.decorators", "models", "wiring.services"},  # services by their types
     "api.problems": {"models", "jwt_tools.errors"},  # the one translator of refusals
     "commands": {
         "commands",
@@ -34,9 +34,10 @@ MAY_IMPORT = {
         "models",
         "config",
     },  # a door, wires itself
-    "main": {"commands"},  # the front door; the application is loaded by who serves
+    "commands.openapi": {"application", "config"},
+    "main": {"commands"},
     "wiring": {"wiring", "backend", "database", "redis_tools", "jwt_tools", "template_message", "models", "config"},
-    "application": {"api", "wiring", "commands", "backend", "database", "redis_tools", "jwt_tools", "models", "config"},
+    "application": {"api", "wiring", "backend", "database", "redis_tools", "config"},
     "alembic": {"config", "database"},
     "devstack": {"devstack"},
     "examples": {"jwt_tools"},  # services of other people

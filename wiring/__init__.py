@@ -1,4 +1,4 @@
-"""The one place that builds services from settings and connections.
+"""Build services and the mail worker from settings and connections; nothing else builds them.
 
-Both doors stand on it: ``application`` and ``commands``.
+Imports backend and every floor below it. ``application``, ``commands`` and ``api.deps`` (for types) import it.
 """

@@ -43,8 +43,8 @@ async def show_public_keys(
     keys = KeySet.model_validate(server_metadata.jwks)
     etag = f'"{sha256(keys.model_dump_json().encode()).hexdigest()[:32]}"'
     headers = {"Cache-Control": f"public, max-age={server_metadata.max_age}", "ETag": etag}
-    device_headers = request.headers.get("if-none-match", "").split(",")
-    if etag in (tag.strip().removeprefix("W/") for tag in device_headers):
+    known_tags = request.headers.get("if-none-match", "").split(",")
+    if etag in (tag.strip().removeprefix("W/") for tag in known_tags):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
     return keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Pulses
+from api.deps import HealthChecks
 from models.responses.common import Health
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -31,9 +31,9 @@ _AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey":
         }
     },
 )
-async def is_ready(response: Response, pulses: Pulses) -> Health:
+async def is_ready(response: Response, health_checks: HealthChecks) -> Health:
     """Whether PostgreSQL and Valkey answer, and whether there is a key to sign with, each by name."""
-    found = await pulses.dependencies()
+    found = await health_checks.dependencies()
     all_there = all(found.values())
     response.status_code = 200 if all_there else 503
     return Health(

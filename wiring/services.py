@@ -1,0 +1,164 @@
+"""Every service that a route calls, built once in a process; services hold connections and no request's data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from backend.access.assignments import RoleAssignments
+from backend.access.roles import RoleService
+from backend.accounts.export import ExportService
+from backend.accounts.reauthentication import Reauthentication
+from backend.accounts.service import AccountService
+from backend.admin.audit_log import AuditLogService
+from backend.admin.mail import AdminMailService
+from backend.admin.users import AdminUserService
+from backend.audit import AuditBuffer
+from backend.counters import Counters
+from backend.flows.change_email import EmailChangeService
+from backend.flows.delete_account import DeletionService
+from backend.flows.engine import FlowEngine, FlowRules, PostRoom
+from backend.flows.login import LoginService
+from backend.flows.recover import RecoverService
+from backend.flows.register import RegisterService
+from backend.mail.backlog import BacklogGauge
+from backend.mail.sealed_recipient import RecipientEncryptor
+from backend.operations.health import HealthService
+from backend.operations.metrics import MetricsService
+from backend.operations.proxy_check import SingleClientWarning
+from backend.passwords.hash_pool import HashPool
+from backend.passwords.hasher import PasswordHasher
+from backend.protection.code_attempts import CodeAttempts
+from backend.protection.known_devices import KnownDevices
+from backend.protection.rate_limits import RateLimits
+from backend.sessions.authentication import Authenticator
+from backend.sessions.introspection import IntrospectionService, ServiceClients
+from backend.sessions.service import SessionService
+from backend.sessions.user_cache import UserCache
+from backend.tokens.access_tokens import TokenService
+from backend.tokens.refresh_tokens import RefreshTokens
+from backend.tokens.server_metadata import ServerMetadataService
+from backend.tokens.signing_keys import SigningKeys
+from config import Settings
+from database.sessions import SessionLife
+from jwt_tools.decode import TokenVerifier
+from models.values.flow import CODE_MAIL
+from redis_tools.health import Pulse
+from wiring.shared import Shared
+from wiring.signing_keys import read_signing_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that routes and middleware may call."""
+
+    register: RegisterService
+    login: LoginService
+    recover: RecoverService
+    sessions: SessionService
+    account: AccountService
+    email_changes: EmailChangeService
+    exports: ExportService
+    deletions: DeletionService
+    introspection: IntrospectionService
+    admin_users: AdminUserService
+    admin_mail: AdminMailService
+    audit_log: AuditLogService
+    roles: RoleService
+    role_assignments: RoleAssignments
+    service_clients: ServiceClients
+    server_metadata: ServerMetadataService
+    authenticator: Authenticator
+    health: HealthService
+    metrics: MetricsService
+    mail_backlog: BacklogGauge
+    audit_buffer: AuditBuffer
+    counters: Counters
+    single_client_warning: SingleClientWarning
+    signing_keys: SigningKeys
+
+    def duties(self) -> tuple[Coroutine[None, None, None], ...]:
+        """Return what has to run beside the requests until it is cancelled."""
+        return self.mail_backlog.watch(), self.signing_keys.run(), self.audit_buffer.run(), self.counters.run()
+
+
+@asynccontextmanager
+async def open_services(shared: Shared) -> AsyncIterator[Services]:
+    """Build the services with their threads for hashes, which end with the block.
+
+    Raises:
+        Unavailable: PostgreSQL is away: without a signing key there is nothing to serve.
+    """
+    settings = shared.settings
+    signing_keys = await read_signing_keys(settings, shared.database, shared.keys)
+    seconds_per_hash = settings.hash.iterations / 5_000_000
+    pool = HashPool(settings.hash.threads, settings.hash.queue_timeout, seconds_per_hash, shared.counters)
+    try:
+        yield _services(shared, signing_keys, pool)
+    finally:
+        pool.close()
+
+
+def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) -> Services:
+    settings, database, valkey, keys = shared.settings, shared.database, shared.valkey, shared.keys
+    backlog = BacklogGauge(
+        database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
+    )
+    audit_buffer = AuditBuffer(database)
+    limits = RateLimits(valkey, settings.limit, shared.thermostats, audit_buffer)
+    devices = KnownDevices(keys, settings.device.ttl)
+    flows = FlowEngine(
+        valkey,
+        shared.flow_store,
+        database,
+        keys,
+        limits,
+        CodeAttempts(valkey, limits, shared.thermostats, audit_buffer),
+        PostRoom(backlog, shared.mail_queue, shared.mail_limits),
+        FlowRules(ttl=settings.flow.ttl, resend_after=settings.code.resend_after, resends=settings.code.resends),
+        audit_buffer,
+    )
+    hasher = PasswordHasher(hash_pool, settings.hash.iterations)
+    tokens = TokenService(signing_keys, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
+    user_cache = UserCache(database, valkey)
+    life, max_sessions = _session_life(settings), settings.session.maximum
+    sessions = SessionService(database, limits, user_cache, RefreshTokens(keys), tokens, life, max_sessions)
+    reauthentication = Reauthentication(database, limits, hasher, audit_buffer)
+    recipients = RecipientEncryptor(keys)
+    verifier = TokenVerifier(signing_keys, settings.issuer, settings.audience, settings.token.leeway)
+    authenticator = Authenticator(verifier, user_cache)
+    return Services(
+        register=RegisterService(flows, limits, devices, hasher, settings.service_name),
+        login=LoginService(database, flows, limits, devices, keys, hasher, sessions, tokens),
+        recover=RecoverService(database, flows, limits, devices, hasher, user_cache, settings.service_name),
+        sessions=sessions,
+        account=AccountService(database, user_cache, limits, hasher, reauthentication, settings.service_name),
+        email_changes=EmailChangeService(flows, limits, devices, user_cache, reauthentication, recipients),
+        exports=ExportService(database, limits, keys, settings.flow.ttl),
+        deletions=DeletionService(database, flows, limits, devices, keys, user_cache, recipients),
+        introspection=IntrospectionService(authenticator, sessions),
+        admin_users=AdminUserService(database, keys, user_cache),
+        admin_mail=AdminMailService(database),
+        audit_log=AuditLogService(database),
+        roles=RoleService(database, user_cache),
+        role_assignments=RoleAssignments(database, user_cache),
+        service_clients=ServiceClients(settings.service_clients),
+        server_metadata=ServerMetadataService(
+            signing_keys, settings.issuer, settings.key.max_age, has_docs=settings.docs
+        ),
+        authenticator=authenticator,
+        health=HealthService(database, Pulse(valkey), signing_keys),
+        metrics=MetricsService(database, valkey, shared.thermostats),
+        mail_backlog=backlog,
+        audit_buffer=audit_buffer,
+        counters=shared.counters,
+        single_client_warning=SingleClientWarning(),
+        signing_keys=signing_keys,
+    )
+
+
+def _session_life(settings: Settings) -> SessionLife:
+    idle, absolute = timedelta(seconds=settings.session.idle), timedelta(seconds=settings.session.absolute)
+    return SessionLife(idle, absolute, timedelta(seconds=settings.refresh.reuse_interval))
