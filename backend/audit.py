@@ -1,4 +1,4 @@
-"""Writes the audit log: what takes effect in the transaction of its effect, what is refused a moment later."""
+"""Writes the audit log: an effect in the transaction of that effect, a refusal a moment later."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from models.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-_EVERY = 1.0
-"""Seconds that a refusal waits for others to be written down with."""
+_WRITE_INTERVAL = 1.0
+"""Seconds between two writes: refusals within them share a transaction."""
 
-_AGAIN_AFTER = 60.0
-"""Seconds after which what happened before is written down again; meanwhile it is counted."""
+_REPEAT_INTERVAL = 60.0
+"""Seconds until a repeated refusal becomes another line; meanwhile its repetitions are counted."""
 
-_MOST = 10_000
-"""Different lines that wait while PostgreSQL is away; a flood beyond it is counted alone."""
+_MAX_WAITING = 10_000
+"""Different lines held while PostgreSQL is unavailable; beyond them only the number of lost lines is kept."""
 
 
 async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> int:
-    """Write down what happens, if and only if this transaction commits. ``details`` are JSON, names in them masked.
+    """Add a line to the audit log in the caller's transaction, and return its id.
 
-    Returns the line's id.
+    ``details`` are JSON; names and addresses in them are masked.
     """
     return await db.audit.add(Record(event, actor, subject, details))
 
 
 class AuditBuffer:
-    """Writes down what changes nothing: refusals, and what was merely begun.
+    """Records events that change nothing: refusals, and flows that have only begun.
 
-    A flood of wrong guesses must not cost PostgreSQL a transaction each, nor fill its disk: the first of them is a
-    line, and what is the same in every respect in the minute after it is one line more, with a count. A process that
-    is killed loses what it was still counting.
+    A flood of wrong guesses must neither cost PostgreSQL a transaction each nor fill its disk: the first event becomes
+    a line, and all equal events of the minute after it become one more line with a count. A process that is killed
+    loses the events that it has not written yet.
     """
 
     def __init__(self, database: Database) -> None:
@@ -48,28 +48,28 @@ class AuditBuffer:
         self._lost = 0
 
     def record(self, event: Event, actor: Actor, subject: UUID | None = None, **details: Any) -> None:
-        """Have it written down soon; costs its caller neither time nor an error."""
+        """Queue an event for the next write; never waits, never raises."""
         record = Record(event, actor, subject, details)
         name = json.dumps([event, str(actor.user_id), actor.source, str(subject), details], sort_keys=True)
-        if name not in self._waiting and len(self._waiting) >= _MOST:
+        if name not in self._waiting and len(self._waiting) >= _MAX_WAITING:
             self._lost += 1
             return
         _, times = self._waiting.get(name, (record, 0))
         self._waiting[name] = record, times + 1
 
     async def run(self) -> None:
-        """Write for ever; whatever waits at the end is written before this ends."""
+        """Write at intervals until cancelled, and once more before ending."""
         try:
             while True:
-                await asyncio.sleep(_EVERY)
+                await asyncio.sleep(_WRITE_INTERVAL)
                 await self._write(self._due())
         finally:
             await self._write(self._waiting)
 
     def _due(self) -> dict[str, tuple[Record, int]]:
-        """What was not written down in the last minute."""
+        """Return the lines whose equals were not written in the last minute."""
         now = monotonic()
-        self._written_at = {name: at for name, at in self._written_at.items() if now - at < _AGAIN_AFTER}
+        self._written_at = {name: at for name, at in self._written_at.items() if now - at < _REPEAT_INTERVAL}
         return {name: line for name, line in self._waiting.items() if name not in self._written_at}
 
     async def _write(self, written: dict[str, tuple[Record, int]]) -> None:
@@ -80,8 +80,8 @@ class AuditBuffer:
             async with self._database.transaction() as db:
                 await db.audit.add_all(written.values())
         except (Unavailable, asyncio.CancelledError) as error:
-            # Whether they were written is not known: twice is better than never.
-            self._keep(written)
+            # They may have been written: twice is better than never.
+            self._put_back(written)
             if isinstance(error, asyncio.CancelledError):
                 raise
         except Exception:
@@ -92,8 +92,8 @@ class AuditBuffer:
                 log.error("%d lines of the audit log were lost while PostgreSQL was away", self._lost)
                 self._lost = 0
 
-    def _keep(self, lines: dict[str, tuple[Record, int]]) -> None:
-        """Put back what could not be written; what came meanwhile is counted on."""
+    def _put_back(self, lines: dict[str, tuple[Record, int]]) -> None:
+        """Queue lines again that could not be written, and add the counts of their equals since then."""
         for name, (record, times) in lines.items():
             _, since = self._waiting.get(name, (record, 0))
             self._waiting[name] = record, times + since

@@ -57,13 +57,13 @@ async def _import(file: BinaryIO, stats: ImportStats, interruption: Interruption
         async with (
             open_database(load_settings().database, at_leisure=True) as database,
             open_import(
-                database, stats, lambda number, why: progress.say(f"line {number}: {why}"), dry_run=dry_run
+                database, stats, lambda number, reason: progress.say(f"line {number}: {reason}"), dry_run=dry_run
             ) as importer,
         ):
             for lines, size in _batches(file):
-                arrivals = importer.validate(lines)
+                records = importer.validate(lines)
                 with interruption.held():
-                    await importer.add(arrivals)
+                    await importer.add(records)
                 progress.advance(size, _told(stats, dry_run=dry_run))
 
 

@@ -1,4 +1,4 @@
-"""The owner's copy of everything that the service knows of the account."""
+"""Exports everything that the service has stored about one user."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from models.errors import InvalidAccessToken
 from models.responses.export import AuditedEvent, Export, ExportInPages, GuessBudget, StoredPassword, UnsentMail, Whose
 
 _KEPT_FOR_MINUTES = (
-    "Valkey keeps what ends by itself: registrations, log-ins, recoveries and changes that wait for a code, with their "
-    "address, for at most {minutes} minutes; a copy of this account, for a minute; rescue codes, by their digest, for "
-    "two hours; and counts of what was too often, by client address, user id or keyed hash of a name, until they are "
-    "full again. Mail that brings a code waits in PostgreSQL by the name of its flow alone."
+    "Valkey holds data that expires by itself: registrations, log-ins, recoveries and changes that wait for a code, "
+    "with their address, for at most {minutes} minutes; a copy of this account, for a minute; rescue codes, by their "
+    "digest, for two hours; and the counters of rate limits, by client address, user id or keyed hash of a name, until "
+    "they are full again. A mail with a code waits in PostgreSQL under the id of its flow, without an address."
 )
 
 _PAGE = 500
-"""Lines of the audit log that are held at once; they take the event loop a few milliseconds."""
+"""Lines of the audit log in memory at once; converting them takes the event loop a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportService:
-    """Writes down everything about one user, as of one moment."""
+    """Exports one user's data as of one moment."""
 
     database: Database
     limits: RateLimits
@@ -44,12 +44,12 @@ class ExportService:
     flow_ttl: int
 
     async def export(self, owner: Owner) -> ExportInPages:
-        """Everything; that it was asked for is the last of it.
+        """Return the export; its last audit line is that of the export itself.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
             TooManyRequests: too many steps from this address, or too many exports of this account.
-            Unavailable: a server is away; the pages raise it, too.
+            Unavailable: a server is unavailable; reading the pages can raise it, too.
         """
         await self.limits.charge_export(owner.client, owner.user_id)
         async with self.database.snapshot() as db:
@@ -77,7 +77,7 @@ class ExportService:
         return ExportInPages(head, self._audit_log(owner.user_id, last))
 
     async def _audit_log(self, user_id: UUID, last: int) -> AsyncIterator[list[AuditedEvent]]:
-        # No transaction spans the pages: whoever reads slowly would hold one of few connections.
+        # No transaction spans the pages: a slow reader would hold one of few connections.
         seen = 0
         while seen < last:
             async with self.database.statement() as db:

@@ -1,4 +1,4 @@
-"""The password once more: who changes how somebody logs in has to know it, a token alone does not do."""
+"""Asks signed-in users for their password again: an access token alone does not change how they log in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from models.context.audit import Event
 from models.context.owner import Owner
 from models.errors import InvalidAccessToken, Unavailable, WrongPassword
 
-_GONE = "The account is gone, or blocked."
+_GONE = "The account was deleted or blocked."
 
 
 @dataclass(frozen=True, slots=True)
 class Reauthentication:
-    """Checks the password of somebody who is signed in."""
+    """Verifies the password of a signed-in user."""
 
     database: Database
     limits: RateLimits
@@ -26,20 +26,20 @@ class Reauthentication:
     audit_buffer: AuditBuffer
 
     async def verify(self, owner: Owner, password: str) -> User:
-        """The owner's account, the password being right.
+        """Return the owner's account if the password is right.
 
         Raises:
             WrongPassword: it is wrong.
             InvalidAccessToken: the account was deleted a moment ago.
             TooManyRequests: too many steps from this address, or too many wrong passwords.
-            Unavailable: a server is away, or too many hashes wait.
+            Unavailable: a server is unavailable, or too many hashes wait.
         """
         self.hasher.refuse_when_busy()
         permit = await self.limits.charge_own_password(owner.client, owner.user_id)
         try:
             async with self.database.statement() as db:
                 user = await db.users.by_id(owner.user_id)
-            # The connection is given back: no transaction is open while the hash is computed.
+            # The connection is back in the pool: none is held while the hash is computed.
             right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
             await self.limits.refund(permit)
@@ -54,15 +54,15 @@ class Reauthentication:
 
 
 async def lock_if_unchanged(db: Db, user: User) -> UserWithAccess:
-    """The account, locked in the transaction that is about to change it, if it is as it was at the password's check.
+    """Lock the account for a change and return it, if it has not changed since its password was verified.
 
     Raises:
-        WrongPassword: password or address were changed meanwhile.
+        WrongPassword: the password or the address has changed meanwhile.
         InvalidAccessToken: the account was deleted or blocked meanwhile.
     """
     member = await db.users.locked_member(user.id)
     if member is None or member.user.blocked:
         raise InvalidAccessToken(_GONE)
     if member.user.version != user.version:
-        raise WrongPassword("The account was changed a moment ago. Give the password that it has now.")
+        raise WrongPassword("The account was changed a moment ago. Send its current password.")
     return member

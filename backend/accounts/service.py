@@ -1,4 +1,4 @@
-"""The own account: another password, another login, another language."""
+"""What users change in their own account: password, login, language of mails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from models.values.login import canonical_login
 
 @dataclass(frozen=True, slots=True)
 class AccountService:
-    """Changes that take effect at once."""
+    """Changes an account for its owner, effective at once."""
 
     database: Database
     user_cache: UserCache
@@ -34,10 +34,10 @@ class AccountService:
     service_name: str
 
     async def change_password(self, owner: Owner, current: str, password: str) -> None:
-        """Set another password, end every other session, and tell the owner by mail.
+        """Set a new password, end every other session, and notify the owner by mail.
 
         Raises:
-            WeakPassword: a common password, or little more than the user's own words.
+            WeakPassword: a common password, or one made mostly of the user's own names.
             WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
         refuse_common(password)
@@ -52,10 +52,10 @@ class AccountService:
             await audit(db, Event.PASSWORD_CHANGED, owner.actor, user.id)
 
     async def change_login(self, owner: Owner, password: str, login: str) -> UserProfile:
-        """Set another login, and tell the owner by mail.
+        """Set a new login, and notify the owner by mail.
 
         Raises:
-            LoginTaken: somebody else has it.
+            LoginTaken: it belongs to another account.
             WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
         user = await self.reauthentication.verify(owner, password)
@@ -71,12 +71,12 @@ class AccountService:
         return profile(member)
 
     async def change_locale(self, owner: Owner, locale: Locale) -> UserProfile:
-        """Set another language of mails; the same once more is no change, and leaves no line in the audit log.
+        """Set the language of mails; setting the current one is no change, and leaves no line in the audit log.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
             TooManyRequests: too many steps from this address.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         await self.limits.charge_step(owner.client)
         async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:

@@ -1,4 +1,4 @@
-"""Shows the audit log; nothing here changes it."""
+"""Searches the audit log; nothing here changes it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from models.admin.schemas import AuditEntry, AuditPage, AuditQuery
 
 @dataclass(frozen=True, slots=True)
 class AuditLogService:
-    """Reads the audit log."""
+    """Searches the audit log for administrators."""
 
     database: Database
 
     async def search(self, query: AuditQuery) -> AuditPage:
-        """A page of those lines that fit, the newest first.
+        """Return a page of the matching lines, newest first.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         wanted = Wanted(
             event=query.event,
@@ -32,5 +32,5 @@ class AuditLogService:
         )
         async with self.database.statement() as db:
             found = await db.audit.find(wanted, query.limit + 1)
-        page, following = paginate(found, query.limit, lambda line: line.id)
-        return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=following)
+        page, next_cursor = paginate(found, query.limit, lambda line: line.id)
+        return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=next_cursor)

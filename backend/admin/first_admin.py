@@ -1,4 +1,4 @@
-"""The first administrator: made where the database is, for nobody could admit him over the network."""
+"""Creates administrators from the command line: over the network only an administrator could create the first one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.values.permission import ADMIN_ROLE, USER_ROLE
 
 @dataclass(frozen=True, slots=True)
 class AdministratorService:
-    """Makes administrators."""
+    """Creates and promotes administrators."""
 
     database: Database
     user_cache: UserCache
@@ -29,31 +29,31 @@ class AdministratorService:
     service_name: str
 
     async def exists(self) -> bool:
-        """Whether there is one who is not blocked.
+        """Return whether an administrator exists who is not blocked.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             return await db.administrators.count() > 0
 
     async def find_account(self, email: str) -> User | None:
-        """Who has the address already.
+        """Return the account of that address.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             return await db.users.by_email(email)
 
     async def create(self, email: str, login: str, password: str) -> None:
-        """A new account; whoever sits at the database need not prove that he reads the mail.
+        """Create an administrator; the operator need not prove that the address receives mail.
 
         Raises:
             WeakPassword: as at a registration.
-            EmailTaken: see `promote`.
-            LoginTaken: by another account.
-            Unavailable: PostgreSQL is away.
+            EmailTaken: the address has an account, which can be promoted instead.
+            LoginTaken: the login belongs to another account.
+            Unavailable: PostgreSQL is unavailable.
         """
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
@@ -76,10 +76,10 @@ class AdministratorService:
             raise LoginTaken
 
     async def promote(self, user: User) -> None:
-        """The role for an account that is there; its owner's next request has it.
+        """Assign the role ``admin`` to an existing account, effective from its owner's next request.
 
         Raises:
-            Unavailable: PostgreSQL or Valkey is away.
+            Unavailable: PostgreSQL or Valkey is unavailable.
         """
         async with self.user_cache.changing(user.id), self.database.transaction() as db:
             if await db.roles.give(user.id, ADMIN_ROLE):

@@ -1,4 +1,4 @@
-"""What administrators see of the mail that has not left, and how they have it tried once more."""
+"""Unsent mail, as administrators see it, and how they have it sent again."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from models.errors import MailNotFound
 
 @dataclass(frozen=True, slots=True)
 class AdminMailService:
-    """The outbox, in the hands of an administrator."""
+    """Searches the outbox, and makes a mail due again."""
 
     database: Database
 
     async def search(self, query: MailQuery) -> MailPage:
-        """A page of what has not left, the newest first.
+        """Return a page of unsent mail, newest first.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         dead = None if query.state is None else query.state is MailState.DEAD
         async with self.database.statement() as db:
             found = await db.mail_queue.find(dead=dead, before=query.cursor, most=query.limit + 1)
-        page, following = paginate(found, query.limit, lambda job: job.id)
-        return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=following)
+        page, next_cursor = paginate(found, query.limit, lambda job: job.id)
+        return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=next_cursor)
 
     async def send_again(self, actor: Actor, mail_id: int) -> None:
-        """Have a mail tried now; a dead letter has a fresh life, as long as its first one was.
+        """Make a mail due now; a dead letter is then retried for as long as it was at first.
 
         Raises:
-            MailNotFound: it has left, or never was.
-            Unavailable: PostgreSQL is away.
+            MailNotFound: it was sent, or has never existed.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.transaction() as db:
             found = await db.mail_queue.send_again(mail_id, LEASE)

@@ -1,4 +1,4 @@
-"""Moving people in: what a line must say, and what becomes of it. Moving out has no rules."""
+"""Imports users: validates each line of the file, and adds the accounts in batches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LONGEST_LINE = 64 * 1024
 _REFUSALS: dict[Outcome, str] = {
     "login_taken": "login: belongs to another account",
     "id_taken": "id: belongs to another account",
-    "free": "an account that was deleted at this moment was in its way; import it again",
+    "free": "conflicted with an account that was deleted at this moment; import it again",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """One line of the file; of one that is longer than `LONGEST_LINE` the beginning, which is a little longer, too."""
+    """One line of the file; a line longer than `LONGEST_LINE` is cut, but stays longer than that."""
 
     number: int
     text: bytes
@@ -35,7 +35,7 @@ class ImportLine:
 
 @dataclass(frozen=True, slots=True)
 class ValidRecord:
-    """Somebody whose line can be used."""
+    """A line that can be imported."""
 
     number: int
     user: UserRecord
@@ -43,7 +43,7 @@ class ValidRecord:
 
 @dataclass(slots=True)
 class ImportStats:
-    """What was done so far."""
+    """How many lines were imported, skipped and refused so far."""
 
     imported: int = 0
     already_there: int = 0
@@ -52,58 +52,58 @@ class ImportStats:
 
 @dataclass(frozen=True, slots=True)
 class UserImport:
-    """Adds accounts. One whose address is there already is left as it is, so that an import can be repeated."""
+    """Adds accounts. An existing account of the same address is left as it is, so that an import can be repeated."""
 
     database: Database
-    trial: Db | None
-    """Where nothing is written to but what this transaction forgets, in a dry run."""
+    dry_run_db: Db | None
+    """In a dry run, its one transaction, which writes to a temporary table only."""
     roles: frozenset[str]
     stats: ImportStats
-    refuse: Callable[[int, str], None]
-    """Told the number of each line that cannot be used, and why."""
+    on_refused: Callable[[int, str], None]
+    """Called with the number of each line that cannot be imported, and the reason."""
 
     def validate(self, lines: Iterable[ImportLine]) -> list[ValidRecord]:
-        """Who stands in the lines; blank ones are nobody, and those that cannot be used are refused."""
-        arrivals = []
+        """Return the valid records; blank lines are skipped, and lines that cannot be imported are refused."""
+        records = []
         for line in lines:
             if not line.text.strip():
                 continue
             try:
-                arrivals.append(ValidRecord(line.number, self._read(line.text)))
+                records.append(ValidRecord(line.number, self._parse(line.text)))
             except ValueError as refusal:
                 self._refuse(line.number, str(refusal))
-        return arrivals
+        return records
 
-    async def add(self, arrivals: Sequence[ValidRecord]) -> None:
-        """Commit them, all or none; whoever is refused now was in the way of somebody else.
+    async def add(self, records: Sequence[ValidRecord]) -> None:
+        """Add a batch in one transaction; a record is refused if its login or id belongs to another account.
 
         Raises:
-            Unavailable: PostgreSQL is away; whether this batch was committed is then unknown, and does not matter.
+            Unavailable: PostgreSQL is unavailable; the batch may have been committed, and can be imported again.
         """
-        people = [arrival.user for arrival in arrivals]
-        if self.trial:
-            outcomes = await self.trial.user_transfers.try_out(people)
+        users = [record.user for record in records]
+        if self.dry_run_db:
+            outcomes = await self.dry_run_db.user_transfers.try_out(users)
         else:
             async with self.database.transaction() as db:
-                outcomes = await db.user_transfers.add(people)
+                outcomes = await db.user_transfers.add(users)
                 if added := outcomes.count("added"):
                     await audit(db, Event.USERS_IMPORTED, COMMAND_LINE, users=added)
-        for arrival, outcome in zip(arrivals, outcomes, strict=True):
+        for record, outcome in zip(records, outcomes, strict=True):
             if outcome == "added":
                 self.stats.imported += 1
             elif outcome == "email_taken":
                 self.stats.already_there += 1
             else:
-                self._refuse(arrival.number, _REFUSALS[outcome])
+                self._refuse(record.number, _REFUSALS[outcome])
 
-    def _read(self, text: bytes) -> UserRecord:
+    def _parse(self, text: bytes) -> UserRecord:
         if len(text) > LONGEST_LINE:
             raise ValueError("is longer than 64 kB")
         user = parse_record(text)
         if not self.roles.issuperset(user.roles):
-            raise ValueError("roles: must be names of roles that there are")
+            raise ValueError("roles: must be names of existing roles")
         if len(set(user.roles)) > MOST_ROLES:
-            raise ValueError(f"roles: must be at most {MOST_ROLES}, for a token holds no more")
+            raise ValueError(f"roles: must be at most {MOST_ROLES}, because a token holds no more")
         if user.password_hash is None:
             return user.model_copy(update={"password_hash": unusable_password()})
         try:
@@ -113,26 +113,26 @@ class UserImport:
             raise ValueError(f"password_hash: {refusal}") from None
         return user
 
-    def _refuse(self, number: int, why: str) -> None:
+    def _refuse(self, number: int, reason: str) -> None:
         self.stats.refused += 1
-        self.refuse(number, why)
+        self.on_refused(number, reason)
 
 
 @asynccontextmanager
 async def open_import(
-    database: Database, stats: ImportStats, refuse: Callable[[int, str], None], *, dry_run: bool
+    database: Database, stats: ImportStats, on_refused: Callable[[int, str], None], *, dry_run: bool
 ) -> AsyncIterator[UserImport]:
-    """An import that is ready for its first line; a dry run says the same and leaves nothing behind.
+    """Open an import; a dry run gives the same answers and changes nothing.
 
     Raises:
-        Unavailable: PostgreSQL is away.
+        Unavailable: PostgreSQL is unavailable.
     """
     if not dry_run:
         async with database.statement() as db:
             roles = await db.user_transfers.roles()
-        yield UserImport(database, None, roles, stats, refuse)
+        yield UserImport(database, None, roles, stats, on_refused)
         return
     async with database.long_snapshot() as db:
         roles = await db.user_transfers.roles()
         await db.user_transfers.prepare_trial()
-        yield UserImport(database, db, roles, stats, refuse)
+        yield UserImport(database, db, roles, stats, on_refused)

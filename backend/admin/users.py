@@ -1,4 +1,4 @@
-"""What administrators do to accounts: find, invite, block, delete, and end sessions."""
+"""What administrators do with accounts: search, invite, block, delete, and end sessions."""
 
 from __future__ import annotations
 
@@ -35,51 +35,52 @@ from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
 
 @dataclass(frozen=True, slots=True)
 class AdminUserService:
-    """Accounts, in the hands of an administrator."""
+    """Searches and changes accounts for administrators."""
 
     database: Database
     keys: Keys
     user_cache: UserCache
 
     async def search(self, query: UserQuery) -> UserPage:
-        """A page of those that fit, the newest first.
+        """Return a page of the matching accounts, newest first.
 
         Raises:
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         search = UserSearch(
-            beginning=None if query.q is None else _canonical_beginning(query.q),
-            user_id=None if query.q is None else _whole_id(query.q),
+            beginning=None if query.q is None else _canonical_prefix(query.q),
+            user_id=None if query.q is None else _parse_id(query.q),
             role=query.role,
             blocked=query.blocked,
             before=query.cursor,
         )
         async with self.database.statement() as db:
             found = await db.directory.find(search, query.limit + 1)
-        page, following = paginate(found, query.limit, lambda member: member.user.id)
-        return UserPage(items=[_shown(member) for member in page], next=following)
+        page, next_cursor = paginate(found, query.limit, lambda member: member.user.id)
+        return UserPage(items=[_to_admin_user(member) for member in page], next=next_cursor)
 
     async def get(self, user_id: UUID) -> AdminUser:
-        """One account.
+        """Return the account of that id.
 
         Raises:
             UserNotFound: there is none of that id.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             member = await db.users.member(user_id)
         if member is None:
             raise UserNotFound
-        return _shown(member)
+        return _to_admin_user(member)
 
     async def invite(self, actor: Actor, email: str, login: str, locale: Locale) -> AdminUser:
-        """Make an account without a password, and mail its owner how to choose one.
+        """Create an account without a password, and mail its owner how to choose one.
 
-        Whoever reads the mail at that address proves it when he recovers the password: no secret travels before.
+        The mail carries no secret: the owner proves that the address receives mail when choosing the password by the
+        code of a recovery.
 
         Raises:
-            EmailTaken, LoginTaken: somebody has it.
-            Unavailable: PostgreSQL is away.
+            EmailTaken, LoginTaken: it belongs to another account.
+            Unavailable: PostgreSQL is unavailable.
         """
         new = NewUser(uuid7(), email, login, canonical_login(login), unusable_password(), locale)
         async with self.database.transaction() as db:
@@ -93,16 +94,16 @@ class AdminUserService:
             raise EmailTaken
         if member is None:
             raise LoginTaken
-        return _shown(member)
+        return _to_admin_user(member)
 
     async def block(self, actor: Actor, user_id: UUID) -> None:
-        """Keep the owner out: every session ends, and nobody gets in any more. Nothing happens when it is so already.
+        """End every session of a user and refuse every log-in; no change if the user is blocked already.
 
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            LastAdministrator: nobody would be left to lift the block.
-            Unavailable: a server is away.
+            LastAdministrator: no administrator would be left.
+            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, member):
             if await db.users.block(user_id):
@@ -113,12 +114,12 @@ class AdminUserService:
                 await audit(db, Event.USER_BLOCKED, actor, user_id)
 
     async def unblock(self, actor: Actor, user_id: UUID) -> None:
-        """Let the owner in again; sessions from before the block stay ended. Nothing happens when he is not blocked.
+        """Allow log-ins again; sessions from before the block stay ended. No change if the user is not blocked.
 
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, _):
             if await db.users.unblock(user_id):
@@ -126,24 +127,24 @@ class AdminUserService:
                 await audit(db, Event.USER_UNBLOCKED, actor, user_id)
 
     async def delete(self, actor: Actor, user_id: UUID) -> None:
-        """Forget the account, with everything but its lines in the audit log.
+        """Delete an account with everything but its lines in the audit log.
 
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            LastAdministrator: nobody would be left to manage the others.
-            Unavailable: a server is away.
+            LastAdministrator: no administrator would be left.
+            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, member):
             await delete_account(db, self.keys, member)
             await audit(db, Event.ACCOUNT_DELETED, actor, user_id)
 
     async def list_sessions(self, user_id: UUID) -> list[UserSession]:
-        """Where a user is signed in, newest first.
+        """Return the active sessions of a user, newest first.
 
         Raises:
             UserNotFound: there is none of that id.
-            Unavailable: PostgreSQL is away.
+            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             if await db.users.by_id(user_id) is None:
@@ -157,7 +158,7 @@ class AdminUserService:
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             await db.sessions.end_all(user_id)
@@ -169,18 +170,18 @@ class AdminUserService:
         Raises:
             UserNotFound, SessionNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is away.
+            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             if not await db.sessions.end(session_id, user_id):
-                raise SessionNotFound("GET /admin/users/{user_id}/sessions lists those that there are.")
+                raise SessionNotFound("GET /admin/users/{user_id}/sessions lists the active ones.")
             await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
 
     @asynccontextmanager
     async def _acting_on(
         self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
     ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
-        """One transaction, with the user's row locked, that everybody sees once the block is left."""
+        """Open a transaction with the user's row locked; every process sees its effect once the block is left."""
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
             member = await db.users.locked_member(user_id)
             if member is None:
@@ -189,20 +190,20 @@ class AdminUserService:
             yield db, member
 
 
-def _canonical_beginning(typed: str) -> str:
-    """What a stored login or address begins with; a whole address is searched for in its canonical form."""
+def _canonical_prefix(typed: str) -> str:
+    """Return the prefix of the stored logins and addresses to search; a whole address is brought to canonical form."""
     with suppress(ValueError):
         return canonical_email(typed)
     return typed.lower()
 
 
-def _whole_id(typed: str) -> UUID | None:
+def _parse_id(typed: str) -> UUID | None:
     with suppress(ValueError):
         return UUID(typed)
     return None
 
 
-def _shown(member: UserWithAccess) -> AdminUser:
+def _to_admin_user(member: UserWithAccess) -> AdminUser:
     return AdminUser(
         **profile(member).model_dump(),
         blocked_at=member.user.blocked_at,

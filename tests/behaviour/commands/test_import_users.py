@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "cost": (ndjson(line("odd5", password_hash=HASH.replace("1000", "90000000")))[:-1], "password_hash: has no iterat"),
     "nul": (ndjson(line("odd6", password_hash="!canary\0"))[:-1], "password_hash: must not contain control"),
     "long hash": (ndjson(line("odd7", password_hash="!" + "canary" * 100))[:-1], "password_hash: is too long"),
-    "role": (ndjson(line("odd8", roles=["canary"]))[:-1], "roles: must be names of roles that there are"),
+    "role": (ndjson(line("odd8", roles=["canary"]))[:-1], "roles: must be names of existing roles"),
     "roles": (ndjson(line("odd9", roles="canary"))[:-1], "roles: Input should be a valid list"),
     "blocked": (ndjson(line("odd10", blocked="canary"))[:-1], "blocked: Input should be a valid boolean"),
     "locale": (ndjson(line("odd11", locale="canary"))[:-1], "locale: Input should be 'en' or 'ru'"),
@@ -187,9 +187,9 @@ ANY_LINE = st.one_of(
 def test_no_line_whatever_brings_the_import_down(texts: list[bytes]) -> None:
     told: list[int] = []
     importer = UserImport(None, None, frozenset({"user"}), ImportStats(), lambda number, _: told.append(number))  # type: ignore[arg-type] # examining needs none
-    arrivals = importer.validate(ImportLine(number, text) for number, text in enumerate(texts))
+    records = importer.validate(ImportLine(number, text) for number, text in enumerate(texts))
     blank = [number for number, text in enumerate(texts) if not text.strip()]
-    assert sorted([*told, *blank, *(arrival.number for arrival in arrivals)]) == [*range(len(texts))]
+    assert sorted([*told, *blank, *(arrival.number for arrival in records)]) == [*range(len(texts))]
     assert importer.stats.refused == len(told)
 
 
@@ -381,5 +381,5 @@ def test_more_roles_than_a_token_can_hold_are_refused(empty: Service, empty_db: 
     empty_db.rows("INSERT INTO roles SELECT unnest($1::text[]), 'x'", names)
     done = run(empty, "import-users", "-", stdin=ndjson(line("loaded", roles=names), line("able", roles=names[1:])))
     assert done.returncode == 1
-    assert "line 1: roles: must be at most 20, for a token holds no more" in done.stderr
+    assert "line 1: roles: must be at most 20, because a token holds no more" in done.stderr
     assert "1 imported" in done.stderr
