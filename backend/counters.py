@@ -1,4 +1,4 @@
-"""Counts what happens in this process, and adds it to the counters of the whole service every few seconds."""
+"""Counts events of this process, and adds them to the counters of the whole service every few seconds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from redis_tools.pipeline import Valkey
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
-"""Seconds; a Prometheus looks four times a minute. A process that is killed loses as much."""
+"""Seconds; Prometheus reads four times a minute. A process that is killed loses the counts of this time."""
 
 
 class Counters:
-    """Counters that cost their callers nothing; labels are told apart by their places."""
+    """Counters in memory, which cost a request nothing; labels are distinguished by their order."""
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
@@ -29,7 +29,7 @@ class Counters:
         self._counts["|".join((what, *labels))] += by
 
     async def run(self) -> None:
-        """Add to the service's counters for ever; what is left at the end is added before this ends."""
+        """Flush until cancelled, and once more at the end."""
         try:
             while True:
                 await asyncio.sleep(_EVERY)
@@ -44,13 +44,13 @@ class Counters:
         try:
             await self._valkey.ask(counters.add(counted))
         except asyncio.CancelledError:
-            # The stop has come in between: what was counted goes with what is added at the end.
+            # The process stops during the exchange: the counts go with the last flush.
             for name, by in counted.items():
                 self._counts[name] += by
             raise
         except Unavailable:
             # Whether they were added is not known; added again they might count twice.
-            log.warning("%d counts were lost, for Valkey is away", len(counted))
+            log.warning("%d counts were lost: Valkey is away", len(counted))
         except Exception:
-            # Counting is not worth an end of the process.
+            # A counter must not end the process.
             log.exception("%d counts could not be added", len(counted))

@@ -104,7 +104,7 @@ class TokenVerifier:
         known = self._verified.get(digest)
         if known and await self._still_holds(known):
             return known.principal
-        key = await self.keys.find(_key_named_by(token))
+        key = await self.keys.find_key(_key_named_by(token))
         if key is None:
             raise InvalidToken("key")
         principal = self._caller(token, key)
@@ -115,7 +115,7 @@ class TokenVerifier:
 
     async def _still_holds(self, known: _Verified) -> bool:
         in_time: bool = known.principal.claims["exp"] > time.time() - self.leeway
-        return in_time and await self.keys.find(known.key.kid) is known.key
+        return in_time and await self.keys.find_key(known.key.kid) is known.key
 
     def _caller(self, token: str, key: VerifyingKey) -> Principal:
         """Whom the token names, if the key has signed it for us and for now."""

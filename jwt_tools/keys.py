@@ -160,7 +160,7 @@ class SigningKey:
 class KeySource(Protocol):
     """Where a verifier finds keys."""
 
-    async def find(self, kid: str) -> VerifyingKey | None:
+    async def find_key(self, kid: str) -> VerifyingKey | None:
         """The issuer's key of that name, if there is one."""
 
 
@@ -197,6 +197,6 @@ class KeyRing:
     def __contains__(self, kid: object) -> bool:
         return kid in self._keys
 
-    async def find(self, kid: str) -> VerifyingKey | None:
+    async def find_key(self, kid: str) -> VerifyingKey | None:
         """The key of that name, if it is here."""
         return self._keys.get(kid)

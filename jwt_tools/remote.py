@@ -63,7 +63,7 @@ class RemoteKeys:
         self._paused_until = float("-inf")
         self._next_look = float("-inf")
 
-    async def find(self, kid: str) -> VerifyingKey | None:
+    async def find_key(self, kid: str) -> VerifyingKey | None:
         """The issuer's key of that name.
 
         Raises:
@@ -73,10 +73,10 @@ class RemoteKeys:
         if published is None or monotonic() >= published.useful_until:
             self._read_in_background()
             await self._wait()
-            return await self._at_hand().ring.find(kid)
+            return await self._at_hand().ring.find_key(kid)
         if monotonic() >= published.fresh_until:
             self._read_in_background()
-        key = await published.ring.find(kid)
+        key = await published.ring.find_key(kid)
         return await self._look_again(kid) if key is None else key
 
     async def _look_again(self, kid: str) -> VerifyingKey | None:
@@ -86,7 +86,7 @@ class RemoteKeys:
             self._read_in_background()
         await self._wait()
         published = self._at_hand()
-        key = await published.ring.find(kid)
+        key = await published.ring.find_key(kid)
         # A name that a fresh list lacks is nobody's. An old list does not tell, and "try again" is then the answer: for
         # a bad token its bearer would log in anew.
         if key is None and monotonic() >= published.fresh_until:

@@ -1,1 +1,1 @@
-"""Health, metrics, and what a start checks and warns of. Imports no other wing."""
+"""Health, metrics, and the warnings of a start, for the operator. Imports tokens."""

@@ -1,4 +1,4 @@
-"""Whether the servers we depend on answer."""
+"""Reports whether the servers that the service depends on answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from models.errors import Unavailable
 from redis_tools.health import Pulse
 
 
-async def _answers(question: Awaitable[None]) -> bool:
+async def _answers(ping: Awaitable[None]) -> bool:
     try:
-        await question
+        await ping
     except Unavailable:
         return False
     return True
@@ -22,14 +22,14 @@ async def _answers(question: Awaitable[None]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HealthService:
-    """Asks each dependency."""
+    """Pings each dependency."""
 
     database: Database
     valkey: Pulse
     keys: SigningKeys
 
     async def dependencies(self) -> dict[str, bool]:
-        """Which dependency answers, by name; all are asked at once."""
+        """Return whether each dependency answers, by its name; all are pinged at once."""
         postgresql, valkey = await asyncio.gather(_answers(self.database.ping()), _answers(self.valkey.beat()))
         return {"postgresql": postgresql, "valkey": valkey, "signing key": self._can_sign()}
 

@@ -1,4 +1,4 @@
-"""What an operator's Prometheus reads: counters and thermostats live in Valkey, so that every process says the same."""
+"""Metrics for Prometheus. Counters and thermostats live in Valkey, so that every process reports the same values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THERMOSTAT = (
     (CounterMetricFamily, "auth_flows_succeeded", "Flows of unknown devices that succeeded."),
     (GaugeMetricFamily, "auth_flows_succeeded_a_day", "The same, as a daily mean of the last seven days."),
 )
-_COUNTED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+_COUNTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     Counter.REQUESTS: (
         "auth_requests",
         "Requests answered; the outcome is a refusal's code, or the status.",
@@ -57,34 +57,34 @@ def _values(lowest: int, reading: Reading) -> tuple[float, ...]:
 
 
 def _thermostat_families(values: Mapping[str, tuple[float, ...]]) -> Iterator[Metric]:
-    for place, (kind, name, description) in enumerate(_THERMOSTAT):
+    for index, (kind, name, description) in enumerate(_THERMOSTAT):
         family = kind(name, description, labels=["purpose"])
-        for purpose, of_purpose in values.items():
-            family.add_metric([purpose], of_purpose[place])
+        for purpose, readings in values.items():
+            family.add_metric([purpose], readings[index])
         yield family
 
 
-def _counted_families(counts: Mapping[str, float]) -> Iterator[Metric]:
-    for what, (name, description, labels) in _COUNTED.items():
+def _counter_families(counts: Mapping[str, float]) -> Iterator[Metric]:
+    for counter, (name, description, labels) in _COUNTERS.items():
         family = CounterMetricFamily(name, description, labels=labels)
         for field, number in counts.items():
-            counted, *told = field.split("|")
-            if counted == what and len(told) == len(labels):
-                family.add_metric(told, number)
+            counted, *values = field.split("|")
+            if counted == counter and len(values) == len(labels):
+                family.add_metric(values, number)
         yield family
 
 
 def _mail_families(states: Sequence[MailState]) -> Iterator[Metric]:
-    for place, (name, description) in enumerate(_MAIL):
+    for index, (name, description) in enumerate(_MAIL):
         family = GaugeMetricFamily(name, description, labels=["kind"])
         for state in states:
-            family.add_metric([state.kind], (state.waiting, state.oldest.total_seconds(), state.dead)[place])
+            family.add_metric([state.kind], (state.waiting, state.oldest.total_seconds(), state.dead)[index])
         yield family
 
 
 @dataclass(frozen=True, slots=True)
 class _Collected:
-    """Families in the shape that the library writes out."""
+    """Metric families with the method that `generate_latest` calls."""
 
     families: Iterable[Metric]
 
@@ -94,14 +94,14 @@ class _Collected:
 
 @dataclass(frozen=True, slots=True)
 class MetricsService:
-    """Reads counters, thermostats and the outbox, and writes them down."""
+    """Reads counters, thermostats and the outbox."""
 
     database: Database
     valkey: Valkey
     thermostats: Mapping[str, Thermostat]
 
     async def readings(self) -> dict[str, Reading]:
-        """How the thermostat of each purpose stands.
+        """Return the state of each purpose's thermostat.
 
         Raises:
             Unavailable: Valkey is away.
@@ -110,7 +110,7 @@ class MetricsService:
         return dict(zip(self.thermostats, answers, strict=True))
 
     async def exposition(self) -> bytes:
-        """Everything in Prometheus' text format; without PostgreSQL all but the mail.
+        """Return all metrics in Prometheus' text format; those of the mail are missing while PostgreSQL is away.
 
         Raises:
             Unavailable: Valkey is away.
@@ -127,5 +127,5 @@ class MetricsService:
         except Unavailable:
             up.add_metric([], 0)
         return generate_latest(
-            _Collected((*_thermostat_families(values), *_counted_families(counts), *_mail_families(mail), up))
+            _Collected((*_thermostat_families(values), *_counter_families(counts), *_mail_families(mail), up))
         )

@@ -1,4 +1,4 @@
-"""Notices when all clients seem to be one: then their limits are one, and the first busy hour locks everybody out."""
+"""Warns when all clients share one address: then they share one limit, and the first busy hour locks all users out."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from ipaddress import ip_address
 log = logging.getLogger(__name__)
 
 _ENOUGH = 500
-"""Requests after which one address for all of them is no chance any more."""
+"""Requests after which one address for all of them is no longer chance."""
 
 
 class SingleClientWarning:
-    """Looks at client addresses until it knows enough."""
+    """Watches client addresses until they differ, or until it has warned."""
 
     def __init__(self) -> None:
         self._only = ""
         self._seen = 0
-        self._knows = False
+        self._is_done = False
 
     def observe(self, address: str) -> None:
-        """One more request; warns once, when so many came from one private address that it must be a proxy's."""
-        if self._knows:
+        """Count one more request; warn once, when so many came from one private address that it must be a proxy's."""
+        if self._is_done:
             return
         if address != self._only:
             try:
                 ip = ip_address(address)
             except ValueError:
-                return  # what a proxy passes on may be no address
+                return  # a proxy may pass on a text that is no address
             if ip.is_loopback:
                 return  # a health check of this machine says nothing of clients
-            self._knows = bool(self._only) or not ip.is_private
+            self._is_done = bool(self._only) or not ip.is_private
             self._only = address
         self._seen += 1
-        if self._seen == _ENOUGH and not self._knows:
-            self._knows = True
+        if self._seen == _ENOUGH and not self._is_done:
+            self._is_done = True
             log.warning(
                 "every client has the address %s: limits count all of them as one. Name your proxies in "
-                "TRUSTED_PROXIES, so that they may tell who calls",
+                "TRUSTED_PROXIES, so that the client addresses they report are believed",
                 address,
             )

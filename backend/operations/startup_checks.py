@@ -1,4 +1,4 @@
-"""What the service tells its operator about settings that were right once and are not any more."""
+"""Warns the operator, when the service starts, of settings that no longer fit."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from models.errors import Unavailable
 log = logging.getLogger(__name__)
 
 _MANY_RECOVERIES = 1_000
-"""A day: with more of them four digits cost more than one spray takeover a year (design.md, section 4)."""
+"""A day: with more, codes of four digits allow more than one takeover a year by a spray (design.md, section 4)."""
 
 _LONG_ENOUGH = 6
 
 _CATCHER = "mailpit"
-"""The host that docker-compose.yaml sends mail to until there is an SMTP server."""
+"""The host that docker-compose.yaml sends mail to until `SMTP_URL` is set."""
 
 
 def warn_of_caught_mail(domain: str | None, servers: Sequence[str]) -> None:
-    """A public service whose mail goes to the catcher of docker-compose.yaml registers nobody."""
+    """Warn when a public service sends its mail to the catcher of docker-compose.yaml: no user can register there."""
     if domain and any(urlsplit(server).hostname == _CATCHER for server in servers):
-        log.warning("DOMAIN is set, and mail still goes to %s, which sends nothing on: set SMTP_URL", _CATCHER)
+        log.warning("DOMAIN is set, and mail still goes to %s, which delivers nothing: set SMTP_URL", _CATCHER)
 
 
 async def advise_length(metrics: MetricsService, least_digits: Mapping[str, int]) -> None:
-    """Advise longer codes at /recover where there are many recoveries; without Valkey there is nothing to go by."""
+    """Advise longer codes at /recover when there are many recoveries; while Valkey is away, their number is unknown."""
     try:
         readings = await metrics.readings()
     except Unavailable:

@@ -1,1 +1,1 @@
-"""Hashing in a bounded pool, the password policy, imported hashes. Imports no other wing."""
+"""The password policy, and password hashes, ours and imported ones, computed in a bounded pool. Imports no wing."""

@@ -1,4 +1,4 @@
-"""Threads that hash, so that the loop does not: few, of low priority, and never behind a long queue."""
+"""Hashes on threads, so that the event loop does not wait: few threads of low priority, and a bounded queue."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _NICE = 10
 _Result = TypeVar("_Result")
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 def _timed(function: Callable[..., _Result], *arguments: object) -> tuple[_Result, float, float]:
-    """What a function returns, and when it began and ended."""
+    """Return the function's result, and when it began and ended."""
     began = perf_counter()
     return function(*arguments), began, perf_counter()
 
 
 class HashPool:
-    """Runs one costly function at a time on each of a few threads, and refuses at once what would wait too long."""
+    """Computes costly functions, one at a time on each thread, and refuses at once those that would wait too long."""
 
     def __init__(self, threads: int, queue_timeout: float, initial_estimate: float, counters: Counters) -> None:
-        """``initial_estimate`` is how many seconds one call may take, until the first ones have been timed."""
+        """``initial_estimate`` is the duration of one call in seconds, until the first ones have been timed."""
         self._counters = counters
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_lower_priority)
         self._threads = threads
         self._queue_timeout = queue_timeout
         self._seconds = initial_estimate
@@ -45,22 +45,26 @@ class HashPool:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds until a call that came now would begin."""
+        """Return the seconds until a call that came now would begin."""
         ahead = max(0, self._waiting + 1 - self._threads)
         return ahead / self._threads * self._seconds
 
     def refuse_when_full(self) -> None:
-        """Raise `Unavailable` if a call that came now would have to wait longer than allowed."""
+        """Refuse when a call that came now would wait too long.
+
+        Raises:
+            Unavailable: the expected wait is longer than ``queue_timeout``.
+        """
         wait = self.expected_wait
         if wait > self._queue_timeout:
             self._counters.count(Counter.HASHES_REFUSED)
             raise Unavailable("Too many passwords are being checked.", retry_after=ceil(wait))
 
     async def compute(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Run the function on a thread.
+        """Call the function on a thread, and return its result.
 
         Raises:
-            Unavailable: it would have to wait longer than allowed; nothing was begun.
+            Unavailable: see `refuse_when_full`; the function was not called.
         """
         self.refuse_when_full()
         self._waiting += 1
@@ -71,7 +75,7 @@ class HashPool:
             )
         finally:
             self._waiting -= 1
-        # A moving mean: the queue is judged by what a hash costs now, neighbours included.
+        # A moving mean: the wait is estimated from what a hash costs now, with the load of other processes.
         self._seconds += (ended - began - self._seconds) / 8
         self._counters.count(Counter.HASHES)
         self._counters.count(Counter.HASH_SECONDS, by=ended - began)
@@ -79,5 +83,5 @@ class HashPool:
         return result
 
     def close(self) -> None:
-        """Let what is running end, and drop what waits."""
+        """Drop the waiting calls; those that have begun end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -93,11 +93,11 @@ def _verify_imported(password: str, encoded: str, iterations: int) -> bool:
     try:
         right = password_verifier(encoded)(password)
     except UnsupportedHash as error:
-        log.warning("nobody can log in with a stored password hash: it %s", error)
+        log.warning("no user can log in with a stored password hash: it %s", error)
         right = False
     except (ValueError, MemoryError, OverflowError) as error:
         # The library has stricter bounds than ours: no password has this hash, and the log-in must not fail.
-        log.warning("nobody can log in with a stored password hash: its library says %s", type(error).__name__)
+        log.warning("no user can log in with a stored password hash: its library says %s", type(error).__name__)
         right = False
     if not right:
         _spend(iterations * len(_spellings(password)), thread_time() - began)

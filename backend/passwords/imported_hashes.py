@@ -1,6 +1,6 @@
-"""Hashes that Django, Werkzeug and passlib made, so that whoever moves in logs in with the password that he has.
+"""Verifies hashes that Django, Werkzeug and passlib made, so that imported users log in with the password they have.
 
-Each form is bounded in what it may cost: one line of an import must not keep a thread, or the memory, of a log-in.
+The cost of each form is bounded: one line of an import must not block a thread, or take the memory, of a log-in.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from backend.passwords.optional_libraries import argon2, bcrypt
 log = logging.getLogger(__name__)
 
 PasswordVerifier = Callable[[str], bool]
-"""Whether a password, as it was typed, has the hash. Costly; for the hash pool."""
+"""Returns whether a password, as it was typed, has the hash. Costly: call it in the hash pool."""
 
-MOST_ITERATIONS = 3_000_000
-"""Of PBKDF2: two seconds and a half with the dearest digest. Django's default grows by a fifth with each release, and
+MAX_ITERATIONS = 3_000_000
+"""Of PBKDF2: two and a half seconds with the slowest digest. Django's default grows by a fifth with each release, and
 was 1,200,000 in 2025."""
 
-_MOST_SCRYPT_BYTES = 2**27
-_MOST_SCRYPT_WORK = 2**21
+_MAX_SCRYPT_BYTES = 2**27
+_MAX_SCRYPT_WORK = 2**21
 """N r p; OWASP's settings come to half of it, at 128 MiB."""
 
 _SCRYPT_BYTES = 64
-"""What Django and Werkzeug ask for."""
+"""The length that Django and Werkzeug use."""
 
 _BCRYPT_COST = range(4, 15)
 """2^14 rounds take two seconds."""
 
 _BCRYPT_BYTES = 72
-"""bcrypt hashes no more of a password, and its library refuses what older versions cut off."""
+"""bcrypt hashes no more of a password; its library refuses a longer one, which older versions cut off."""
 
-_MOST_ARGON2_KIB = 256 * 1024
-_MOST_ARGON2_WORK = 1024 * 1024
+_MAX_ARGON2_KIB = 256 * 1024
+_MAX_ARGON2_WORK = 1024 * 1024
 """KiB times passes; Django's settings come to a fifth of it."""
 
-_MOST_ARGON2_LANES = 16
+_MAX_ARGON2_LANES = 16
 
 
 class UnsupportedHash(ValueError):
-    """Nobody could log in with this hash; the text says why, and repeats nothing of it."""
+    """No user could log in with this hash; the text says why, and repeats no part of the hash."""
 
 
 def password_verifier(encoded: str) -> PasswordVerifier:
-    """What tells whether a password has this hash; nothing is computed yet.
+    """Return the function that verifies a password with this hash; nothing is computed yet.
 
     Raises:
-        UnsupportedHash: it is of no known form, costs too much, or needs a library that is not installed.
+        UnsupportedHash: the hash has no known form, costs too much, or needs a library that is not installed.
     """
     for form, reader in _FORMS:
         if found := form.fullmatch(encoded):
@@ -60,26 +60,29 @@ def password_verifier(encoded: str) -> PasswordVerifier:
     raise UnsupportedHash("is of no form that docs/moving-in.md names")
 
 
-def _refuse_unless(sound: bool, why: str) -> None:  # noqa: FBT001 - reads as a sentence
+_NOT_INSTALLED = "needs what requirements-import.txt installs"
+
+
+def _refuse_unless(sound: object, why: str) -> None:
     if not sound:
         raise UnsupportedHash(why)
 
 
 def _base64(text: str) -> bytes:
-    """Also passlib's, which has a dot for the plus and no padding."""
+    """Decode base64, also passlib's variant, which has a dot for the plus and no padding."""
     bare = text.rstrip("=").replace(".", "+")
     try:
         raw = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:
         raw = b""
-    # What decodes to the same bytes as another text was written by no library, and Argon2's refuses it.
+    # No library writes a text with unused bits set, which decodes to the same bytes; Argon2's refuses it.
     _refuse_unless(base64.b64encode(raw).decode().rstrip("=") == bare, "is cut off")
     return raw
 
 
 @lru_cache(64)
 def _length(digest: str) -> int:
-    """Bytes of a digest that PBKDF2 can be made of here; 0 of any other."""
+    """Return the bytes of a digest that PBKDF2 can use here; 0 for any other."""
     try:
         return len(hashlib.pbkdf2_hmac(digest, b"", b"", 1))
     except ValueError:
@@ -88,7 +91,7 @@ def _length(digest: str) -> int:
 
 def _pbkdf2(digest: str, iterations: str, salt: bytes, expected: bytes) -> PasswordVerifier:
     rounds = int(iterations)
-    _refuse_unless(1 <= rounds <= MOST_ITERATIONS, f"has no iterations, or more than {MOST_ITERATIONS:,}")
+    _refuse_unless(1 <= rounds <= MAX_ITERATIONS, f"has no iterations, or more than {MAX_ITERATIONS:,}")
     _refuse_unless(_length(digest) > 0, "is made of a digest that is not known here")
     _refuse_unless(_length(digest) == len(expected), "is cut off, or has another length than its digest")
     return lambda password: hmac.compare_digest(hashlib.pbkdf2_hmac(digest, password.encode(), salt, rounds), expected)
@@ -100,28 +103,24 @@ def _scrypt(found: re.Match[str], expected: bytes) -> PasswordVerifier:
     # RFC 7914 section 6: N is a power of two below 2^(16 r).
     sound = n > 1 and n & (n - 1) == 0 and r > 0 and p > 0 and n.bit_length() <= 16 * r
     _refuse_unless(sound, "has parameters that scrypt does not take")
-    # What OpenSSL counts, and refuses beyond what it is allowed.
+    # OpenSSL counts the memory like this, and refuses more than `maxmem`.
     needed = 128 * r * p + 128 * r * (n + 2)
     _refuse_unless(
-        needed <= _MOST_SCRYPT_BYTES + 2**20 and n * r * p <= _MOST_SCRYPT_WORK, "costs too much to be checked"
+        needed <= _MAX_SCRYPT_BYTES + 2**20 and n * r * p <= _MAX_SCRYPT_WORK, "costs too much to be checked"
     )
     _refuse_unless(len(expected) == _SCRYPT_BYTES, "is cut off, or has another length than scrypt's 64 bytes")
 
     def check(password: str) -> bool:
         made = hashlib.scrypt(
-            password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * _MOST_SCRYPT_BYTES, dklen=_SCRYPT_BYTES
+            password.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * _MAX_SCRYPT_BYTES, dklen=_SCRYPT_BYTES
         )
         return hmac.compare_digest(made, expected)
 
     return check
 
 
-def _refuse_without(library: object) -> None:
-    _refuse_unless(library is not None, "needs what requirements-import.txt installs")
-
-
 def _bcrypt(found: re.Match[str]) -> PasswordVerifier:
-    _refuse_without(bcrypt)
+    _refuse_unless(bcrypt, _NOT_INSTALLED)
     _refuse_unless(int(found["cost"]) in _BCRYPT_COST, f"must have a cost of 4 to {_BCRYPT_COST[-1]}")
     stored = found["hash"].encode()
 
@@ -132,17 +131,17 @@ def _bcrypt(found: re.Match[str]) -> PasswordVerifier:
 
 
 def _bcrypt_sha256(found: re.Match[str]) -> PasswordVerifier:
-    """Django's way around the 72 bytes."""
+    """Verify SHA-256 in hexadecimal: Django's way around the 72 bytes."""
     check = _bcrypt(found)
     return lambda password: check(hashlib.sha256(password.encode()).hexdigest())
 
 
 def _argon2(found: re.Match[str]) -> PasswordVerifier:
-    _refuse_without(argon2)
+    _refuse_unless(argon2, _NOT_INSTALLED)
     memory, passes, lanes = (int(found[name]) for name in ("m", "t", "p"))
-    sound = 1 <= lanes <= _MOST_ARGON2_LANES and passes >= 1 and memory >= 8 * lanes
+    sound = 1 <= lanes <= _MAX_ARGON2_LANES and passes >= 1 and memory >= 8 * lanes
     _refuse_unless(sound, "has parameters that Argon2 does not take, or more than 16 lanes")
-    _refuse_unless(memory <= _MOST_ARGON2_KIB and memory * passes <= _MOST_ARGON2_WORK, "costs too much to be checked")
+    _refuse_unless(memory <= _MAX_ARGON2_KIB and memory * passes <= _MAX_ARGON2_WORK, "costs too much to be checked")
     lengths = len(_base64(found["salt"])) in range(8, 65) and len(_base64(found["digest"])) in range(16, 65)
     _refuse_unless(lengths, "is cut off, or too long")
     stored, kind = found["hash"].encode(), getattr(argon2.Type, found["kind"].upper())

@@ -1,4 +1,4 @@
-"""The libraries of requirements-import.txt: here when they are installed, and None when they are not."""
+"""The libraries of requirements-import.txt, or None for those that are not installed."""
 
 from __future__ import annotations
 

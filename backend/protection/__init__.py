@@ -1,1 +1,1 @@
-"""Rate limits, counted code attempts, code lengths, known devices, mail limits. Imports no other wing."""
+"""Limits what attackers can do: rate limits, code attempts, code lengths, known devices, mails. Imports no wing."""

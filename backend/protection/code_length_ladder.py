@@ -1,4 +1,4 @@
-"""The ladder: which length an account's next code has, so that a year of guessing stays below 0.1 % (design.md, 4)."""
+"""The ladder chooses the length of an account's next code: a year of guessing stays below 0.1 % (design.md, 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.values.ladder import GUESSES_PER_FLOW, TOP, Rung
 from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
 
 _BATCH = 500
-"""Flows settled in one go; with a minute between two goes that is far more than ever end unused."""
+"""Flows settled at a time, once a minute; far fewer end unused in a minute."""
 
 Rungs = Mapping[str, Sequence[Rung]]
 """The rungs of each purpose, shortest first."""
@@ -26,19 +26,19 @@ def _terms(rung: Rung) -> Terms | None:
 
 
 def ladder_subjects(user: User, keys: Keys) -> list[bytes]:
-    """What the ladder knows a user by: the id and, where an address is to be confirmed, the address's keyed hash."""
+    """Return the names of a user's budgets: the id and, where an address is to be confirmed, its keyed hash."""
     return [user.id.bytes, bytes.fromhex(keys.subject(user.email))]
 
 
 class CodeLengthLadder:
-    """Reserves what a code may cost before it is mailed, and gives back what its flow has not used.
+    """Reserves the guesses of a code before it is mailed, and refunds those that its flow has not used.
 
-    Only a flow's own guesses come back. A success that refilled the budget would hand it to whoever guesses beside the
-    owner: three wrong guesses at each of his log-ins are 10 % a year (security.md, 2.2).
+    Only a flow's own guesses come back. A success that refilled the budget would hand it to an attacker who guesses
+    beside the owner: three wrong guesses at each of the owner's log-ins are 10 % a year (security.md, 2.2).
     """
 
     def __init__(self, database: Database, store: FlowStore, strangers: Rungs, devices: Rungs, flow_ttl: int) -> None:
-        """``strangers`` is climbed by whoever comes from nowhere, ``devices`` by known devices."""
+        """``strangers`` holds the rungs for unknown devices, ``devices`` those for known ones."""
         self._database = database
         self._store = store
         self._strangers = strangers
@@ -46,11 +46,11 @@ class CodeLengthLadder:
         self._life = timedelta(seconds=flow_ttl + SETTLE_MARGIN)
 
     def shortest(self, purpose: str) -> int:
-        """Digits of a code when nothing presses."""
+        """Return the digits of a code while the account's budget lasts."""
         return self._strangers[purpose][0].digits
 
     async def reserve(self, flow_id: bytes, whose: BudgetOf) -> int:
-        """Take three guesses from the lowest rung that has as many, once a flow; return the rung's digits.
+        """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits.
 
         Raises:
             Unavailable: PostgreSQL is away.
@@ -64,9 +64,9 @@ class CodeLengthLadder:
         return TOP
 
     async def refund_unused(self) -> None:
-        """Give back what flows that are over have not used.
+        """Refund the guesses that finished flows have not used.
 
-        What Valkey has forgotten counts as used: that is the safe side.
+        A flow that Valkey has forgotten counts as used: that is the safe side.
 
         Raises:
             Unavailable: PostgreSQL or Valkey is away.
@@ -76,17 +76,15 @@ class CodeLengthLadder:
                 due = await db.ladder.due(_BATCH)
             if not due:
                 return
-            spent = await self._store.spent(due)
-            unspent = [
-                0 if count is None else GUESSES_PER_FLOW - min(max(count, 0), GUESSES_PER_FLOW) for count in spent
-            ]
+            used = await self._store.spent(due)
+            unused = [0 if count is None else GUESSES_PER_FLOW - min(max(count, 0), GUESSES_PER_FLOW) for count in used]
             async with self._database.statement() as db:
-                await db.ladder.settle(due, unspent)
+                await db.ladder.settle(due, unused)
             if len(due) < _BATCH:
                 return
 
     async def delete_full_budgets(self) -> None:
-        """Drop the rows of budgets that are full again; no row means a full budget.
+        """Delete the rows of budgets that are full again; no row means a full budget.
 
         Raises:
             Unavailable: PostgreSQL is away.

@@ -1,4 +1,4 @@
-"""How many mails an address is sent: a flood of starts must not become a flood of mail."""
+"""Limits the mails to one address: a flood of starts must not become a flood of mail."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class MailLimits:
     devices: Rate
 
     def bucket(self, purpose: str, subject: str, device: str) -> Bucket:
-        """The bucket that a flow's mails are taken from, and given back to when it succeeds."""
+        """Return the bucket that a flow's mails are charged to, and refunded to when the flow succeeds."""
         name = f"mail:{purpose}:{{{subject}}}"
         return Bucket(f"{name}:{device}", self.devices) if device else Bucket(name, self.strangers)

@@ -82,7 +82,7 @@ class SigningKeys:
         """Return whether the last read is so long ago that keys may have been published or withdrawn since."""
         return monotonic() - self._read_at > 2 * self._settings.refresh_interval + _RETRY
 
-    async def find(self, kid: str) -> VerifyingKey | None:
+    async def find_key(self, kid: str) -> VerifyingKey | None:
         """Return the published key of that id; an unknown id causes a new read, but not every time.
 
         Raises:
@@ -90,7 +90,7 @@ class SigningKeys:
         """
         if kid not in self.ring:
             await self._try_to_refresh(unless_tried_for=min(_EAGER, self._settings.refresh_interval))
-        key = await self.ring.find(kid)
+        key = await self.ring.find_key(kid)
         if key is None and self.is_out_of_date:
             raise Unavailable("The signing keys cannot be read.")
         return key

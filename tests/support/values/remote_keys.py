@@ -32,11 +32,11 @@ async def has_landed(keys: RemoteKeys) -> None:
 
 
 async def knows(keys: RemoteKeys, key: SigningKey) -> bool:
-    found = await keys.find(key.kid)
+    found = await keys.find_key(key.kid)
     assert found is None or found.public_key == key.verifying.public_key
     return found is not None
 
 
 async def refuses(keys: RemoteKeys, kid: str = STRANGER.kid) -> None:
     with pytest.raises(KeysUnavailable):
-        await keys.find(kid)
+        await keys.find_key(kid)

@@ -180,7 +180,7 @@ async def test_a_remembered_token_goes_with_its_key() -> None:
     class Ring:
         key: VerifyingKey | None = KEY.verifying
 
-        async def find(self, kid: str) -> VerifyingKey | None:
+        async def find_key(self, kid: str) -> VerifyingKey | None:
             return self.key if self.key and kid == self.key.kid else None
 
     ring = Ring()

@@ -137,7 +137,7 @@ async def test_a_thousand_made_up_names_cost_one_call_a_minute(server: KeyServer
     await knows(keys, server.key)
     for minute in range(1, 4):
         for number in range(1000):
-            assert await keys.find(f"made up {number}") is None
+            assert await keys.find_key(f"made up {number}") is None
         assert not any(await asyncio.gather(*(knows(keys, STRANGER) for _ in range(1000))))
         assert server.paths == [METADATA, *[JWKS] * (1 + minute)]
         let_pass(keys, 61)
