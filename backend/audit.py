@@ -30,7 +30,7 @@ async def audit(db: Db, event: Event, actor: Actor, subject: UUID | None = None,
 
     ``details`` are JSON; names and addresses in them are masked.
     """
-    return await db.audit.add(Record(event, actor, subject, details))
+    return await db.audit.create(Record(event, actor, subject, details))
 
 
 class AuditBuffer:
@@ -78,7 +78,7 @@ class AuditBuffer:
         self._waiting = {name: line for name, line in self._waiting.items() if name not in written}
         try:
             async with self._database.transaction() as db:
-                await db.audit.add_all(written.values())
+                await db.audit.create_all(written.values())
         except (Unavailable, asyncio.CancelledError) as error:
             # They may have been written: twice is better than never.
             self._put_back(written)

@@ -42,7 +42,7 @@ class Counters:
             return
         counted, self._counts = self._counts, defaultdict(float)
         try:
-            await self._valkey.ask(counters.add(counted))
+            await self._valkey.execute(counters.add(counted))
         except asyncio.CancelledError:
             # The process stops during the exchange: the counts go with the last flush.
             for name, by in counted.items():

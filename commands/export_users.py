@@ -48,7 +48,7 @@ class _Export:
 
     async def run(self, file: IO[bytes]) -> None:
         """Write everybody who is there at this moment."""
-        async with open_database(load_settings().database, at_leisure=True) as database:
+        async with open_database(load_settings().database, batch=True) as database:
             # Whoever takes everybody along is written down before, so that an export which is cut short is, too.
             async with database.transaction() as db:
                 await audit(db, Event.USERS_EXPORTED, COMMAND_LINE)
@@ -57,7 +57,7 @@ class _Export:
     async def _write_all(self, file: IO[bytes], database: Database) -> None:
         async with database.long_snapshot() as db:
             with Progress("Exporting", await db.user_transfers.count()) as progress:
-                async for user in db.user_transfers.all():
+                async for user in db.user_transfers.stream():
                     self._write(file, record_line(user))
                     if self.written % _STEP == 0:
                         progress.advance(_STEP, f"{self.written:,} users")

@@ -55,7 +55,7 @@ def _length(file: BinaryIO) -> int | None:
 async def _import(file: BinaryIO, stats: ImportStats, interruption: Interruption, *, dry_run: bool) -> None:
     with Progress("Trying" if dry_run else "Importing", _length(file)) as progress:
         async with (
-            open_database(load_settings().database, at_leisure=True) as database,
+            open_database(load_settings().database, batch=True) as database,
             open_import(
                 database, stats, lambda number, reason: progress.say(f"line {number}: {reason}"), dry_run=dry_run
             ) as importer,

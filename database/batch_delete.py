@@ -7,17 +7,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, CursorResult, Table, delete, literal, select, tuple_
 from sqlalchemy.sql.dml import ReturningDelete
 
-SOME = 5_000
+BATCH_SIZE = 5_000
 """Rows that one statement drops at most."""
 
 
-def delete_some(table: Table, condition: ColumnElement[bool]) -> ReturningDelete[int]:
+def delete_batch(table: Table, condition: ColumnElement[bool]) -> ReturningDelete[int]:
     """A statement that drops some of the rows for which the condition holds."""
     key = list(table.primary_key.columns)
-    chosen = select(*key).where(condition).limit(SOME)
+    chosen = select(*key).where(condition).limit(BATCH_SIZE)
     return delete(table).where(tuple_(*key).in_(chosen)).returning(literal(1))
 
 
-def may_leave_more(result: CursorResult[Any]) -> bool:
+def has_more(result: CursorResult[Any]) -> bool:
     """Whether the statement has dropped as much as it may, so that there may be more."""
-    return len(result.all()) == SOME
+    return len(result.all()) == BATCH_SIZE

@@ -87,7 +87,7 @@ class Db:
         return AdministratorRepo(self.connection)
 
     @cached_property
-    def directory(self) -> UserSearchRepo:
+    def user_search(self) -> UserSearchRepo:
         """Accounts, to be searched."""
         return UserSearchRepo(self.connection)
 
@@ -184,21 +184,21 @@ def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _pr
 
 
 # security.md, section 4: no statement, lock or forgotten transaction may hold others up.
-_HURRIED = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
+_REQUEST_TIMEOUTS = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
 
 # A command that moves people may be kept waiting by the pipe that it reads or writes.
-_AT_LEISURE = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
-_LEISURE = 60.0
+_BATCH_TIMEOUTS = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
+_BATCH_TIMEOUT = 60.0
 """Seconds that a transaction, or a statement, of such a command may take."""
 
 
 @asynccontextmanager
-async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False) -> AsyncIterator[Database]:
+async def open_database(settings: DatabaseSettings, *, batch: bool = False) -> AsyncIterator[Database]:
     """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start.
 
     At leisure no request waits for an answer: a minute is then soon enough.
     """
-    timeout = _LEISURE if at_leisure else settings.timeout
+    timeout = _BATCH_TIMEOUT if batch else settings.timeout
     url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(
         # The driver knows libpq's sslmode by another name.
@@ -218,7 +218,7 @@ async def open_database(settings: DatabaseSettings, *, at_leisure: bool = False)
             "server_settings": {
                 "application_name": "auth",
                 "jit": "off",
-                **(_AT_LEISURE if at_leisure else _HURRIED),
+                **(_BATCH_TIMEOUTS if batch else _REQUEST_TIMEOUTS),
             },
         },
     )

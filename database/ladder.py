@@ -29,7 +29,7 @@ from database.tables import guess_budgets, guess_reservations
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetOf:
+class BudgetKey:
     """Whose budget, for what, and on which known device; the last is empty when it is none."""
 
     subject: bytes
@@ -103,7 +103,7 @@ _DUE = (
     select(guess_reservations.c.flow_id)
     .where(guess_reservations.c.settle_at <= func.now())
     .order_by(guess_reservations.c.settle_at)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 _ENDED = (
     func.unnest(bindparam("flow_ids", type_=ARRAY(LargeBinary)), bindparam("unspent", type_=ARRAY(Integer)))
@@ -166,7 +166,7 @@ class LadderRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def reserve(self, flow_id: bytes, whose: BudgetOf, terms: Terms, life: timedelta) -> int | None:
+    async def reserve(self, flow_id: bytes, whose: BudgetKey, terms: Terms, life: timedelta) -> int | None:
         """Take the guesses of one code from a budget, once a flow; None when there are too few left.
 
         The answer is the length of the rung: not always the one asked for, when the flow had reserved before.
@@ -189,26 +189,26 @@ class LadderRepo:
         digits: int | None = reserved.scalar_one_or_none()
         return digits
 
-    async def due(self, most: int) -> list[bytes]:
+    async def list_due(self, limit: int) -> list[bytes]:
         """Flows that are over and have not been settled."""
-        return list((await self._connection.execute(_DUE, {"most": most})).scalars())
+        return list((await self._connection.execute(_DUE, {"limit": limit})).scalars())
 
     async def settle(self, flow_ids: Sequence[bytes], unspent: Sequence[int]) -> None:
         """Give back what flows that are over have not used; once each, whoever settles them at the same time."""
         await self._connection.execute(_SETTLE, {"flow_ids": list(flow_ids), "unspent": list(unspent)})
 
-    async def forget_full(self, terms: Terms, *, on_devices: bool) -> None:
+    async def delete_full(self, terms: Terms, *, on_devices: bool) -> None:
         """Drop the rows of budgets that have filled up again."""
         values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
         await self._connection.execute(_FORGET_FULL, values)
 
-    async def of(self, subjects: Sequence[bytes]) -> tuple[list[BudgetLeft], list[BudgetLeft]]:
+    async def list_of_subjects(self, subjects: Sequence[bytes]) -> tuple[list[BudgetLeft], list[BudgetLeft]]:
         """Budgets of somebody who goes by several names, and what codes under way have taken of them."""
         budgets = await self._connection.execute(_BUDGETS, {"subjects": list(subjects)})
         taken = await self._connection.execute(_RESERVATIONS, {"subjects": list(subjects)})
         return [BudgetLeft(*row) for row in budgets], [BudgetLeft(*row) for row in taken]
 
-    async def forget(self, subjects: Sequence[bytes]) -> None:
+    async def delete_of_subjects(self, subjects: Sequence[bytes]) -> None:
         """Drop all that is kept about somebody who is gone."""
         await self._connection.execute(_FORGET_RESERVATIONS, {"subjects": list(subjects)})
         await self._connection.execute(_FORGET_BUDGETS, {"subjects": list(subjects)})

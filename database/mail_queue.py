@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -70,9 +71,9 @@ class MailQueueRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find(self, *, dead: bool | None, before: int | None, most: int) -> list[QueuedJob]:
+    async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedJob]:
         """The newest first: dead letters, what waits, or both."""
-        wanted = _NEWEST_FIRST.limit(most)
+        wanted = _NEWEST_FIRST.limit(limit)
         if dead is not None:
             wanted = wanted.where(_IS_DEAD if dead else ~_IS_DEAD)
         if before is not None:

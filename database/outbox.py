@@ -25,14 +25,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_some, may_leave_more
+from database.batch_delete import delete_batch, has_more
 from database.tables import outbox
 
 CHANNEL = "outbox"
 """The NOTIFY channel that wakes the workers."""
 
 
-RECIPIENT_PUT_OFF = "recipient: "
+RECIPIENT_DEFERRED = "recipient: "
 """How the last error of a job begins whose recipient alone is to blame."""
 
 SEALED = "sealed"
@@ -70,7 +70,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
-class MailState:
+class MailStats:
     """How the mail of one kind stands."""
 
     kind: str
@@ -86,12 +86,12 @@ def _interval(name: str) -> BindParameter[timedelta]:
 
 # A worker that lost its lease must not settle another's: the attempt tells two leases of one job apart.
 _LEASED = (outbox.c.id == bindparam("job"), outbox.c.attempts == bindparam("attempt"))
-_PUT = (
+_CREATE = (
     insert(outbox)
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
     .returning(outbox.c.id)
 )
-_PUT_LEASED = (
+_CREATE_LEASED = (
     insert(outbox)
     .values(
         kind=bindparam("kind"),
@@ -102,12 +102,12 @@ _PUT_LEASED = (
     )
     .returning(outbox.c.id)
 )
-_PUT_AND_CALL = select(func.pg_notify(CHANNEL, "")).select_from(_PUT.cte("job"))
+_CREATE_AND_NOTIFY = select(func.pg_notify(CHANNEL, "")).select_from(_CREATE.cte("job"))
 _DUE = (
     select(outbox.c.id)
     .where(outbox.c.failed_at.is_(None), outbox.c.due_at <= func.now())
     .order_by(outbox.c.due_at)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
     # As a CTE it runs once; as a subquery PostgreSQL may run it for every row, and lease more than was asked for.
     .cte("due")
@@ -133,7 +133,7 @@ _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.cr
     outbox.c.failed_at.is_(None),
     outbox.c.kind == bindparam("kind"),
     # Anybody can name an address whose server puts everything off; were such mail counted, he could stop all starts.
-    func.coalesce(outbox.c.last_error, "").notlike(f"{RECIPIENT_PUT_OFF}%"),
+    func.coalesce(outbox.c.last_error, "").notlike(f"{RECIPIENT_DEFERRED}%"),
 )
 _WAITS = outbox.c.failed_at.is_(None)
 _STATES = select(
@@ -142,7 +142,7 @@ _STATES = select(
     func.count().filter(~_WAITS).label("dead"),
     func.coalesce(func.now() - func.min(outbox.c.created_at).filter(_WAITS), text("interval '0'")).label("oldest"),
 ).group_by(outbox.c.kind)
-_FORGET_OLD = delete_some(
+_FORGET_OLD = delete_batch(
     outbox,
     or_(
         outbox.c.failed_at < func.now() - text("interval '14 days'"),
@@ -165,63 +165,66 @@ class OutboxRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def put(self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, *, call: bool = True) -> None:
-        """Enqueue a mail; it leaves if, and only if, this transaction commits. ``call`` wakes the listening workers."""
+    async def create(
+        self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, *, notify: bool = True
+    ) -> None:
+        """Enqueue a mail; it leaves if, and only if, this transaction commits. ``notify`` wakes the workers."""
         await self._connection.execute(
-            _PUT_AND_CALL if call else _PUT, {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after}
+            _CREATE_AND_NOTIFY if notify else _CREATE,
+            {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after},
         )
 
-    async def put_leased(
+    async def create_leased(
         self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, lease: timedelta
     ) -> Job:
         """Enqueue a mail that a worker beside the caller takes at once: it is leased from the start."""
         values = {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after, "lease": lease}
-        job = (await self._connection.execute(_PUT_LEASED, values)).scalar_one()
+        job = (await self._connection.execute(_CREATE_LEASED, values)).scalar_one()
         return Job(job, kind, payload, attempts=1, given_up=False)
 
-    async def lease(self, most: int, lease: timedelta) -> list[Job]:
-        """Take up to ``most`` due jobs; whoever holds one must renew or settle it before the lease ends.
+    async def lease(self, limit: int, lease: timedelta) -> list[Job]:
+        """Lease up to ``limit`` due jobs; whoever holds one must renew or settle it before the lease ends.
 
         A worker that dies settles nothing, and its jobs are due again when the lease is over.
         """
-        rows = await self._connection.execute(_LEASE, {"most": most, "lease": lease})
+        rows = await self._connection.execute(_LEASE, {"limit": limit, "lease": lease})
         return [Job(*row) for row in rows]
 
     async def renew(self, jobs: Sequence[Job], lease: timedelta) -> None:
         """Prolong the lease of jobs still in hand."""
         await self._connection.execute(_RENEW, [{**_lease_of(job), "lease": lease} for job in jobs])
 
-    async def done(self, jobs: Iterable[int]) -> None:
+    async def delete_sent(self, jobs: Iterable[int]) -> None:
         """The mails are with SMTP, or are not needed any more."""
         await self._connection.execute(_DONE, {"jobs": list(jobs)})
 
-    async def later(self, job: Job, delay: timedelta, reason: str) -> None:
+    async def reschedule(self, job: Job, delay: timedelta, reason: str) -> None:
         """Try again after a while."""
         await self._connection.execute(_LATER, {**_lease_of(job), "delay": delay, "reason": reason})
 
-    async def dead(self, job: Job, reason: str) -> None:
+    async def mark_dead(self, job: Job, reason: str) -> None:
         """A dead letter: kept for the operator to see, tried no more."""
         await self._connection.execute(_DEAD, {**_lease_of(job), "reason": reason})
 
-    async def backlog(self, kind: str) -> Backlog:
+    async def get_backlog(self, kind: str) -> Backlog:
         """How much mail of a kind waits, and for how long the oldest has."""
         row = (await self._connection.execute(_BACKLOG, {"kind": kind})).one()
         return Backlog(row.jobs, row.oldest or timedelta())
 
-    async def states(self) -> list[MailState]:
+    async def list_stats(self) -> list[MailStats]:
         """How the mail of each kind stands, of those kinds that there is any of."""
-        return [MailState(*row) for row in await self._connection.execute(_STATES)]
+        return [MailStats(*row) for row in await self._connection.execute(_STATES)]
 
-    async def forget_old(self) -> bool:
+    async def delete_expired(self) -> bool:
         """Drop some dead letters of a fortnight ago, with an address of two days ago; True when there may be more."""
-        return may_leave_more(await self._connection.execute(_FORGET_OLD))
+        return has_more(await self._connection.execute(_FORGET_OLD))
 
-    async def of_user(self, user_id: UUID) -> list[WaitingMail]:
+    async def list_of_user(self, user_id: UUID) -> list[WaitingMail]:
         """Mail about a user that waits, oldest first; mail with a code names a flow alone, and is not among it."""
         rows = await self._connection.execute(_OF_USER, {"user": str(user_id)})
         return [WaitingMail(*row) for row in rows]
 
-    async def forget_user(self, user_id: UUID) -> None:
+    async def delete_of_user(self, user_id: UUID) -> None:
         """Drop mail about a user, but what has an address of its own.
 
         Whoever has taken an account over, and deletes it, must not take back that its owner is told.

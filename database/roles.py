@@ -89,30 +89,30 @@ class RoleRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def all(self) -> list[Role]:
+    async def list(self) -> Sequence[Role]:
         """Every role, by name."""
         return [_role(row) for row in await self._connection.execute(_ALL)]
 
-    async def one(self, name: str) -> Role | None:
+    async def find(self, name: str) -> Role | None:
         """The role of that name."""
         row = (await self._connection.execute(_ONE, {"role": name})).one_or_none()
         return _role(row) if row else None
 
-    async def locked(self, name: str) -> Role | None:
+    async def find_for_update(self, name: str) -> Role | None:
         """The same, as it is once nobody else changes it; nobody does before this transaction ends."""
         locked = await self._connection.execute(_LOCK, {"role": name})
-        return await self.one(name) if locked.one_or_none() else None
+        return await self.find(name) if locked.one_or_none() else None
 
-    async def add(self, name: str, description: str) -> bool:
+    async def create(self, name: str, description: str) -> bool:
         """A role that allows nothing yet; False when there is one of that name."""
         added = await self._connection.execute(_ADD, {"name": name, "description": description})
         return added.one_or_none() is not None
 
-    async def describe(self, name: str, description: str) -> None:
+    async def update_description(self, name: str, description: str) -> None:
         """Another description."""
         await self._connection.execute(_DESCRIBE, {"role": name, "text": description})
 
-    async def allow(self, name: str, allowed: Sequence[str]) -> None:
+    async def set_permissions(self, name: str, allowed: Sequence[str]) -> None:
         """The role allows this, and nothing else from now on. The permissions have to be known."""
         await self._connection.execute(_CLEAR, {"role": name})
         if allowed:
@@ -123,29 +123,29 @@ class RoleRepo:
         """The role is gone, from everybody who had it."""
         await self._connection.execute(_DELETE, {"role": name})
 
-    async def permissions(self) -> list[PermissionRow]:
+    async def list_permissions(self) -> Sequence[PermissionRow]:
         """Every permission, by name."""
         return [PermissionRow(*row) for row in await self._connection.execute(_PERMISSIONS)]
 
-    async def are_known(self, names: Sequence[str]) -> bool:
+    async def permissions_exist(self, names: Sequence[str]) -> bool:
         """Whether each of them, named once, is a permission."""
         return bool(await self._connection.scalar(_KNOWN, {"names": names}) == len(names))
 
-    async def all_permissions(self) -> list[str]:
+    async def list_permission_names(self) -> Sequence[str]:
         """The name of every permission."""
         return list(await self._connection.scalars(_ALL_PERMISSIONS))
 
-    async def has_members_beyond(self, role: str, mine: Collection[str]) -> bool:
+    async def has_holders_beyond(self, role: str, mine: Collection[str]) -> bool:
         """Whether somebody who has the role may do, by any role, what is not among these permissions."""
         found = await self._connection.execute(_HAS_MEMBERS_BEYOND, {"role": role, "mine": sorted(mine)})
         return bool(found.scalar_one())
 
-    async def add_permission(self, name: str, description: str, *, most: int) -> bool:
+    async def create_permission(self, name: str, description: str, *, limit: int) -> bool:
         """A permission, which administrators have from the start; False when there is one of that name, or too many.
 
         The role of administrators has to be locked, so that two do not count the same permissions.
         """
-        if (await self._connection.execute(_COUNT)).scalar_one() >= most:
+        if (await self._connection.execute(_COUNT)).scalar_one() >= limit:
             return False
         added = await self._connection.execute(_ADD_PERMISSION, {"name": name, "description": description})
         if added.one_or_none() is None:
@@ -153,7 +153,7 @@ class RoleRepo:
         await self._connection.execute(_ALLOW, {"role": ADMIN_ROLE, "permission": name})
         return True
 
-    async def describe_permission(self, name: str, description: str) -> bool:
+    async def update_permission(self, name: str, description: str) -> bool:
         """Another description; False when there is no such permission."""
         done = await self._connection.execute(_DESCRIBE_PERMISSION, {"permission": name, "text": description})
         return done.one_or_none() is not None
@@ -163,12 +163,12 @@ class RoleRepo:
         gone = await self._connection.execute(_DELETE_PERMISSION, {"permission": name})
         return gone.one_or_none() is not None
 
-    async def give(self, user_id: UUID, role: str) -> bool:
+    async def assign(self, user_id: UUID, role: str) -> bool:
         """The user has the role from now on; False when he had it."""
         given = await self._connection.execute(_GIVE, {"user_id": user_id, "role": role})
         return given.one_or_none() is not None
 
-    async def take(self, user_id: UUID, role: str) -> bool:
+    async def revoke(self, user_id: UUID, role: str) -> bool:
         """The user has the role no longer; False when he had it not."""
         taken = await self._connection.execute(_TAKE, {"user": user_id, "role": role})
         return taken.one_or_none() is not None

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_some, may_leave_more
+from database.batch_delete import delete_batch, has_more
 from database.tables import sessions
 
 
@@ -170,7 +170,7 @@ _END = (
 )
 _END_ALL = delete(sessions).where(sessions.c.user_id == bindparam("user"))
 _END_OTHERS = _END_ALL.where(sessions.c.id != bindparam("session"))
-_FORGET_OVER = delete_some(sessions, ~_IS_ALIVE)
+_FORGET_OVER = delete_batch(sessions, ~_IS_ALIVE)
 
 
 class SessionRepo:
@@ -179,7 +179,7 @@ class SessionRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def open(self, new: NewSession, life: SessionLife, *, most: int) -> tuple[Session, int]:
+    async def create(self, new: NewSession, life: SessionLife, *, limit: int) -> tuple[Session, int]:
         """A new session, and how many of the oldest have made room for it. The user's row has to be locked."""
         values = {
             "session": new.id,
@@ -188,7 +188,7 @@ class SessionRepo:
             "user_agent": new.user_agent,
             "idle": life.idle,
             "absolute": life.absolute,
-            "others": most - 1,
+            "others": limit - 1,
         }
         *session, evicted = (await self._connection.execute(_OPEN, values)).one()
         return Session(*session), evicted
@@ -214,22 +214,22 @@ class SessionRepo:
         row = (await self._connection.execute(_FIND, {"session": session_id, "presented": presented})).one_or_none()
         return Rotation(Session(*row[:-3]), *row[-3:]) if row else None
 
-    async def of_user(self, user_id: UUID) -> list[Session]:
+    async def list_of_user(self, user_id: UUID) -> list[Session]:
         """The user's living sessions, newest first."""
         return [Session(*row) for row in await self._connection.execute(_OF_USER, {"user": user_id})]
 
-    async def end(self, session_id: UUID, user_id: UUID) -> bool:
+    async def delete(self, session_id: UUID, user_id: UUID) -> bool:
         """End one session of a user; False when there is no such one."""
         ended = await self._connection.execute(_END, {"session": session_id, "user": user_id})
         return ended.one_or_none() is not None
 
-    async def end_all(self, user_id: UUID, *, but: UUID | None = None) -> None:
+    async def delete_all(self, user_id: UUID, *, except_session: UUID | None = None) -> None:
         """End every session of a user, or every other one."""
-        if but is None:
+        if except_session is None:
             await self._connection.execute(_END_ALL, {"user": user_id})
         else:
-            await self._connection.execute(_END_OTHERS, {"user": user_id, "session": but})
+            await self._connection.execute(_END_OTHERS, {"user": user_id, "session": except_session})
 
-    async def forget_over(self) -> bool:
+    async def delete_expired(self) -> bool:
         """Drop some of the sessions whose time is over; True when there may be more."""
-        return may_leave_more(await self._connection.execute(_FORGET_OVER))
+        return has_more(await self._connection.execute(_FORGET_OVER))

@@ -68,11 +68,11 @@ class SigningKeyRepo:
         """Hold every other process back until this transaction ends, so that one alone makes the next key."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(_ROTATION_LOCK)))
 
-    async def all(self) -> list[StoredKey]:
+    async def list(self) -> Sequence[StoredKey]:
         """Every key, the one that signs last first."""
         return [StoredKey(*row) for row in await self._connection.execute(_ALL)]
 
-    async def add(self, new: NewKey, lead: timedelta) -> None:
+    async def create(self, new: NewKey, lead: timedelta) -> None:
         """Keep a key that will sign after a while; until then it is published only."""
         values = {
             "kid": new.kid,
@@ -83,10 +83,10 @@ class SigningKeyRepo:
         }
         await self._connection.execute(_ADD, values)
 
-    async def seal(self, kid: str, old: bytes, new: bytes) -> None:
+    async def reencrypt(self, kid: str, old: bytes, new: bytes) -> None:
         """Replace how a private half is encrypted; nothing happens when somebody else was quicker."""
         await self._connection.execute(_SEAL, {"key": kid, "old": old, "new": new})
 
-    async def drop(self, kids: Sequence[str]) -> None:
+    async def delete(self, kids: Sequence[str]) -> None:
         """Forget keys that nobody needs any more."""
         await self._connection.execute(delete(signing_keys).where(signing_keys.c.kid.in_(kids)))

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_some, may_leave_more
+from database.batch_delete import delete_batch, has_more
 from database.tables import guess_budgets, guess_reservations, used_flow
 
 # One statement marks the step and gives back what the flow's code had reserved: a flow that succeeds costs nothing,
@@ -33,7 +33,7 @@ _REFUND = (
 )
 _MARK_AND_REFUND = select(_MARK.c.flow_id).add_cte(_REFUND)
 _MARK_ALONE = insert(used_flow).on_conflict_do_nothing().returning(used_flow.c.flow_id)
-_FORGET_OLD = delete_some(used_flow, used_flow.c.used_at < func.now() - text("interval '1 day'"))
+_FORGET_OLD = delete_batch(used_flow, used_flow.c.used_at < func.now() - text("interval '1 day'"))
 
 RESCUE = "rescue"
 """The step under which a rescue code is marked, by its own digest in place of a flow's id."""
@@ -53,11 +53,11 @@ class UsedFlowRepo:
         marked = await self._connection.execute(_MARK_AND_REFUND, {"flow_id": flow_id, "step": step})
         return marked.one_or_none() is not None
 
-    async def mark_rescue(self, digest: bytes) -> bool:
+    async def mark_rescue_code(self, digest: bytes) -> bool:
         """Note that a rescue code is used in this transaction; False when it was used before."""
         marked = await self._connection.execute(_MARK_ALONE, {"flow_id": digest, "step": RESCUE})
         return marked.one_or_none() is not None
 
-    async def forget_old(self) -> bool:
+    async def delete_expired(self) -> bool:
         """Drop some marks of flows that ended long ago, a day is far beyond any's life; True when there may be more."""
-        return may_leave_more(await self._connection.execute(_FORGET_OLD))
+        return has_more(await self._connection.execute(_FORGET_OLD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, exists, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import user_roles, users
-from database.users import MEMBER, UserWithAccess, member_of
+from database.users import WITH_ACCESS, UserWithAccess, user_with_access
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class UserSearchRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find(self, search: UserSearch, most: int) -> list[UserWithAccess]:
+    async def list(self, search: UserSearch, limit: int) -> Sequence[UserWithAccess]:
         """The newest accounts first. There is no count of all: that would cost a look at each of them."""
-        wanted = MEMBER.order_by(users.c.id.desc()).limit(most)
+        wanted = WITH_ACCESS.order_by(users.c.id.desc()).limit(limit)
         if search.beginning is not None:
             pattern = _prefix(search.beginning)
             found: list[ColumnElement[bool]] = [users.c.login_canonical.like(pattern), users.c.email.like(pattern)]
@@ -54,4 +55,4 @@ class UserSearchRepo:
             wanted = wanted.where(users.c.blocked_at.is_not(None) if search.blocked else users.c.blocked_at.is_(None))
         if search.before is not None:
             wanted = wanted.where(users.c.id < search.before)
-        return [member_of(row) for row in (await self._connection.execute(wanted)).mappings()]
+        return [user_with_access(row) for row in (await self._connection.execute(wanted)).mappings()]

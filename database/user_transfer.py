@@ -33,7 +33,7 @@ from models.admin.user_transfer import UserRecord
 from models.values.locale import Locale
 from models.values.login import canonical_login
 
-Outcome = Literal["added", "email_taken", "login_taken", "id_taken", "free"]
+ImportOutcome = Literal["added", "email_taken", "login_taken", "id_taken", "free"]
 """What became of somebody. Free, and yet not added: who was in the way was deleted at that moment."""
 
 _Key = tuple[UUID, str, str]
@@ -107,7 +107,7 @@ class _Taken:
     emails: set[str]
     logins: set[str]
 
-    def outcome(self, user: UserRecord) -> Outcome:
+    def outcome(self, user: UserRecord) -> ImportOutcome:
         """What becomes of somebody who comes now."""
         if user.email in self.emails:
             return "email_taken"
@@ -126,7 +126,7 @@ class UserTransferRepo:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def roles(self) -> frozenset[str]:
+    async def list_role_names(self) -> frozenset[str]:
         """The names of all roles."""
         return frozenset((await self._connection.execute(select(roles.c.name))).scalars())
 
@@ -134,7 +134,7 @@ class UserTransferRepo:
         """How many accounts there are."""
         return (await self._connection.execute(select(func.count()).select_from(users))).scalar_one()
 
-    async def add(self, arrivals: Sequence[UserRecord]) -> list[Outcome]:
+    async def create(self, arrivals: Sequence[UserRecord]) -> list[ImportOutcome]:
         """Insert who can be inserted, with his roles, and say of each what became of him."""
         outcomes = await self._outcomes(_TAKEN, arrivals, await self._insert(_ADD, arrivals))
         added = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "added"]
@@ -144,18 +144,18 @@ class UserTransferRepo:
             await self._connection.execute(_GRANT, values)
         return outcomes
 
-    async def prepare_trial(self) -> None:
+    async def prepare_dry_run(self) -> None:
         """Make the table of this transaction's own that `try_out` writes to."""
         await self._connection.execute(_CREATE_TRIED)
 
-    async def try_out(self, arrivals: Sequence[UserRecord]) -> list[Outcome]:
+    async def dry_run(self, arrivals: Sequence[UserRecord]) -> list[ImportOutcome]:
         """What `add` would say, if it had added whom this was asked about before in the same transaction."""
         outcomes = await self._outcomes(_TAKEN, arrivals, set())
         free = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "free"]
         tried = iter(await self._outcomes(_TAKEN_BY_TRIED, free, await self._insert(_TRY, free)))
         return [next(tried) if outcome == "free" else outcome for outcome in outcomes]
 
-    async def all(self) -> AsyncIterator[UserRecord]:
+    async def stream(self) -> AsyncIterator[UserRecord]:
         """Every account, by its id, a page in memory at a time."""
         async with self._connection.stream(_ALL, execution_options={"yield_per": _PAGE}) as rows:
             async for row in rows:
@@ -178,7 +178,7 @@ class UserTransferRepo:
 
     async def _outcomes(
         self, taking: Select[UUID, str, str], arrivals: Sequence[UserRecord], added: set[_Key]
-    ) -> list[Outcome]:
+    ) -> list[ImportOutcome]:
         is_added = []
         for user in arrivals:
             # Of two lines that say the same the first was added.

@@ -89,7 +89,7 @@ _PERMISSIONS = (
     .where(user_roles.c.user_id == users.c.id)
 )
 _NONE = array([], type_=Text)
-MEMBER = select(
+WITH_ACCESS = select(
     users,
     func.coalesce(_ROLES.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("roles"),
     func.coalesce(_PERMISSIONS.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("permissions"),
@@ -102,7 +102,7 @@ _BY_EMAIL = select(users).where(users.c.email == bindparam("email"))
 
 # A log-in always reads one row, nobody's where there is none: a row that is fetched, decoded and made a `User` takes
 # 50 us more than none, and would tell who has an account.
-_NOBODY: dict[str, object] = {
+_PLACEHOLDER: dict[str, object] = {
     "id": UUID(int=0),
     "email": "nobody@example.com",
     "login": "nobody",
@@ -115,16 +115,17 @@ _NOBODY: dict[str, object] = {
 _ONE = select(literal_column("1").label("one")).subquery()
 
 
-def _somebody_or_nobody(found: ColumnElement[bool]) -> Select[Any]:
+def _user_or_placeholder(found: ColumnElement[bool]) -> Select[Any]:
     columns = (
-        func.coalesce(users.c[name], literal(value, users.c[name].type)).label(name) for name, value in _NOBODY.items()
+        func.coalesce(users.c[name], literal(value, users.c[name].type)).label(name)
+        for name, value in _PLACEHOLDER.items()
     )
     return select(*columns).select_from(_ONE.outerjoin(users, found))
 
 
-_BY_TYPED_EMAIL = _somebody_or_nobody(users.c.email == bindparam("identifier"))
-_BY_TYPED_LOGIN = _somebody_or_nobody(users.c.login_canonical == bindparam("identifier"))
-_MEMBER_BY_ID = MEMBER.where(users.c.id == bindparam("id"))
+_BY_TYPED_EMAIL = _user_or_placeholder(users.c.email == bindparam("identifier"))
+_BY_TYPED_LOGIN = _user_or_placeholder(users.c.login_canonical == bindparam("identifier"))
+_MEMBER_BY_ID = WITH_ACCESS.where(users.c.id == bindparam("id"))
 _LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
 _WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
@@ -194,7 +195,7 @@ def _user(row: Mapping[Any, Any]) -> User:
     )
 
 
-def member_of(row: Mapping[Any, Any]) -> UserWithAccess:
+def user_with_access(row: Mapping[Any, Any]) -> UserWithAccess:
     """A row of `MEMBER`."""
     return UserWithAccess(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
 
@@ -209,15 +210,15 @@ class UserRepo:
         row = (await self._connection.execute(query, values)).mappings().one_or_none()
         return _user(row) if row else None
 
-    async def by_id(self, user_id: UUID) -> User | None:
+    async def find_by_id(self, user_id: UUID) -> User | None:
         """The account of that id."""
         return await self._one(_BY_ID, id=user_id)
 
-    async def by_email(self, email: str) -> User | None:
+    async def find_by_email(self, email: str) -> User | None:
         """The account of that address."""
         return await self._one(_BY_EMAIL, email=email)
 
-    async def by_identifier(self, identifier: str) -> User | None:
+    async def find_by_identifier(self, identifier: str) -> User | None:
         """By login or e-mail; only an e-mail address has an @, so that one look-up is enough.
 
         It does the same whether or not there is such an account.
@@ -226,26 +227,26 @@ class UserRepo:
         user = await self._one(query, identifier=identifier)
         return user if user and user.id.int else None
 
-    async def member(self, user_id: UUID) -> UserWithAccess | None:
+    async def find_with_access(self, user_id: UUID) -> UserWithAccess | None:
         """The account with its roles and their permissions, in one statement."""
         row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).mappings().one_or_none()
-        return member_of(row) if row else None
+        return user_with_access(row) if row else None
 
-    async def locked_member(self, user_id: UUID) -> UserWithAccess | None:
+    async def find_for_update(self, user_id: UUID) -> UserWithAccess | None:
         """The account as it is once it is locked: others neither change nor delete it before this transaction ends.
 
         What another transaction did to the roles while this one waited for it is seen: that takes a second statement,
         for the first sees them as they were when it began to wait.
         """
         locked = await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
-        return await self.member(user_id) if locked.one_or_none() else None
+        return await self.find_with_access(user_id) if locked.one_or_none() else None
 
-    async def with_sessions(self, user_id: UUID) -> UserWithSessions | None:
+    async def find_with_sessions(self, user_id: UUID) -> UserWithSessions | None:
         """The same with the sessions that live: all that a request with an access token asks for."""
         row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).mappings().one_or_none()
-        return UserWithSessions(member_of(row), tuple(row["sids"])) if row else None
+        return UserWithSessions(user_with_access(row), tuple(row["sids"])) if row else None
 
-    async def add(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
+    async def create(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.
 
         A conflict waits for the other transaction and leaves this one whole, so that what it did before still commits.
@@ -254,7 +255,7 @@ class UserRepo:
         if added.one_or_none():
             await self._connection.execute(_ADD_ROLE, {"user_id": new.id, "role": role})
             return "added"
-        return "email_taken" if await self.by_email(new.email) else "login_taken"
+        return "email_taken" if await self.find_by_email(new.email) else "login_taken"
 
     async def set_password(self, user_id: UUID, password_hash: str) -> bool:
         """A new password: whatever was opened with the old one is told apart by the version. False: no such account."""

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from models.settings.groups import RedisSettings
-from redis_tools.pipeline import Call, Valkey, nothing
+from redis_tools.pipeline import Command, Valkey, ignore
 
 
 @asynccontextmanager
@@ -37,8 +37,8 @@ async def open_valkey(settings: RedisSettings) -> AsyncIterator[Valkey]:
     valkey = Valkey(pool, settings.timeout)
     try:
         # A server that cannot be reached now is asked again by the first request, which says so.
-        alive = Call(("ECHO", "alive"), nothing)
-        await asyncio.gather(*(valkey.ask(alive) for _ in range(settings.pool_size)), return_exceptions=True)
+        alive = Command(("ECHO", "alive"), ignore)
+        await asyncio.gather(*(valkey.execute(alive) for _ in range(settings.pool_size)), return_exceptions=True)
         yield valkey
     finally:
         await pool.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from redis_tools.pipeline import Call, Script, nothing
+from redis_tools.pipeline import Command, Script, ignore
 
 _PLACE = "counters"
 
@@ -16,14 +16,14 @@ for i = 1, #ARGV, 2 do redis.call('HINCRBYFLOAT', KEYS[1], ARGV[i], ARGV[i + 1])
 )
 
 
-def add(counts: Mapping[str, float]) -> Call[None]:
+def add(counts: Mapping[str, float]) -> Command[None]:
     """Add to some of them, all at once."""
-    return Call.of(_ADD, [_PLACE], [part for name, by in counts.items() for part in (name, repr(by))], nothing)
+    return Command.of(_ADD, [_PLACE], [part for name, by in counts.items() for part in (name, repr(by))], ignore)
 
 
-def read() -> Call[dict[str, float]]:
+def read() -> Command[dict[str, float]]:
     """All of them."""
-    return Call(("HGETALL", _PLACE), _numbers)
+    return Command(("HGETALL", _PLACE), _numbers)
 
 
 def _numbers(answer: dict[bytes, bytes] | list[bytes]) -> dict[str, float]:

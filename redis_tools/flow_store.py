@@ -10,7 +10,7 @@ from typing import Any
 
 from models.errors import FlowGone, StepOutOfOrder, TooSoon
 from redis_tools import flow_scripts
-from redis_tools.pipeline import Argument, Call, Script, Valkey, nothing
+from redis_tools.pipeline import Argument, Command, Script, Valkey, ignore
 
 CLAIM_MS = 5_000
 """How long a right answer may take to have its effect before the same answer may be given again (design.md, 4)."""
@@ -32,7 +32,7 @@ class FlowKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingFlow:
     """A living flow that waits for its code, as the mail worker sees it: without the session key's secret."""
 
     purpose: str
@@ -45,7 +45,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class NewFlow:
     """What a new flow begins with."""
 
     step: str
@@ -54,9 +54,9 @@ class Opening:
     epoch: int
     data: Mapping[str, Any]
 
-    def waiting(self, purpose: str) -> Waiting:
+    def waiting(self, purpose: str) -> WaitingFlow:
         """The flow as it waits for its first code."""
-        return Waiting(purpose, self.subject, self.device, minted=-1, rung=None, data=self.data)
+        return WaitingFlow(purpose, self.subject, self.device, minted=-1, rung=None, data=self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +127,23 @@ def _spent(flow_id: bytes) -> str:
 class FlowStore:
     """Opens, claims, advances and closes flows. Every method that waits raises `Unavailable` when Valkey is away.
 
-    What can travel together with other calls is returned as a `Call`.
+    What can travel together with other calls is returned as a `Command`.
     """
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
 
     async def _run(self, script: Script, flow_id: bytes, *arguments: Argument) -> Any:
-        return await self._valkey.ask(Call.of(script, [_flow(flow_id)], arguments, lambda answer: answer))
+        return await self._valkey.execute(Command.of(script, [_flow(flow_id)], arguments, lambda answer: answer))
 
-    def open(self, key: FlowKey, opening: Opening, *, ttl: int, resend: int) -> Call[None]:
+    def create(self, key: FlowKey, flow: NewFlow, *, ttl: int, resend: int) -> Command[None]:
         """Begin a flow that lives ``ttl`` seconds and may ask for another code after ``resend`` seconds."""
         fields: tuple[Argument, ...] = (
-            *("purpose", key.purpose, "secret", key.secret, "step", opening.step, "subject", opening.subject),
-            *("device", opening.device, "epoch", opening.epoch, "data", json.dumps(opening.data)),
+            *("purpose", key.purpose, "secret", key.secret, "step", flow.step, "subject", flow.subject),
+            *("device", flow.device, "epoch", flow.epoch, "data", json.dumps(flow.data)),
         )
         keys = [_flow(key.flow_id), _spent(key.flow_id)]
-        return Call.of(flow_scripts.OPEN, keys, [ttl, ttl + SPENT_TTL, resend * 1000, *fields], nothing)
+        return Command.of(flow_scripts.OPEN, keys, [ttl, ttl + SPENT_TTL, resend * 1000, *fields], ignore)
 
     async def claim(self, key: FlowKey, step: str, *, tries: int, epoch: int, proof: Proof) -> Claim:
         """Check key and step, count the try, compare the code, and claim the step; all at once.
@@ -168,7 +168,9 @@ class FlowStore:
             proof.rescued,
             *proof.macs,
         ]
-        outcome, *rest = await self._valkey.ask(Call.of(flow_scripts.CLAIM, keys, arguments, lambda answer: answer))
+        outcome, *rest = await self._valkey.execute(
+            Command.of(flow_scripts.CLAIM, keys, arguments, lambda answer: answer)
+        )
         _refuse(outcome, rest)
         left, data, subject, device, mails, owed = rest
         return Claim(
@@ -183,12 +185,14 @@ class FlowStore:
             owed=int(owed),
         )
 
-    def release(self, claim: Claim, *, give_back: bool, tries: int) -> Call[None]:
+    def release(self, claim: Claim, *, refund: bool, tries: int) -> Command[None]:
         """Let the step be tried again; the try is given back, or stays spent and may be the last."""
-        arguments: list[Argument] = [claim.id, claim.step if give_back else "", tries]
-        return Call.of(flow_scripts.RELEASE, [_flow(claim.flow_id)], arguments, nothing)
+        arguments: list[Argument] = [claim.id, claim.step if refund else "", tries]
+        return Command.of(flow_scripts.RELEASE, [_flow(claim.flow_id)], arguments, ignore)
 
-    def advance(self, claim: Claim, step: str, secret: bytes = b"", data: Mapping[str, Any] | None = None) -> Call[int]:
+    def advance(
+        self, claim: Claim, step: str, secret: bytes = b"", data: Mapping[str, Any] | None = None
+    ) -> Command[int]:
         """Move on to ``step``, with a new secret and new data if given; answers the seconds that the flow still lives.
 
         The reading raises `FlowGone` when the claim had run out, or the flow has.
@@ -199,16 +203,16 @@ class FlowStore:
                 raise FlowGone
             return int(ttl)
 
-        return Call.of(
+        return Command.of(
             flow_scripts.ADVANCE,
             [_flow(claim.flow_id)],
             [claim.id, step, secret, json.dumps(data) if data else ""],
             read,
         )
 
-    def close(self, claim: Claim) -> Call[None]:
+    def delete(self, claim: Claim) -> Command[None]:
         """End the flow."""
-        return Call.of(flow_scripts.FINISH, [_flow(claim.flow_id)], [claim.id], nothing)
+        return Command.of(flow_scripts.FINISH, [_flow(claim.flow_id)], [claim.id], ignore)
 
     async def resend(self, key: FlowKey, step: str, *, resends: int, resend: int) -> Resent:
         """Note that another code is wanted; guesses already spent stay spent.
@@ -223,22 +227,22 @@ class FlowStore:
         _refuse(outcome, rest)
         return Resent(int(rest[0]), int(rest[1]), rest[2].decode())
 
-    async def unsend(self, flow_id: bytes, resent: Resent) -> None:
+    async def undo_resend(self, flow_id: bytes, resent: Resent) -> None:
         """Take back a wish for another code that could not be written down."""
         await self._run(flow_scripts.UNSEND, flow_id, resent.serial, resent.resend_at)
 
-    async def unreplace(self, flow_id: bytes, outdated: CodeOutdated) -> None:
+    async def undo_replacement(self, flow_id: bytes, outdated: CodeOutdated) -> None:
         """Take back that another code is due, which could not be written down."""
         await self._run(flow_scripts.UNREPLACE, flow_id, outdated.serial, outdated.epoch)
 
-    async def waiting(self, flow_id: bytes, step: str) -> Waiting | None:
+    async def find_waiting(self, flow_id: bytes, step: str) -> WaitingFlow | None:
         """The flow, if it lives and waits for a code."""
         fields = ("step", "purpose", "subject", "device", "minted", "rung", "data")
-        found = await self._valkey.ask(Call(("HMGET", _flow(flow_id), *fields), list))
+        found = await self._valkey.execute(Command(("HMGET", _flow(flow_id), *fields), list))
         its_step, purpose, subject, device, minted, rung, data = found
         if its_step != step.encode():
             return None
-        return Waiting(
+        return WaitingFlow(
             purpose=purpose.decode(),
             subject=subject.decode(),
             device=device.decode(),
@@ -247,21 +251,21 @@ class FlowStore:
             data=json.loads(data),
         )
 
-    async def mint(  # noqa: PLR0913 - what a code is
+    async def set_code(  # noqa: PLR0913 - what a code is
         self, flow_id: bytes, step: str, mac: str, *, serial: int, ttl: int, rung: int, epoch: int
     ) -> bool:
         """Make a code valid, and any older one dead; False when the flow is gone, or a newer code mailed or due."""
         return bool(await self._run(flow_scripts.MINT, flow_id, serial, step, mac, ttl * 1000, rung, epoch))
 
-    async def renew(self, flow_id: bytes, mac: str, ttl: int) -> None:
+    async def renew_code(self, flow_id: bytes, mac: str, ttl: int) -> None:
         """Let the code's life start anew, its mail having just been taken by SMTP."""
         await self._run(flow_scripts.RENEW, flow_id, mac, ttl * 1000)
 
-    async def spent(self, flow_ids: Sequence[bytes]) -> list[int | None]:
+    async def count_wrong_guesses(self, flow_ids: Sequence[bytes]) -> list[int | None]:
         """Wrong guesses at the code of each flow; None where Valkey has forgotten."""
-        return await self._valkey.ask_all(
+        return await self._valkey.pipeline(
             *(
-                Call(("GET", _spent(flow_id)), lambda count: None if count is None else int(count))
+                Command(("GET", _spent(flow_id)), lambda count: None if count is None else int(count))
                 for flow_id in flow_ids
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redis_tools.pipeline import Call, Valkey, nothing
+from redis_tools.pipeline import Command, Valkey, ignore
 
 
 class Pulse:
@@ -17,4 +17,4 @@ class Pulse:
         Raises:
             Unavailable: it does not.
         """
-        await self._valkey.ask(Call(("ECHO", "alive"), nothing))
+        await self._valkey.execute(Command(("ECHO", "alive"), ignore))

@@ -30,7 +30,7 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[_Result]):
+class Command(Generic[_Result]):
     """A question to Valkey, not yet asked: a script with its keys and arguments, or a plain command."""
 
     command: tuple[Argument, ...]
@@ -40,12 +40,12 @@ class Call(Generic[_Result]):
     @classmethod
     def of(
         cls, script: Script, keys: Sequence[str], arguments: Sequence[Argument], read: Callable[[Any], _Result]
-    ) -> Call[_Result]:
+    ) -> Command[_Result]:
         """Run a script. Its keys lie in one hash slot, so that a cluster can run it, too."""
         return cls((len(keys), *keys, *arguments), read, script)
 
 
-def nothing(_: Any) -> None:
+def ignore(_: Any) -> None:
     """Read an answer that says nothing."""
 
 
@@ -57,12 +57,12 @@ class Valkey:
         self._pool = pool
         self._timeout = timeout
 
-    async def ask(self, call: Call[_Result]) -> _Result:
+    async def execute(self, call: Command[_Result]) -> _Result:
         """One call, one answer."""
-        answer: _Result = (await self.ask_all(call))[0]
+        answer: _Result = (await self.pipeline(call))[0]
         return answer
 
-    async def ask_all(self, *calls: Call[Any]) -> list[Any]:
+    async def pipeline(self, *calls: Command[Any]) -> list[Any]:
         """Several calls in one exchange; each stands for itself, and together they are no transaction."""
         if not calls:
             return []
@@ -104,11 +104,11 @@ async def _answer(connection: AbstractConnection) -> Any:
         return error
 
 
-def _known(call: Call[Any]) -> tuple[Argument, ...]:
+def _known(call: Command[Any]) -> tuple[Argument, ...]:
     return ("EVALSHA", call.script.sha, *call.command) if call.script else call.command
 
 
-def _unknown(call: Call[Any]) -> tuple[Argument, ...]:
+def _unknown(call: Command[Any]) -> tuple[Argument, ...]:
     if call.script is None:
         raise TypeError("only a script can be unknown")
     return ("EVAL", call.script.source, *call.command)

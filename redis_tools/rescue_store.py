@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis_tools.pipeline import Call, nothing
+from redis_tools.pipeline import Command, ignore
 
 RESCUE_TTL = 7_200
 """Seconds. Longer than the hour in which a mail bucket gives one back: whenever a mail is refused for want of one,
@@ -15,21 +15,21 @@ def _key(digest: str) -> str:
     return f"rescue:{digest}"
 
 
-def keep_rescue(digest: str, purpose: str, subject: str) -> Call[None]:
+def save_rescue_code(digest: str, purpose: str, subject: str) -> Command[None]:
     """Let a rescue code open flows of one address and purpose for two hours."""
-    return Call(("SET", _key(digest), f"{purpose}:{subject}", "EX", RESCUE_TTL), nothing)
+    return Command(("SET", _key(digest), f"{purpose}:{subject}", "EX", RESCUE_TTL), ignore)
 
 
-def find_rescue(digest: str, purpose: str) -> Call[str]:
+def find_rescue_code(digest: str, purpose: str) -> Command[str]:
     """Whose flows a rescue code opens at this purpose; empty for nobody's."""
 
     def read(answer: Any) -> str:
         kept, _, subject = answer.decode().partition(":") if answer else ("", "", "")
         return subject if kept == purpose else ""
 
-    return Call(("GET", _key(digest)), read)
+    return Command(("GET", _key(digest)), read)
 
 
-def drop_rescue(digest: str) -> Call[None]:
+def delete_rescue_code(digest: str) -> Command[None]:
     """Forget a rescue code that was used; that it was is written in PostgreSQL."""
-    return Call(("DEL", _key(digest)), nothing)
+    return Command(("DEL", _key(digest)), ignore)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from redis_tools.pipeline import Call, Script, nothing
+from redis_tools.pipeline import Command, Script, ignore
 
 ENTRY_MS = 60_000
 """How long an entry is believed. Nothing hangs on it but the one case that no order can mend: a failover of Valkey
@@ -81,14 +81,14 @@ def _bytes(answer: Any) -> bytes:
     return answer or b""
 
 
-def look(place: str) -> Call[bytes]:
+def look(place: str) -> Command[bytes]:
     """What stands in a place: an entry or an edition, or what `is_entry` says is none."""
-    return Call(("GET", place), _bytes)
+    return Command(("GET", place), _bytes)
 
 
-def begin_edition(edition: str) -> Call[bytes]:
+def begin_edition(edition: str) -> Command[bytes]:
     """Write a new edition of the roles where none stands; what stands there then."""
-    return Call(("SET", ROLES, edition, "NX", "GET"), lambda answer: answer or edition.encode())
+    return Command(("SET", ROLES, edition, "NX", "GET"), lambda answer: answer or edition.encode())
 
 
 def is_entry(found: bytes) -> bool:
@@ -106,17 +106,17 @@ def may_be_leased(found: bytes) -> bool:
     return not found.startswith((_CHANGING, _LEASE))
 
 
-def take_lease(place: str, found: bytes, lease: bytes) -> Call[bool]:
+def take_lease(place: str, found: bytes, lease: bytes) -> Command[bool]:
     """Announce that the place is about to be filled; False when it is not as it was found any more."""
-    return Call.of(_REPLACE, [place], [found, lease, _LEASE_MS], bool)
+    return Command.of(_REPLACE, [place], [found, lease, _LEASE_MS], bool)
 
 
-def fill(place: str, found: bytes, entry: bytes) -> Call[bool]:
+def fill(place: str, found: bytes, entry: bytes) -> Command[bool]:
     """Put an entry where the own lease, or the older entry that was found, still is.
 
     No two entries are alike: one that is there has been there all the while, and nothing was changed meanwhile.
     """
-    return Call.of(_REPLACE, [place], [found, entry, ENTRY_MS], bool)
+    return Command.of(_REPLACE, [place], [found, entry, ENTRY_MS], bool)
 
 
 def new_change() -> str:
@@ -124,11 +124,11 @@ def new_change() -> str:
     return secrets.token_hex(8)
 
 
-def announce_change(place: str, change: str) -> Call[None]:
+def announce_change(place: str, change: str) -> Command[None]:
     """From now on PostgreSQL is read; before the commit of whatever changes a user or a role, or ends a session."""
-    return Call.of(_ANNOUNCE, [place], [change, _TOMBSTONE_MS], nothing)
+    return Command.of(_ANNOUNCE, [place], [change, _TOMBSTONE_MS], ignore)
 
 
-def forget(place: str, change: str) -> Call[None]:
+def forget(place: str, change: str) -> Command[None]:
     """The change is committed; what was read before it is gone, and leases with it."""
-    return Call.of(_FORGET, [place], [change], nothing)
+    return Command.of(_FORGET, [place], [change], ignore)

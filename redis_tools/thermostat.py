@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from models.settings.groups import ThermostatSettings
 from models.values.ladder import Rung
 from redis_tools.clock import CLOCK
-from redis_tools.pipeline import Call, Script
+from redis_tools.pipeline import Command, Script
 
 _Result = TypeVar("_Result")
 
@@ -147,7 +147,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ThermostatState:
     """What a thermostat shows."""
 
     digits: int
@@ -180,11 +180,11 @@ class Thermostat:
         self._floors = tuple(floors)
         self._caps = tuple(caps)
 
-    def _call(self, script: Script, read: Callable[[Any], _Result], *wants: str | int) -> Call[_Result]:
+    def _call(self, script: Script, read: Callable[[Any], _Result], *wants: str | int) -> Command[_Result]:
         keys = [f"thermostat:{{{self.purpose}}}", f"thermostat:{{{self.purpose}}}:held"]
-        return Call.of(script, keys, [*(*wants, 0, 0, 0, 0)[:4], *self._caps], read)
+        return Command.of(script, keys, [*(*wants, 0, 0, 0, 0)[:4], *self._caps], read)
 
-    def reserve(self) -> Call[Reservation | None]:
+    def reserve(self) -> Command[Reservation | None]:
         """Let one guess be compared; None while all that the floor still bears are under way."""
         name = secrets.token_hex(8)
 
@@ -194,29 +194,29 @@ class Thermostat:
 
         return self._call(_HOLD, read, name)
 
-    def cancel(self, reservation: Reservation) -> Call[int | None]:
+    def cancel(self, reservation: Reservation) -> Command[int | None]:
         """The guess was not compared, or was right and came to nothing."""
         return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "void")
 
-    def failed(self, reservation: Reservation) -> Call[int | None]:
+    def failed(self, reservation: Reservation) -> Command[int | None]:
         """The guess was wrong; the answer is the new floor in digits, when it took the last one of its level."""
         return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "wrong")
 
-    def succeeded(self, reservation: Reservation, wrong_before: int) -> Call[int | None]:
+    def succeeded(self, reservation: Reservation, wrong_before: int) -> Command[int | None]:
         """The guess was right, and explains the wrong ones that its flow had before."""
         return self._call(_RESOLVE, self._raised, reservation.name, reservation.level, "won", wrong_before)
 
-    def read(self) -> Call[Reading]:
+    def get_state(self) -> Command[ThermostatState]:
         """How it stands; a floor whose time is over has fallen."""
         return self._call(_READ, self._reading)
 
-    def epoch(self) -> Call[int]:
+    def get_epoch(self) -> Command[int]:
         """How often the floor was raised."""
-        return Call(("HGET", f"thermostat:{{{self.purpose}}}", "epoch"), lambda answer: int(answer or 0))
+        return Command(("HGET", f"thermostat:{{{self.purpose}}}", "epoch"), lambda answer: int(answer or 0))
 
     def _raised(self, answer: Any) -> int | None:
         return self._floors[int(answer) - 1] if int(answer) else None
 
-    def _reading(self, answer: Any) -> Reading:
+    def _reading(self, answer: Any) -> ThermostatState:
         level, epoch, left, wrong, won, won_a_day = map(int, answer)
-        return Reading(self._floors[level - 1], epoch, left if left >= 0 else None, wrong, won, won_a_day)
+        return ThermostatState(self._floors[level - 1], epoch, left if left >= 0 else None, wrong, won, won_a_day)

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.values.rate import Rate
 from redis_tools.clock import CLOCK
-from redis_tools.pipeline import Call, Script, nothing
+from redis_tools.pipeline import Command, Script, ignore
 
 # A bucket is one number: the moment at which it will be full again, its "theoretical arrival time". It is full when
 # that moment is past, and then needs no key. Milliseconds are whole, so that a burst is exact.
@@ -55,17 +55,17 @@ class Bucket:
         """Milliseconds until one comes back."""
         return ceil(self.rate.seconds * 1000 / self.rate.count)
 
-    def take(self) -> Call[Taken]:
+    def consume(self) -> Command[LimitResult]:
         """Take one if there is one; a refusal takes nothing."""
-        return Call.of(_TAKE, [self._key], [self.rate.count, self._gap], _taken)
+        return Command.of(_TAKE, [self._key], [self.rate.count, self._gap], _taken)
 
-    def give_back(self, count: int = 1) -> Call[None]:
+    def refund(self, count: int = 1) -> Command[None]:
         """Give back what was taken; a full bucket takes no more."""
-        return Call.of(_GIVE_BACK, [self._key], [self._gap, count], nothing)
+        return Command.of(_GIVE_BACK, [self._key], [self._gap, count], ignore)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LimitResult:
     """Whether there was one, how many are left, and when there will be one again (seconds)."""
 
     allowed: bool
@@ -73,6 +73,6 @@ class Taken:
     retry_after: int
 
 
-def _taken(answer: Any) -> Taken:
+def _taken(answer: Any) -> LimitResult:
     allowed, left, wait = answer
-    return Taken(bool(allowed), int(left), max(1, ceil(int(wait) / 1000)))
+    return LimitResult(bool(allowed), int(left), max(1, ceil(int(wait) / 1000)))

@@ -74,10 +74,10 @@ def _mailers(shared: Shared, smtp_pool: SmtpPool, ladder: CodeLengthLadder) -> d
 async def _delete_expired(settings: Settings, database: Database, ladder: CodeLengthLadder) -> None:
     retention = timedelta(seconds=settings.audit.retention)
     deletions: tuple[Callable[[Db], Awaitable[bool]], ...] = (
-        lambda db: db.outbox.forget_old(),
-        lambda db: db.used_flows.forget_old(),
-        lambda db: db.sessions.forget_over(),
-        lambda db: db.audit.forget_old(retention),
+        lambda db: db.outbox.delete_expired(),
+        lambda db: db.used_flows.delete_expired(),
+        lambda db: db.sessions.delete_expired(),
+        lambda db: db.audit.delete_expired(retention),
     )
     for delete_batch in deletions:
         has_more = True

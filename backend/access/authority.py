@@ -19,7 +19,7 @@ async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
     Raises:
         InsufficientScope: the actor no longer has the permission.
     """
-    member = await db.users.member(actor.user_id) if actor.user_id else None
+    member = await db.users.find_with_access(actor.user_id) if actor.user_id else None
     if member is None or member.user.blocked or needed not in member.permissions:
         raise InsufficientScope(f"This needs {needed}.")
     return replace(actor, permissions=frozenset(member.permissions), roles=frozenset(member.roles))

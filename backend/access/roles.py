@@ -53,7 +53,7 @@ async def _ensure_holders_outranked(db: Db, actor: Actor, name: str) -> None:
     Raises:
         InsufficientScope: a user with the role has a permission that the actor lacks.
     """
-    if await db.roles.has_members_beyond(name, actor.permissions):
+    if await db.roles.has_holders_beyond(name, actor.permissions):
         raise InsufficientScope("A user who has this role may do more than you.")
 
 
@@ -71,7 +71,7 @@ class RoleService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return [_to_role(role) for role in await db.roles.all()]
+            return [_to_role(role) for role in await db.roles.list()]
 
     async def get(self, name: str) -> RoleResponse:
         """Return the role of that name.
@@ -81,7 +81,7 @@ class RoleService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            role = await db.roles.one(name)
+            role = await db.roles.find(name)
         if role is None:
             raise RoleNotFound
         return _to_role(role)
@@ -97,7 +97,7 @@ class RoleService:
         """
         allowed = sorted(set(permissions))
         async with self._in_turn(actor) as (db, acting):
-            if not await db.roles.add(name, description):
+            if not await db.roles.create(name, description):
                 raise RoleExists
             await _allow(db, acting, name, allowed)
             await audit(db, Event.ROLE_CREATED, acting, role=name, permissions=allowed)
@@ -125,7 +125,7 @@ class RoleService:
                 role.description if description is None else description,
                 role.permissions if permissions is None else tuple(sorted(set(permissions))),
             )
-            await db.roles.describe(name, after.description)
+            await db.roles.update_description(name, after.description)
             await _allow(db, acting, name, after.permissions)
             given, taken = set(after.permissions), set(role.permissions)
             await audit(
@@ -162,7 +162,7 @@ class RoleService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return [_to_permission(permission) for permission in await db.roles.permissions()]
+            return [_to_permission(permission) for permission in await db.roles.list_permissions()]
 
     async def create_permission(self, actor: Actor, name: str, description: str) -> PermissionResponse:
         """Create a permission for the operator's other services to require; administrators have it at once.
@@ -173,9 +173,9 @@ class RoleService:
             Unavailable: a server is unavailable.
         """
         async with self._changing_roles(actor) as (db, acting):
-            if await db.roles.are_known([name]):
+            if await db.roles.permissions_exist([name]):
                 raise PermissionExists
-            if not await db.roles.add_permission(name, description, most=MOST_PERMISSIONS):
+            if not await db.roles.create_permission(name, description, limit=MOST_PERMISSIONS):
                 raise TooManyPermissions
             await audit(db, Event.PERMISSION_CREATED, acting, permission=name)
         return _to_permission(PermissionRow(name, description))
@@ -189,7 +189,7 @@ class RoleService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self._in_turn(actor) as (db, acting):
-            if not await db.roles.describe_permission(name, description):
+            if not await db.roles.update_permission(name, description):
                 raise PermissionNotFound
             ensure_own_permissions(acting, [name])
             await audit(db, Event.PERMISSION_CHANGED, acting, permission=name)
@@ -207,10 +207,10 @@ class RoleService:
         if name in _BUILT_IN_PERMISSIONS:
             raise BuiltIn
         async with self._changing_roles(actor) as (db, acting):
-            if not await db.roles.are_known([name]):
+            if not await db.roles.permissions_exist([name]):
                 raise PermissionNotFound
             # Every administrator has the permission, so that only an administrator may withdraw it from the others.
-            ensure_own_permissions(acting, await db.roles.all_permissions())
+            ensure_own_permissions(acting, await db.roles.list_permission_names())
             await db.roles.delete_permission(name)
             await audit(db, Event.PERMISSION_DELETED, acting, permission=name)
 
@@ -224,12 +224,12 @@ class RoleService:
     async def _in_turn(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
         """Run one transaction after the other, with the actor's privileges as they are once its turn has come."""
         async with self.database.transaction() as db:
-            await db.roles.locked(ADMIN_ROLE)
+            await db.roles.find_for_update(ADMIN_ROLE)
             yield db, await reload_actor(db, actor, Permission.ROLE_WRITE)
 
 
 async def _locked(db: Db, actor: Actor, name: str) -> Role:
-    role = await db.roles.locked(name)
+    role = await db.roles.find_for_update(name)
     if role is None:
         raise RoleNotFound
     ensure_own_permissions(actor, role.permissions)
@@ -238,10 +238,10 @@ async def _locked(db: Db, actor: Actor, name: str) -> Role:
 
 async def _allow(db: Db, actor: Actor, name: str, permissions: Sequence[str]) -> None:
     # Before the actor's own permissions: even an administrator lacks one that does not exist, and has to read why.
-    if not await db.roles.are_known(permissions):
+    if not await db.roles.permissions_exist(permissions):
         raise UnknownPermission
     ensure_own_permissions(actor, permissions)
-    await db.roles.allow(name, permissions)
+    await db.roles.set_permissions(name, permissions)
 
 
 def _to_role(role: Role) -> RoleResponse:

@@ -53,13 +53,13 @@ class ExportService:
         """
         await self.limits.charge_export(owner.client, owner.user_id)
         async with self.database.snapshot() as db:
-            member = await db.users.member(owner.user_id)
+            member = await db.users.find_with_access(owner.user_id)
             if member is None:
                 raise InvalidAccessToken
             last = await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
-            sessions = await db.sessions.of_user(owner.user_id)
-            mails = await db.outbox.of_user(owner.user_id)
-            budgets, reserved = await db.ladder.of(ladder_subjects(member.user, self.keys))
+            sessions = await db.sessions.list_of_user(owner.user_id)
+            mails = await db.outbox.list_of_user(owner.user_id)
+            budgets, reserved = await db.ladder.list_of_subjects(ladder_subjects(member.user, self.keys))
         algorithm, iterations = describe_hash(member.user.password_hash)
         head = Export(
             exported_at=datetime.now(UTC),
@@ -81,7 +81,7 @@ class ExportService:
         seen = 0
         while seen < last:
             async with self.database.statement() as db:
-                lines = await db.audit.of_user(user_id, after=seen, last=last, most=_PAGE)
+                lines = await db.audit.list_of_user(user_id, after=seen, last=last, limit=_PAGE)
             yield [_event(line, user_id) for line in lines]
             seen = lines[-1].id
 

@@ -38,7 +38,7 @@ class Reauthentication:
         permit = await self.limits.charge_own_password(owner.client, owner.user_id)
         try:
             async with self.database.statement() as db:
-                user = await db.users.by_id(owner.user_id)
+                user = await db.users.find_by_id(owner.user_id)
             # The connection is back in the pool: none is held while the hash is computed.
             right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
@@ -60,7 +60,7 @@ async def lock_if_unchanged(db: Db, user: User) -> UserWithAccess:
         WrongPassword: the password or the address has changed meanwhile.
         InvalidAccessToken: the account was deleted or blocked meanwhile.
     """
-    member = await db.users.locked_member(user.id)
+    member = await db.users.find_for_update(user.id)
     if member is None or member.user.blocked:
         raise InvalidAccessToken(_GONE)
     if member.user.version != user.version:

@@ -16,8 +16,8 @@ async def delete_account(db: Db, keys: Keys, member: UserWithAccess) -> None:
     Raises:
         LastAdministrator: no administrator would be left who is not blocked.
     """
-    await db.ladder.forget(ladder_subjects(member.user, keys))
-    await db.outbox.forget_user(member.user.id)
+    await db.ladder.delete_of_subjects(ladder_subjects(member.user, keys))
+    await db.outbox.delete_of_user(member.user.id)
     await db.users.delete(member.user.id)
     if ADMIN_ROLE in member.roles:
         await ensure_admin_remains(db)

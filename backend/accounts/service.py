@@ -47,7 +47,7 @@ class AccountService:
         async with self.user_cache.changing(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)
             await db.users.set_password(user.id, password_hash)
-            await db.sessions.end_all(user.id, but=owner.session_id)
+            await db.sessions.delete_all(user.id, except_session=owner.session_id)
             await notify(db, Notice.PASSWORD_CHANGED, user.id)
             await audit(db, Event.PASSWORD_CHANGED, owner.actor, user.id)
 
@@ -65,7 +65,7 @@ class AccountService:
                 raise LoginTaken
             await notify(db, Notice.LOGIN_CHANGED, user.id)
             await audit(db, Event.LOGIN_CHANGED, owner.actor, user.id, old=masked_name(user.login))
-            member = await db.users.member(user.id)
+            member = await db.users.find_with_access(user.id)
         if member is None:
             raise InvalidAccessToken
         return profile(member)
@@ -81,7 +81,7 @@ class AccountService:
         await self.limits.charge_step(owner.client)
         async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:
             changed = await db.users.set_locale(owner.user_id, locale)
-            member = await db.users.member(owner.user_id)
+            member = await db.users.find_with_access(owner.user_id)
             if member is None:
                 raise InvalidAccessToken
             if changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from database.audit import AuditQuery as Wanted
+from database.audit import AuditFilter
 from database.engine import Database
 from models.admin.pagination import paginate
 from models.admin.schemas import AuditEntry, AuditPage, AuditQuery
@@ -22,7 +22,7 @@ class AuditLogService:
         Raises:
             Unavailable: PostgreSQL is unavailable.
         """
-        wanted = Wanted(
+        wanted = AuditFilter(
             event=query.event,
             actor=query.actor,
             subject=query.subject,
@@ -31,6 +31,6 @@ class AuditLogService:
             before=query.cursor,
         )
         async with self.database.statement() as db:
-            found = await db.audit.find(wanted, query.limit + 1)
+            found = await db.audit.list(wanted, query.limit + 1)
         page, next_cursor = paginate(found, query.limit, lambda line: line.id)
         return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=next_cursor)

@@ -44,7 +44,7 @@ class AdministratorService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return await db.users.by_email(email)
+            return await db.users.find_by_email(email)
 
     async def create(self, email: str, login: str, password: str) -> None:
         """Create an administrator; the operator need not prove that the address receives mail.
@@ -66,9 +66,9 @@ class AdministratorService:
             locale=Locale.EN,
         )
         async with self.database.transaction() as db:
-            outcome = await db.users.add(new, USER_ROLE)
+            outcome = await db.users.create(new, USER_ROLE)
             if outcome == "added":
-                await db.roles.give(new.id, ADMIN_ROLE)
+                await db.roles.assign(new.id, ADMIN_ROLE)
                 await audit(db, Event.ADMINISTRATOR_CREATED, COMMAND_LINE, new.id)
         if outcome == "email_taken":
             raise EmailTaken
@@ -82,5 +82,5 @@ class AdministratorService:
             Unavailable: PostgreSQL or Valkey is unavailable.
         """
         async with self.user_cache.changing(user.id), self.database.transaction() as db:
-            if await db.roles.give(user.id, ADMIN_ROLE):
+            if await db.roles.assign(user.id, ADMIN_ROLE):
                 await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

@@ -10,7 +10,7 @@ from backend.audit import audit
 from backend.passwords.hasher import is_unusable, unusable_password
 from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
 from database.engine import Database, Db
-from database.user_transfer import Outcome
+from database.user_transfer import ImportOutcome
 from models.admin.roles import MOST_ROLES
 from models.admin.user_transfer import UserRecord, parse_record
 from models.context.audit import COMMAND_LINE, Event
@@ -18,7 +18,7 @@ from models.context.audit import COMMAND_LINE, Event
 LONGEST_LINE = 64 * 1024
 """Bytes; a user takes a few hundred."""
 
-_REFUSALS: dict[Outcome, str] = {
+_REFUSALS: dict[ImportOutcome, str] = {
     "login_taken": "login: belongs to another account",
     "id_taken": "id: belongs to another account",
     "free": "conflicted with an account that was deleted at this moment; import it again",
@@ -82,10 +82,10 @@ class UserImport:
         """
         users = [record.user for record in records]
         if self.dry_run_db:
-            outcomes = await self.dry_run_db.user_transfers.try_out(users)
+            outcomes = await self.dry_run_db.user_transfers.dry_run(users)
         else:
             async with self.database.transaction() as db:
-                outcomes = await db.user_transfers.add(users)
+                outcomes = await db.user_transfers.create(users)
                 if added := outcomes.count("added"):
                     await audit(db, Event.USERS_IMPORTED, COMMAND_LINE, users=added)
         for record, outcome in zip(records, outcomes, strict=True):
@@ -129,10 +129,10 @@ async def open_import(
     """
     if not dry_run:
         async with database.statement() as db:
-            roles = await db.user_transfers.roles()
+            roles = await db.user_transfers.list_role_names()
         yield UserImport(database, None, roles, stats, on_refused)
         return
     async with database.long_snapshot() as db:
-        roles = await db.user_transfers.roles()
-        await db.user_transfers.prepare_trial()
+        roles = await db.user_transfers.list_role_names()
+        await db.user_transfers.prepare_dry_run()
         yield UserImport(database, db, roles, stats, on_refused)

@@ -55,7 +55,7 @@ class AdminUserService:
             before=query.cursor,
         )
         async with self.database.statement() as db:
-            found = await db.directory.find(search, query.limit + 1)
+            found = await db.user_search.list(search, query.limit + 1)
         page, next_cursor = paginate(found, query.limit, lambda member: member.user.id)
         return UserPage(items=[_to_admin_user(member) for member in page], next=next_cursor)
 
@@ -67,7 +67,7 @@ class AdminUserService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            member = await db.users.member(user_id)
+            member = await db.users.find_with_access(user_id)
         if member is None:
             raise UserNotFound
         return _to_admin_user(member)
@@ -84,12 +84,12 @@ class AdminUserService:
         """
         new = NewUser(uuid7(), email, login, canonical_login(login), unusable_password(), locale)
         async with self.database.transaction() as db:
-            outcome = await db.users.add(new, USER_ROLE)
+            outcome = await db.users.create(new, USER_ROLE)
             if outcome == "added":
                 await notify(db, Notice.INVITATION, new.id)
                 names = {"email": masked_name(email), "login": masked_name(login)}
                 await audit(db, Event.USER_INVITED, actor, new.id, **names)
-            member = await db.users.member(new.id)
+            member = await db.users.find_with_access(new.id)
         if outcome == "email_taken":
             raise EmailTaken
         if member is None:
@@ -109,7 +109,7 @@ class AdminUserService:
             if await db.users.block(user_id):
                 if ADMIN_ROLE in member.roles:
                     await ensure_admin_remains(db)
-                await db.sessions.end_all(user_id)
+                await db.sessions.delete_all(user_id)
                 await notify(db, Notice.ACCOUNT_BLOCKED, user_id)
                 await audit(db, Event.USER_BLOCKED, actor, user_id)
 
@@ -147,9 +147,9 @@ class AdminUserService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            if await db.users.by_id(user_id) is None:
+            if await db.users.find_by_id(user_id) is None:
                 raise UserNotFound
-            found = await db.sessions.of_user(user_id)
+            found = await db.sessions.list_of_user(user_id)
         return [to_user_session(session) for session in found]
 
     async def end_sessions(self, actor: Actor, user_id: UUID) -> None:
@@ -161,7 +161,7 @@ class AdminUserService:
             Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
-            await db.sessions.end_all(user_id)
+            await db.sessions.delete_all(user_id)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
     async def end_session(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
@@ -173,7 +173,7 @@ class AdminUserService:
             Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
-            if not await db.sessions.end(session_id, user_id):
+            if not await db.sessions.delete(session_id, user_id):
                 raise SessionNotFound("GET /admin/users/{user_id}/sessions lists the active ones.")
             await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
 
@@ -183,7 +183,7 @@ class AdminUserService:
     ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
         """Open a transaction with the user's row locked; every process sees its effect once the block is left."""
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            member = await db.users.locked_member(user_id)
+            member = await db.users.find_for_update(user_id)
             if member is None:
                 raise UserNotFound
             ensure_outranks(await reload_actor(db, actor, needed), member)

@@ -77,7 +77,7 @@ class EmailChangeService:
 
     async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> UserWithAccess | None:
         """The account with its new address; None if it is not what it was, or the address is not free any more."""
-        member = await db.users.locked_member(owner.user_id)
+        member = await db.users.find_for_update(owner.user_id)
         if member is None or member.user.blocked or member.user.version != wanted["version"]:
             return None
         old = member.user
@@ -92,4 +92,4 @@ class EmailChangeService:
             old=masked_name(old.email),
             new=masked_name(wanted["email"]),
         )
-        return await db.users.member(old.id)
+        return await db.users.find_with_access(old.id)

@@ -12,7 +12,7 @@ from models.errors import FlowGone
 from models.responses.common import NextStep
 from models.values.flow import Step
 from redis_tools.flow_store import Claim
-from redis_tools.pipeline import Call
+from redis_tools.pipeline import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ClaimedStep:
         self._rescue = rescue
         self.claim = claim
         self.over = False
-        self.calls: list[Call[None]] = []
+        self.calls: list[Command[None]] = []
         self.next: Advance | None = None
         self.next_step: NextStep | None = None
 
@@ -54,14 +54,14 @@ class ClaimedStep:
         async with self._database.transaction() as db:
             marked = await db.used_flows.mark(self.claim.flow_id, self.claim.step)
             if marked and self._rescue:
-                marked = await db.used_flows.mark_rescue(self._rescue)
+                marked = await db.used_flows.mark_rescue_code(self._rescue)
             if not marked:
                 self.over = True
                 raise FlowGone
             yield db
         self.over = True
 
-    def along(self, call: Call[None]) -> None:
+    def along(self, call: Command[None]) -> None:
         """Ask this of Valkey, too, when the flow is closed."""
         self.calls.append(call)
 

@@ -48,7 +48,7 @@ class DeletionService:
         device = self.devices.recognise(owner.client.device_tokens, owner.user.email)
         permit = await self.limits.charge_start(DELETE.name, owner.client, device)
         async with self.database.statement() as db:
-            user = await db.users.by_id(owner.user_id)
+            user = await db.users.find_by_id(owner.user_id)
         if user is None:
             raise InvalidAccessToken
         doomed = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
@@ -76,7 +76,7 @@ class DeletionService:
         return await self.flows.resend(DELETE.held_by(owner.user_id), session_key, owner.client)
 
     async def _delete(self, db: Db, owner: Owner, doomed: Mapping[str, Any]) -> bool:
-        member = await db.users.locked_member(owner.user_id)
+        member = await db.users.find_for_update(owner.user_id)
         if member is None or member.user.blocked or member.user.version != doomed["version"]:
             return False
         user = member.user

@@ -29,9 +29,9 @@ from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, 
 from models.requests.flows import RESCUE_LENGTH
 from models.responses.common import FlowOpened, NextStep
 from models.values.flow import CODE_MAIL, TRIES, WAITING, FlowSpec, Step
-from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, Opening, Proof
-from redis_tools.pipeline import Call, Valkey
-from redis_tools.rescue_store import drop_rescue
+from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, NewFlow, Proof
+from redis_tools.pipeline import Command, Valkey
+from redis_tools.rescue_store import delete_rescue_code
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +87,10 @@ class FlowEngine:
         flow_id = new_flow_id(from_device=bool(permit.device))
         session_key, digest = new_session_key(flow_id, spec.holder)
         step = spec.steps[0]
-        opening = Opening(step, self.keys.subject(email), permit.device, permit.epoch, data)
+        opening = NewFlow(step, self.keys.subject(email), permit.device, permit.epoch, data)
         key = FlowKey(flow_id, spec.name, digest)
-        await self.valkey.ask_all(
-            self.store.open(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *permit.refunds
+        await self.valkey.pipeline(
+            self.store.create(key, opening, ttl=self.rules.ttl, resend=self.rules.resend_after), *permit.refunds
         )
         await self._enqueue(flow_id, serial=0, beside={WAITING: opening.waiting(spec.name)})
         return FlowOpened(
@@ -115,7 +115,7 @@ class FlowEngine:
         try:
             await self._enqueue(key.flow_id, serial=resent.serial)
         except BaseException:
-            await self.store.unsend(key.flow_id, resent)
+            await self.store.undo_resend(key.flow_id, resent)
             raise
         return FlowOpened(
             session_key=session_key,
@@ -191,7 +191,7 @@ class FlowEngine:
             try:
                 await self._enqueue(key.flow_id, outdated.serial)
             except BaseException:
-                await self.store.unreplace(key.flow_id, outdated)
+                await self.store.undo_replacement(key.flow_id, outdated)
                 raise
             raise CodeReplaced("A newer code is on its way; use that one.") from outdated
 
@@ -205,7 +205,7 @@ class FlowEngine:
     async def _cancel(self, attempt: CodeAttempt) -> None:
         calls = attempt.cancel()
         if calls:
-            await self.valkey.ask_all(*calls)
+            await self.valkey.pipeline(*calls)
 
     async def _settle(self, spec: FlowSpec, passage: ClaimedStep, attempt: CodeAttempt, rescue: bytes | None) -> None:
         """Close the flow or move it on, now that PostgreSQL has the effect, and give back what it explains."""
@@ -213,7 +213,7 @@ class FlowEngine:
         back = self._given_back(spec, claim, attempt, rescue)
         if passage.next is None:
             try:
-                await self.valkey.ask_all(self.store.close(claim), *back, *passage.calls)
+                await self.valkey.pipeline(self.store.delete(claim), *back, *passage.calls)
             except Unavailable:
                 # The effect stands, and its mark in PostgreSQL refuses a second one; the record expires alone.
                 log.warning("a finished flow could not be closed")
@@ -221,30 +221,30 @@ class FlowEngine:
         onward = passage.next
         session_key, digest = new_session_key(claim.flow_id, spec.holder) if onward.new_key else ("", b"")
         advance = self.store.advance(claim, onward.step, digest, onward.data)
-        expires_in, *_ = await self.valkey.ask_all(advance, *back)
+        expires_in, *_ = await self.valkey.pipeline(advance, *back)
         passage.next_step = NextStep(session_key=session_key, expires_in=expires_in, next=spec.path(onward.step))
 
     def _given_back(
         self, spec: FlowSpec, claim: Claim, attempt: CodeAttempt, rescue: bytes | None
-    ) -> tuple[Call[Any], ...]:
+    ) -> tuple[Command[Any], ...]:
         if claim.step != Step.CODE:
             return ()
         back = attempt.succeeded(claim.owed)
         # A rescue code stands for the mail that brought it, which is given back, too.
         mails = claim.mails + (1 if rescue else 0)
         if mails:
-            back += (self.post.mail_limits.bucket(spec.name, claim.subject, claim.device).give_back(mails),)
+            back += (self.post.mail_limits.bucket(spec.name, claim.subject, claim.device).refund(mails),)
         if rescue:
-            back += (drop_rescue(rescue.hex()),)
+            back += (delete_rescue_code(rescue.hex()),)
         return back
 
     async def _release(self, claim: Claim, attempt: CodeAttempt, error: BaseException) -> None:
         """Let the step be tried again. A refusal spends the try, a failure does not; a right code is never charged."""
         refused = isinstance(error, ServiceError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         step = Step(claim.step)
-        free = self.store.release(claim, give_back=step is not Step.CODE and not refused, tries=TRIES[step])
+        free = self.store.release(claim, refund=step is not Step.CODE and not refused, tries=TRIES[step])
         try:
-            await self.valkey.ask_all(free, *attempt.cancel())
+            await self.valkey.pipeline(free, *attempt.cancel())
         except Unavailable:
             # The claim ends by itself in a few seconds.
             log.warning("a claimed step could not be released")

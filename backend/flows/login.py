@@ -51,7 +51,7 @@ class LoginService:
         permit = await self.limits.charge_password(LOGIN.name, client, self.keys.subject(identifier), device)
         try:
             async with self.database.statement() as db:
-                user = await db.users.by_identifier(identifier)
+                user = await db.users.find_by_identifier(identifier)
             # The connection is given back: no transaction is open while the hash is computed.
             right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
@@ -89,7 +89,7 @@ class LoginService:
             key, change = self.tokens.signing_key, new_change()
             async with passage.effect() as db:
                 # Locked: a change of password that comes now waits, and then ends this session with the others.
-                member = await db.users.locked_member(UUID(passage.data["user_id"]))
+                member = await db.users.find_for_update(UUID(passage.data["user_id"]))
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if member is not None and is_same and not member.user.blocked:
                     opened = await self.sessions.create(db, member, client, change)

@@ -58,7 +58,7 @@ class RecoverService:
             # The mark is the effect: this code opens the next step once. Whatever changes the account from now on,
             # another recovery among them, closes that step again.
             async with passage.effect() as db:
-                user = await db.users.by_email(passage.data["email"])
+                user = await db.users.find_by_email(passage.data["email"])
             if user is None:
                 raise FlowGone
             passage.advance(Step.PASSWORD, new_key=True, user_id=str(user.id), version=user.version)
@@ -78,18 +78,18 @@ class RecoverService:
         refuse_common(password)
         async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, client) as passage:
             async with self.database.statement() as db:
-                user = await db.users.by_id(UUID(passage.data["user_id"]))
+                user = await db.users.find_by_id(UUID(passage.data["user_id"]))
             if user is None:
                 raise FlowGone
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
             password_hash = await self.hasher.hash(password)
             async with self.user_cache.changing(user.id), passage.effect() as db:
-                member = await db.users.locked_member(user.id)
+                member = await db.users.find_for_update(user.id)
                 is_same = member is not None and member.user.version == passage.data["version"]
                 if is_same and not user.blocked:
                     await db.users.set_password(user.id, password_hash)
-                    await db.sessions.end_all(user.id)
+                    await db.sessions.delete_all(user.id)
                     await notify(db, Notice.PASSWORD_CHANGED, user.id)
                     await audit(db, Event.PASSWORD_RECOVERED, anonymous_actor(client, user.id), user.id)
             if not is_same or user.blocked:

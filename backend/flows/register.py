@@ -107,8 +107,8 @@ class RegisterService:
             password_hash=pending["password_hash"],
             locale=Locale(pending["locale"]),
         )
-        outcome = await db.users.add(new, USER_ROLE)
+        outcome = await db.users.create(new, USER_ROLE)
         if outcome != "added":
             return outcome, None
         await audit(db, Event.ACCOUNT_REGISTERED, anonymous_actor(client, new.id), new.id)
-        return outcome, await db.users.member(new.id)
+        return outcome, await db.users.find_with_access(new.id)

@@ -35,7 +35,7 @@ class BacklogGauge:
         while True:
             try:
                 async with self._database.statement() as db:
-                    backlog = await db.outbox.backlog(self._kind)
+                    backlog = await db.outbox.get_backlog(self._kind)
             except Unavailable:
                 # Starts need PostgreSQL themselves and say so; what was last seen stays.
                 await asyncio.sleep(_LOOK_EVERY)

@@ -16,14 +16,14 @@ from backend.mail.smtp_pool import SmtpPool
 from backend.protection.code_length_ladder import CodeLengthLadder
 from backend.protection.known_devices import device_ladder
 from backend.protection.mail_limits import MailLimits
-from database.ladder import BudgetOf
+from database.ladder import BudgetKey
 from models.errors import Unavailable
 from models.values.flow import Step
 from models.values.locale import Locale
-from redis_tools.flow_store import FlowStore, Waiting
+from redis_tools.flow_store import FlowStore, WaitingFlow
 from redis_tools.pipeline import Valkey
-from redis_tools.rescue_store import keep_rescue
-from redis_tools.thermostat import Reading, Thermostat
+from redis_tools.rescue_store import save_rescue_code
+from redis_tools.thermostat import Thermostat, ThermostatState
 from template_message.render import MailTemplates
 
 _SOON = 1.0
@@ -63,7 +63,7 @@ class CodeMailRequest:
 
     flow_id: bytes
     serial: int
-    waiting: Waiting
+    waiting: WaitingFlow
     mail: str
     email: str
     locale: Locale
@@ -89,7 +89,7 @@ class CodeMail:
     ttl: int
 
     @asynccontextmanager
-    async def stamped(self, waiting: Waiting) -> AsyncIterator[MailPermit | None]:
+    async def stamped(self, waiting: WaitingFlow) -> AsyncIterator[MailPermit | None]:
         """Take one from the address's mail bucket; None when it is empty. A mail that does not leave costs nothing.
 
         Raises:
@@ -98,16 +98,18 @@ class CodeMail:
         bucket = self.mail_limits.bucket(waiting.purpose, waiting.subject, waiting.device)
         # A known device is spared the thermostat: what is sprayed from elsewhere does not lengthen its codes.
         thermostat = None if waiting.device else self.thermostats.get(waiting.purpose)
-        taken, *readings = await self.valkey.ask_all(bucket.take(), *([thermostat.read()] if thermostat else []))
+        taken, *readings = await self.valkey.pipeline(
+            bucket.consume(), *([thermostat.get_state()] if thermostat else [])
+        )
         if not taken.allowed:
             yield None
             return
-        shown: list[Reading] = readings
+        shown: list[ThermostatState] = readings
         try:
             yield MailPermit(taken.left, *((shown[0].digits, shown[0].epoch) if shown else (0, 0)))
         except BaseException:
             with suppress(Unavailable):
-                await self.valkey.ask(bucket.give_back())
+                await self.valkey.execute(bucket.refund())
             raise
 
     async def send(self, letter: CodeMailRequest) -> None:
@@ -127,22 +129,22 @@ class CodeMail:
                 rescue = await self._rescue(waiting) if pressed else ""
                 await self._mail(letter, CodeSpec(rung, digits, stamp.epoch), rescue)
 
-    def _whose(self, letter: CodeMailRequest) -> BudgetOf:
+    def _whose(self, letter: CodeMailRequest) -> BudgetKey:
         """Whose ladder: the account's, or before there is one the address's."""
         subject = letter.owner.bytes if letter.owner else bytes.fromhex(letter.waiting.subject)
-        return BudgetOf(subject, letter.waiting.purpose, device_ladder(letter.waiting.device))
+        return BudgetKey(subject, letter.waiting.purpose, device_ladder(letter.waiting.device))
 
-    async def _rescue(self, waiting: Waiting) -> str:
+    async def _rescue(self, waiting: WaitingFlow) -> str:
         """A rescue code for this address and purpose; who floods the address delivers its owner's way in."""
         code = base64.b32encode(secrets.token_bytes(_RESCUE_BYTES)).decode().rstrip("=")
-        await self.valkey.ask(keep_rescue(sha256(code.encode()).hexdigest(), waiting.purpose, waiting.subject))
+        await self.valkey.execute(save_rescue_code(sha256(code.encode()).hexdigest(), waiting.purpose, waiting.subject))
         return code
 
     async def _mail(self, letter: CodeMailRequest, mint: CodeSpec, rescue: str) -> None:
         """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
         code = f"{secrets.randbelow(10**mint.digits):0{mint.digits}d}"
         mac = self.keys.code_macs(letter.flow_id, letter.waiting.purpose, code)[0]
-        if not await self.store.mint(
+        if not await self.store.set_code(
             letter.flow_id,
             Step.CODE,
             mac,
@@ -161,4 +163,4 @@ class CodeMail:
         # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without
         # the renewal it lives from its minting, a few seconds less.
         with suppress(Unavailable):
-            await self.store.renew(letter.flow_id, mac, self.ttl)
+            await self.store.renew_code(letter.flow_id, mac, self.ttl)

@@ -58,13 +58,13 @@ class MailQueue:
         hands = self.hands if self.hands and self.hands.free() > self.promised else None
         if hands is None:
             async with database.statement() as db:
-                await db.outbox.put(kind, payload, give_up_after, call=not self.heard)
+                await db.outbox.create(kind, payload, give_up_after, notify=not self.heard)
             self.rung.set()
             return
         self.promised += 1
         try:
             async with database.statement() as db:
-                job = await db.outbox.put_leased(kind, payload, give_up_after, LEASE)
+                job = await db.outbox.create_leased(kind, payload, give_up_after, LEASE)
         finally:
             self.promised -= 1
         hands.take(replace(job, payload={**payload, **(beside or {})}))

@@ -17,7 +17,7 @@ from database.outbox import SEALED
 from database.users import User
 from models.values.flow import DELETE, EMAIL, LOGIN, RECOVER, REGISTER, SPECS, WAITING, Step
 from models.values.locale import Locale
-from redis_tools.flow_store import FlowStore, Waiting
+from redis_tools.flow_store import FlowStore, WaitingFlow
 from template_message.render import MailTemplates
 
 _IF_TAKEN = {REGISTER: "account_exists", EMAIL: "email_taken"}
@@ -42,7 +42,7 @@ class HandOver:
             Unavailable: PostgreSQL or Valkey is away.
         """
         flow_id = bytes.fromhex(payload["flow"])
-        waiting: Waiting | None = payload.get(WAITING) or await self.store.waiting(flow_id, Step.CODE)
+        waiting: WaitingFlow | None = payload.get(WAITING) or await self.store.find_waiting(flow_id, Step.CODE)
         if waiting is None or waiting.minted > payload["serial"]:
             return
         spec, data = SPECS[waiting.purpose], waiting.data
@@ -68,9 +68,9 @@ class HandOver:
 
     async def _owner(self, email: str) -> User | None:
         async with self.database.statement() as db:
-            return await db.users.by_email(email)
+            return await db.users.find_by_email(email)
 
-    async def _address_is_taken(self, waiting: Waiting, mail: str, user: User) -> None:
+    async def _address_is_taken(self, waiting: WaitingFlow, mail: str, user: User) -> None:
         """Tell the owner of a taken address; from the same bucket as codes, for this is a mail, too."""
         async with self.codes.stamped(waiting) as stamp:
             if stamp is not None:
@@ -86,7 +86,7 @@ class HandOver:
         if SEALED in payload:
             return self.envelopes.open(payload[SEALED])
         async with self.database.statement() as db:
-            return await db.users.by_id(UUID(payload["user_id"]))
+            return await db.users.find_by_id(UUID(payload["user_id"]))
 
     async def _send(self, mail: str, user: User | Recipient, **values: object) -> None:
         await self.postman.send(user.email, self.templates.render(mail, user.locale, **values))

@@ -34,4 +34,4 @@ async def notify(db: Db, notice: Notice, user_id: UUID, sealed: str = "") -> Non
     has no more, see `backend/mail/sealed_recipient.py`.
     """
     job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat(), "request": request_id.get()}
-    await db.outbox.put(notice, job | ({SEALED: sealed} if sealed else {}), give_up_after=_LIFE)
+    await db.outbox.create(notice, job | ({SEALED: sealed} if sealed else {}), give_up_after=_LIFE)

@@ -14,7 +14,7 @@ from backend.counters import Counters
 from backend.mail.enqueue import LEASE, LocalWorker, MailQueue
 from backend.mail.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
-from database.outbox import RECIPIENT_PUT_OFF, Job
+from database.outbox import RECIPIENT_DEFERRED, Job
 from database.outbox_listener import listen
 from models.context.counters import Counter
 from models.context.request_id import request_id
@@ -194,7 +194,7 @@ class MailWorker:
         async with self._outbox:
             if sent := set(self._sent):
                 async with self._database.statement() as db:
-                    await db.outbox.done(sent)
+                    await db.outbox.delete_sent(sent)
                 self._sent -= sent
 
     async def _renew(self) -> None:
@@ -228,7 +228,7 @@ class MailWorker:
             await self._mailers[job.kind](job.payload)
         except MailDelayed as error:
             log.warning("mail %d delayed: %s", job.id, error)
-            blame = RECIPIENT_PUT_OFF if isinstance(error, RecipientDelayed) else ""
+            blame = RECIPIENT_DEFERRED if isinstance(error, RecipientDelayed) else ""
             return Later(_back_off(job.attempts), f"{blame}{error}")
         except MailRefused as error:
             log.warning("mail %d refused: %s", job.id, error)
@@ -249,9 +249,9 @@ class MailWorker:
                     held = self._held[job.id]
                     match outcome:
                         case Later(delay, reason):
-                            await db.outbox.later(held, delay, reason)
+                            await db.outbox.reschedule(held, delay, reason)
                         case Dead(reason):
-                            await db.outbox.dead(held, reason)
+                            await db.outbox.mark_dead(held, reason)
             except Unavailable:
                 await asyncio.sleep(0.5)
             else:

@@ -9,12 +9,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 
 from database.engine import Database
-from database.outbox import MailState
+from database.outbox import MailStats
 from models.context.counters import Counter
 from models.errors import Unavailable
 from redis_tools import counters
 from redis_tools.pipeline import Valkey
-from redis_tools.thermostat import Reading, Thermostat
+from redis_tools.thermostat import Thermostat, ThermostatState
 
 _THERMOSTAT = (
     (GaugeMetricFamily, "auth_code_floor_digits", "Least digits of a code for unknown devices."),
@@ -44,7 +44,7 @@ _MAIL = (
 )
 
 
-def _values(lowest: int, reading: Reading) -> tuple[float, ...]:
+def _values(lowest: int, reading: ThermostatState) -> tuple[float, ...]:
     return (
         reading.digits,
         float(reading.digits > lowest),
@@ -74,7 +74,7 @@ def _counter_families(counts: Mapping[str, float]) -> Iterator[Metric]:
         yield family
 
 
-def _mail_families(states: Sequence[MailState]) -> Iterator[Metric]:
+def _mail_families(states: Sequence[MailStats]) -> Iterator[Metric]:
     for index, (name, description) in enumerate(_MAIL):
         family = GaugeMetricFamily(name, description, labels=["kind"])
         for state in states:
@@ -100,13 +100,13 @@ class MetricsService:
     valkey: Valkey
     thermostats: Mapping[str, Thermostat]
 
-    async def readings(self) -> dict[str, Reading]:
+    async def readings(self) -> dict[str, ThermostatState]:
         """Return the state of each purpose's thermostat.
 
         Raises:
             Unavailable: Valkey is away.
         """
-        answers = await self.valkey.ask_all(*(thermostat.read() for thermostat in self.thermostats.values()))
+        answers = await self.valkey.pipeline(*(thermostat.get_state() for thermostat in self.thermostats.values()))
         return dict(zip(self.thermostats, answers, strict=True))
 
     async def exposition(self) -> bytes:
@@ -116,13 +116,13 @@ class MetricsService:
             Unavailable: Valkey is away.
         """
         readings = await self.readings()
-        counts = await self.valkey.ask(counters.read())
+        counts = await self.valkey.execute(counters.read())
         values = {purpose: _values(self.thermostats[purpose].lowest, reading) for purpose, reading in readings.items()}
         up = GaugeMetricFamily("auth_postgresql_up", "Whether PostgreSQL answers.")
-        mail: Sequence[MailState] = ()
+        mail: Sequence[MailStats] = ()
         try:
             async with self.database.statement() as db:
-                mail = await db.outbox.states()
+                mail = await db.outbox.list_stats()
             up.add_metric([], 1)
         except Unavailable:
             up.add_metric([], 0)

@@ -14,8 +14,8 @@ from backend.protection.rate_limits import RateLimits
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import Unavailable
-from redis_tools.pipeline import Call, Valkey
-from redis_tools.rescue_store import find_rescue
+from redis_tools.pipeline import Command, Valkey
+from redis_tools.rescue_store import find_rescue_code
 from redis_tools.thermostat import Reservation, Thermostat
 
 log = logging.getLogger(__name__)
@@ -39,17 +39,17 @@ class CodeAttempt:
         """Codes minted before this epoch are not compared with the guess."""
         return self.reservation.epoch if self.reservation else 0
 
-    def cancel(self) -> tuple[Call[Any], ...]:
+    def cancel(self) -> tuple[Command[Any], ...]:
         """Return the calls for a guess that was not compared, or was right without effect: it counts as never made."""
         return (self.thermostat.cancel(self.reservation),) if self.thermostat and self.reservation else ()
 
-    def succeeded(self, wrong_before: int) -> tuple[Call[Any], ...]:
+    def succeeded(self, wrong_before: int) -> tuple[Command[Any], ...]:
         """Return the calls for a right guess, which explains the wrong guesses that the flow had before."""
         if self.thermostat is None or self.reservation is None:
             return ()
         return (self.thermostat.succeeded(self.reservation, wrong_before),)
 
-    def failed(self) -> Call[int | None] | None:
+    def failed(self) -> Command[int | None] | None:
         """Return the call for a wrong guess; its answer is the new floor, if this guess raised it."""
         return self.thermostat.failed(self.reservation) if self.thermostat and self.reservation else None
 
@@ -74,12 +74,12 @@ class CodeAttempts:
             Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
         """
         thermostat = None if from_device or rescue else self.thermostats.get(purpose)
-        calls: list[Call[Any]] = [thermostat.reserve()] if thermostat else []
-        calls += [find_rescue(rescue, purpose)] if rescue else []
+        calls: list[Command[Any]] = [thermostat.reserve()] if thermostat else []
+        calls += [find_rescue_code(rescue, purpose)] if rescue else []
         answers, refusal = await self.limits.try_step(client, calls)
         if refusal:
             if thermostat and answers[0]:
-                await self.valkey.ask(thermostat.cancel(answers[0]))
+                await self.valkey.execute(thermostat.cancel(answers[0]))
             raise refusal
         if rescue:
             return CodeAttempt(rescued=answers[0])
@@ -91,7 +91,7 @@ class CodeAttempts:
         """Guesses take milliseconds: those under way soon leave room, or raise the floor."""
         for _ in range(_RESERVE_TRIES):
             await asyncio.sleep(_RESERVE_PAUSE)
-            reservation = await self.valkey.ask(thermostat.reserve())
+            reservation = await self.valkey.execute(thermostat.reserve())
             if reservation:
                 return reservation
         raise Unavailable("Too many codes are being checked.", retry_after=1)
@@ -103,7 +103,7 @@ class CodeAttempts:
             return
         # An unresolved guess counts as wrong in a few seconds, too.
         with suppress(Unavailable):
-            raised_to = await self.valkey.ask(call)
+            raised_to = await self.valkey.execute(call)
             if raised_to:
                 purpose = attempt.thermostat.purpose
                 self.audit_buffer.record(Event.FLOOR_RAISED, anonymous_actor(client), purpose=purpose, digits=raised_to)

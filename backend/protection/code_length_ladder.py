@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from backend.keys import Keys
 from database.engine import Database
-from database.ladder import BudgetOf, Terms
+from database.ladder import BudgetKey, Terms
 from database.users import User
 from models.values.ladder import GUESSES_PER_FLOW, TOP, Rung
 from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
@@ -49,7 +49,7 @@ class CodeLengthLadder:
         """Return the digits of a code while the account's budget lasts."""
         return self._strangers[purpose][0].digits
 
-    async def reserve(self, flow_id: bytes, whose: BudgetOf) -> int:
+    async def reserve(self, flow_id: bytes, whose: BudgetKey) -> int:
         """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits.
 
         Raises:
@@ -73,10 +73,10 @@ class CodeLengthLadder:
         """
         while True:
             async with self._database.statement() as db:
-                due = await db.ladder.due(_BATCH)
+                due = await db.ladder.list_due(_BATCH)
             if not due:
                 return
-            used = await self._store.spent(due)
+            used = await self._store.count_wrong_guesses(due)
             unused = [0 if count is None else GUESSES_PER_FLOW - min(max(count, 0), GUESSES_PER_FLOW) for count in used]
             async with self._database.statement() as db:
                 await db.ladder.settle(due, unused)
@@ -92,4 +92,4 @@ class CodeLengthLadder:
         for on_devices, ladders in ((False, self._strangers), (True, self._devices)):
             for terms in {terms for rungs in ladders.values() for terms in map(_terms, rungs) if terms}:
                 async with self._database.statement() as db:
-                    await db.ladder.forget_full(terms, on_devices=on_devices)
+                    await db.ladder.delete_full(terms, on_devices=on_devices)

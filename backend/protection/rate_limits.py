@@ -15,9 +15,9 @@ from models.errors import TooManyRequests, Unavailable
 from models.settings.groups import LimitSettings
 from models.settings.notations import Rates
 from models.values.flow import DELETE, EMAIL, LOGIN, RECOVER, REGISTER
-from redis_tools.pipeline import Call, Valkey
+from redis_tools.pipeline import Command, Valkey
 from redis_tools.thermostat import Thermostat
-from redis_tools.token_bucket import Bucket, Taken
+from redis_tools.token_bucket import Bucket, LimitResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Permit:
 
     device: str
     epoch: int
-    refunds: tuple[Call[None], ...]
+    refunds: tuple[Command[None], ...]
 
 
 def _by_address(limit: str, rates: Rates, client: ClientInfo) -> list[Bucket]:
@@ -92,13 +92,13 @@ class RateLimits:
         failures = _by_address("wrong-password", self._rates.wrong_passwords, client)
         failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rates.device_passwords]
         await self._charge("own-password", client, (*_by_address("step", self._rates.steps, client), *failures))
-        return Permit("", 0, tuple(bucket.give_back() for bucket in failures))
+        return Permit("", 0, tuple(bucket.refund() for bucket in failures))
 
     async def refund(self, permit: Permit) -> None:
         """Give back what was charged: the password was right, or a missing server kept it from being compared."""
         # Valkey may be what is away; then the bucket fills by itself.
         with suppress(Unavailable):
-            await self._valkey.ask_all(*permit.refunds)
+            await self._valkey.pipeline(*permit.refunds)
 
     async def charge_step(self, client: ClientInfo) -> None:
         """Charge a step that takes no code.
@@ -110,7 +110,7 @@ class RateLimits:
         await self._charge("step", client, _by_address("step", self._rates.steps, client))
 
     async def try_step(
-        self, client: ClientInfo, calls: Sequence[Call[Any]]
+        self, client: ClientInfo, calls: Sequence[Command[Any]]
     ) -> tuple[list[Any], TooManyRequests | None]:
         """Charge a step, with other calls in the same exchange; return their answers, and the refusal if there is one.
 
@@ -143,12 +143,12 @@ class RateLimits:
     ) -> Permit:
         thermostat = self._thermostats.get(purpose)
         consumed = _by_address(purpose, self._starts[purpose], client)
-        calls = [thermostat.epoch()] if thermostat else []
+        calls = [thermostat.get_epoch()] if thermostat else []
         epochs = await self._charge(purpose, client, (*consumed, *refundable), calls)
-        return Permit(device, epochs[0] if epochs else 0, tuple(bucket.give_back() for bucket in refundable))
+        return Permit(device, epochs[0] if epochs else 0, tuple(bucket.refund() for bucket in refundable))
 
     async def _charge(
-        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Call[Any]] = ()
+        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Command[Any]] = ()
     ) -> list[Any]:
         answers, refusal = await self._try(limit, client, buckets, calls)
         if refusal:
@@ -156,17 +156,17 @@ class RateLimits:
         return answers
 
     async def _try(
-        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Call[Any]]
+        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Command[Any]]
     ) -> tuple[list[Any], TooManyRequests | None]:
         """Take one from every bucket, with the calls in the same exchange; a refusal is recorded in the audit log."""
-        answers = await self._valkey.ask_all(*(bucket.take() for bucket in buckets), *calls)
-        taken: list[Taken] = answers[: len(buckets)]
+        answers = await self._valkey.pipeline(*(bucket.consume() for bucket in buckets), *calls)
+        taken: list[LimitResult] = answers[: len(buckets)]
         rest = answers[len(buckets) :]
         if all(one.allowed for one in taken):
             return rest, None
         # A refused request has done nothing: it costs neither the account, nor the neighbours, nor the client's day.
-        back = [bucket.give_back() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
+        back = [bucket.refund() for bucket, one in zip(buckets, taken, strict=True) if one.allowed]
         if back:
-            await self._valkey.ask_all(*back)
+            await self._valkey.pipeline(*back)
         self._audit_buffer.record(Event.LIMIT_REACHED, anonymous_actor(client), limit=limit)
         return rest, TooManyRequests(retry_after=max(one.retry_after for one in taken))

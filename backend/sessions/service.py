@@ -51,7 +51,7 @@ class SessionService:
         """
         refresh = self.refresh_tokens.create(uuid7())
         new = NewSession(refresh.session_id, member.user.id, refresh.digest, client.user_agent)
-        session, evicted = await db.sessions.open(new, self.life, most=self.max_sessions)
+        session, evicted = await db.sessions.create(new, self.life, limit=self.max_sessions)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
         await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(client, member.user.id), member.user.id, **details)
         if evicted:
@@ -73,7 +73,7 @@ class SessionService:
         key = self.tokens.signing_key
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
-            member = await db.users.member(rotation.session.user_id) if rotation else None
+            member = await db.users.find_with_access(rotation.session.user_id) if rotation else None
             # Everything that may fail comes before the rotation: after it, the answer needs no other server.
             if rotation is None or member is None or member.user.blocked:
                 raise InvalidGrant
@@ -113,7 +113,7 @@ class SessionService:
     async def _end_stolen(self, session: Session, actor: Actor) -> None:
         """End a session whose token was used twice: its owner and a thief both have it (RFC 9700 section 4.14.2)."""
         async with self.user_cache.changing(session.user_id), self.database.transaction() as db:
-            if await db.sessions.end(session.id, session.user_id):
+            if await db.sessions.delete(session.id, session.user_id):
                 await notify(db, Notice.SESSION_ENDED, session.user_id)
                 await audit(db, Event.SESSION_STOLEN, actor, session.user_id, session=str(session.id))
                 log.warning("a refresh token was used again: session %s was ended", session.id)
@@ -125,7 +125,7 @@ class SessionService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            found = await db.sessions.of_user(user_id)
+            found = await db.sessions.list_of_user(user_id)
         return [to_own_session(session, current) for session in found]
 
     async def end(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
@@ -136,7 +136,7 @@ class SessionService:
             Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            ended = await db.sessions.end(session_id, user_id)
+            ended = await db.sessions.delete(session_id, user_id)
             if ended:
                 await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
         if not ended:
@@ -158,7 +158,7 @@ class SessionService:
             Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            await db.sessions.end_all(user_id, but=current)
+            await db.sessions.delete_all(user_id, except_session=current)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 
     async def end_by_token(self, token: str, client: ClientInfo) -> None:

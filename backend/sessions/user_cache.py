@@ -16,7 +16,7 @@ from database.engine import Database
 from models.errors import ServiceError, Unavailable
 from models.responses.common import UserProfile
 from redis_tools import session_cache
-from redis_tools.pipeline import Call, Valkey
+from redis_tools.pipeline import Command, Valkey
 from redis_tools.session_cache import new_change
 
 log = logging.getLogger(__name__)
@@ -55,12 +55,12 @@ class UserCache:
             Unavailable: Valkey is away, or PostgreSQL when it has to be asked.
         """
         name = session_cache.user_place(str(user_id))
-        found, edition = await self.valkey.ask_all(session_cache.look(name), session_cache.look(session_cache.ROLES))
+        found, edition = await self.valkey.pipeline(session_cache.look(name), session_cache.look(session_cache.ROLES))
         entry = _entry(found)
         if entry is not None and entry.edition == edition.decode() and sid in entry.sids:
             return entry.user
         if not edition:
-            edition = await self.valkey.ask(session_cache.begin_edition(token_hex(8)))
+            edition = await self.valkey.execute(session_cache.begin_edition(token_hex(8)))
         # An entry that does not know the session stays where it is: either is out of date, and PostgreSQL knows which.
         held = found if entry is not None else await self._leased(name, found)
         current = await self._read(user_id, edition.decode())
@@ -70,7 +70,7 @@ class UserCache:
         outdated = entry is None or entry.edition != current.edition
         if held and (lives or outdated) and session_cache.is_entry(edition):
             with suppress(Unavailable):
-                await self.valkey.ask(session_cache.fill(name, held, current.model_dump_json().encode()))
+                await self.valkey.execute(session_cache.fill(name, held, current.model_dump_json().encode()))
         return current.user if lives else None
 
     async def _leased(self, name: str, found: bytes) -> bytes:
@@ -78,11 +78,11 @@ class UserCache:
         if not session_cache.may_be_leased(found):
             return b""
         lease = session_cache.new_lease()
-        return lease if await self.valkey.ask(session_cache.take_lease(name, found, lease)) else b""
+        return lease if await self.valkey.execute(session_cache.take_lease(name, found, lease)) else b""
 
     async def _read(self, user_id: UUID, edition: str) -> _Entry | None:
         async with self.database.statement() as db:
-            found = await db.users.with_sessions(user_id)
+            found = await db.users.find_with_sessions(user_id)
         if found is None or found.member.user.blocked:
             return None
         return _Entry(user=profile(found.member), sids=frozenset(found.sids), edition=edition, nonce=token_hex(8))
@@ -110,7 +110,7 @@ class UserCache:
     @asynccontextmanager
     async def _changing(self, place: str) -> AsyncIterator[None]:
         change = new_change()
-        await self.valkey.ask(session_cache.announce_change(place, change))
+        await self.valkey.execute(session_cache.announce_change(place, change))
         # After a failure the announcement stays: whether the commit stood is then unknown, and may be for a while.
         try:
             yield
@@ -125,7 +125,7 @@ class UserCache:
 
     async def _call_done(self, place: str, change: str) -> None:
         try:
-            await self.valkey.ask(session_cache.forget(place, change))
+            await self.valkey.execute(session_cache.forget(place, change))
         except Unavailable:
             # What was done stands. The announcement ends by itself, and until then PostgreSQL is read.
             log.warning("a change at %s could not be called done", place)
@@ -136,8 +136,8 @@ class UserCache:
         Raises:
             Unavailable: Valkey is away.
         """
-        await self.valkey.ask(session_cache.announce_change(session_cache.user_place(str(user_id)), change))
+        await self.valkey.execute(session_cache.announce_change(session_cache.user_place(str(user_id)), change))
 
-    def forget(self, user_id: UUID, change: str) -> Call[None]:
+    def forget(self, user_id: UUID, change: str) -> Command[None]:
         """What `changing` ends with; it may travel with other calls."""
         return session_cache.forget(session_cache.user_place(str(user_id)), change)

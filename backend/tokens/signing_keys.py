@@ -123,26 +123,26 @@ class SigningKeys:
                 return
             began = self._tried_at = monotonic()
             async with self._database.statement() as db:
-                stored = await db.signing_keys.all()
+                stored = await db.signing_keys.list()
             if needs_next_key(stored, self._settings):
                 stored = await self._rotate_if_due()
             await self._install(stored)
             self._read_at = began
 
-    async def _rotate_if_due(self) -> list[StoredKey]:
+    async def _rotate_if_due(self) -> Sequence[StoredKey]:
         """Add the next key unless another process has just done so; return the keys as they are then."""
         # Generating an RSA key takes a second: in a thread, and before taking the lock.
         key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
             await db.signing_keys.lock()
-            stored = await db.signing_keys.all()
+            stored = await db.signing_keys.list()
             if not needs_next_key(stored, self._settings):
                 return stored
             # Before the first key no verifier has fetched a list, so that key may sign at once.
             await self._publish(db, key, self._activation_delay if stored else _NOW)
             await audit(db, Event.KEYS_ROTATED, SCHEDULE, key=key.kid)
-            await db.signing_keys.drop(expired_keys(stored, self._settings))
-            return await db.signing_keys.all()
+            await db.signing_keys.delete(expired_keys(stored, self._settings))
+            return await db.signing_keys.list()
 
     async def rotate(self, *, leaked: bool) -> tuple[str, timedelta]:
         """Publish the next key ahead of schedule, unless one waits to sign already; return its id and its delay.
@@ -156,19 +156,19 @@ class SigningKeys:
         key = await asyncio.to_thread(SigningKey.generate, self._settings.algorithm)
         async with self._database.transaction() as db:
             await db.signing_keys.lock()
-            stored = await db.signing_keys.all()
+            stored = await db.signing_keys.list()
             if stored and stored[0].signs_for < _NOW and not leaked:
                 return stored[0].kid, -stored[0].signs_for
             activation_delay = _NOW if leaked or not stored else self._activation_delay
             await self._publish(db, key, activation_delay)
             await audit(db, Event.KEYS_ROTATED, COMMAND_LINE, key=key.kid, leaked=leaked)
             if leaked:
-                await db.signing_keys.drop([old.kid for old in stored])
+                await db.signing_keys.delete([old.kid for old in stored])
         return key.kid, activation_delay
 
     async def _publish(self, db: Db, key: SigningKey, activation_delay: timedelta) -> None:
         sealed = self._encryptor.encrypt(key.to_der())
-        await db.signing_keys.add(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), activation_delay)
+        await db.signing_keys.create(NewKey(key.kid, key.algorithm, key.verifying.jwk, sealed), activation_delay)
         log.info("signing key %s published", key.kid)
 
     async def _install(self, stored: Sequence[StoredKey]) -> None:
@@ -190,4 +190,4 @@ class SigningKeys:
                 anew = self._encryptor.reencrypt(key.private_key)
                 if anew is not None:
                     async with self._database.statement() as db:
-                        await db.signing_keys.seal(key.kid, key.private_key, anew)
+                        await db.signing_keys.reencrypt(key.kid, key.private_key, anew)

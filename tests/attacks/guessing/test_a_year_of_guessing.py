@@ -166,7 +166,7 @@ class Expected:
         if digits in self.left:
             self.left[digits] = max(0.0, self.left[digits] - 3)
 
-    def give_back(self, digits: int, guesses: int) -> None:
+    def refund(self, digits: int, guesses: int) -> None:
         if digits in self.left:
             self.left[digits] = min(BUDGETS[digits][0], self.left[digits] + guesses)
 
@@ -189,12 +189,12 @@ def test_row_06_only_the_guesses_of_a_flow_itself_ever_come_back(siege: Siege, *
         succeeded = wrong < 3 and rng.random() < 0.5
         if succeeded:
             siege.succeed(flow)
-            expected.give_back(digits, 3)
+            expected.refund(digits, 3)
         # The worker looks each minute, and so settles a flow before Valkey forgets what was guessed at it.
         for span in (_UNTIL_OVER, timedelta(hours=rng.choice((1, 1, 1, 2, 30, 24 * 20)))):
             let_pass(siege.db, span)
             expected.let_pass(span)
             siege.settle()
         if not succeeded:
-            expected.give_back(digits, 3 - wrong)
+            expected.refund(digits, 3 - wrong)
     assert set(lengths) >= {4, 6}, lengths

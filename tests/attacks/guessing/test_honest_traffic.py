@@ -19,11 +19,11 @@ from sqlalchemy.types import Interval, LargeBinary
 
 from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import Database, open_database
-from database.ladder import BudgetOf
+from database.ladder import BudgetKey
 from devstack.stack import Stack
 from redis_tools.connection import open_valkey
 from redis_tools.flow_store import FlowStore
-from redis_tools.pipeline import Call, Valkey, nothing
+from redis_tools.pipeline import Command, Valkey, ignore
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
 
@@ -71,7 +71,7 @@ class Servers:
 
     async def leave(self, flow_id: bytes, wrong: int) -> None:
         """A flow that nobody goes on with: so many wrong guesses are all that is known of it."""
-        await self.valkey.ask(Call(("SET", f"spent:{{{flow_id.hex()}}}", wrong, "EX", 3600), nothing))
+        await self.valkey.execute(Command(("SET", f"spent:{{{flow_id.hex()}}}", wrong, "EX", 3600), ignore))
 
     async def succeed(self, flow_id: bytes) -> None:
         async with self.database.statement() as db:
@@ -121,7 +121,7 @@ class Customer:
 
     async def _log_in(self) -> None:
         known = self.remembers_device and not self._chance(HABITS.new_device)
-        whose = BudgetOf(self._subject, "login", self._device if known else "")
+        whose = BudgetKey(self._subject, "login", self._device if known else "")
         while True:
             flow_id = secrets.token_bytes(16)
             digits = await self.servers.ladder.reserve(flow_id, whose)

@@ -47,14 +47,14 @@ async def plant(database: Database, role: str) -> UUID:
     name, new = f"planted-{next(_numbers)}", uuid.uuid4()
     async with database.transaction() as db:
         user = NewUser(new, f"{name}@example.com", name, name, "!", Locale.EN)
-        assert await db.users.add(user, role) == "added"
+        assert await db.users.create(user, role) == "added"
     return new
 
 
 async def make_fewer(database: Database, user_id: UUID, way: object) -> bool:
     try:
         async with database.transaction() as db:
-            member = await db.users.locked_member(user_id)
+            member = await db.users.find_for_update(user_id)
             assert member is not None
             await db.connection.execute(way, {"user": user_id})  # type: ignore[call-overload] # a text with a parameter
             if "admin" in member.roles:
@@ -95,12 +95,12 @@ async def test_somebody_who_becomes_one_while_others_wait_for_his_row_is_one_for
 
     async def roles() -> tuple[str, ...]:
         async with database.transaction() as db:
-            member = await db.users.locked_member(new)
+            member = await db.users.find_for_update(new)
             assert member is not None
             return member.roles
 
     async with database.transaction() as db:
-        await db.users.locked_member(new)
+        await db.users.find_for_update(new)
         await db.connection.execute(_GIVE_THE_ROLE, {"user": new})
         waiting = asyncio.create_task(roles())
         while not (await db.connection.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():
@@ -121,7 +121,7 @@ async def test_nobody_acts_on_who_may_do_more(may: set[str], allowed: bool, data
             text("INSERT INTO role_permissions VALUES ('reader', 'a:read') ON CONFLICT DO NOTHING")
         )
     async with database.transaction() as db:
-        member = await db.users.locked_member(await plant(database, "reader"))
+        member = await db.users.find_for_update(await plant(database, "reader"))
     assert member is not None
     actor = Actor(uuid.uuid4(), "203.0.113.0/24", permissions=frozenset(may))
     if allowed:

@@ -145,7 +145,7 @@ async def test_whoever_loses_a_connection_is_told_that_it_is_unavailable_whateve
             while not over.is_set():
                 try:
                     async with database.statement() as db:
-                        await db.users.by_identifier("nobody-of-this-name")
+                        await db.users.find_by_identifier("nobody-of-this-name")
                 except Unavailable:
                     told["unavailable"] += 1
                 else:

@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, Opening, Proof
+from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, NewFlow, Proof
 from redis_tools.pipeline import Valkey
 
 
@@ -17,13 +17,13 @@ def store(valkey: Valkey) -> FlowStore:
 
 async def opened(valkey: Valkey, store: FlowStore, device: str = "") -> FlowKey:
     key = FlowKey(secrets.token_bytes(16), "recover", secrets.token_bytes(32))
-    opening = Opening(step="code", subject="somebody", device=device, epoch=0, data={})
-    await valkey.ask(store.open(key, opening, ttl=60, resend=60))
+    opening = NewFlow(step="code", subject="somebody", device=device, epoch=0, data={})
+    await valkey.execute(store.create(key, opening, ttl=60, resend=60))
     return key
 
 
 async def mint(store: FlowStore, key: FlowKey, *, serial: int, epoch: int) -> bool:
-    return await store.mint(key.flow_id, "code", "a mac", serial=serial, ttl=60, rung=4, epoch=epoch)
+    return await store.set_code(key.flow_id, "code", "a mac", serial=serial, ttl=60, rung=4, epoch=epoch)
 
 
 async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_of_it(

@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import text
 
 from database.engine import Database
-from database.ladder import BudgetOf, Terms
+from database.ladder import BudgetKey, Terms
 
 FOUR = Terms(digits=4, burst=6, per_year=2, guesses=3)
 LIFE = timedelta(minutes=30)
 
 
 @pytest.fixture
-def alice() -> BudgetOf:
-    return BudgetOf(secrets.token_bytes(16), "recover", "")
+def alice() -> BudgetKey:
+    return BudgetKey(secrets.token_bytes(16), "recover", "")
 
 
-async def reserve(database: Database, whose: BudgetOf, flow_id: bytes | None = None) -> int | None:
+async def reserve(database: Database, whose: BudgetKey, flow_id: bytes | None = None) -> int | None:
     async with database.statement() as db:
         return await db.ladder.reserve(flow_id or secrets.token_bytes(16), whose, FOUR, LIFE)
 
@@ -36,21 +36,21 @@ async def end_all(database: Database, unspent: int) -> int:
     """Let all flows end with so many guesses unspent; return how many there were."""
     await run(database, "UPDATE guess_reservations SET settle_at = now()")
     async with database.statement() as db:
-        due = await db.ladder.due(100)
+        due = await db.ladder.list_due(100)
         await db.ladder.settle(due, [unspent] * len(due))
     return len(due)
 
 
-async def test_a_budget_of_six_bears_two_codes(database: Database, alice: BudgetOf) -> None:
+async def test_a_budget_of_six_bears_two_codes(database: Database, alice: BudgetKey) -> None:
     assert [await reserve(database, alice) for _ in range(3)] == [4, 4, None]
 
 
-async def test_codes_that_come_at_once_share_a_budget(database: Database, alice: BudgetOf) -> None:
+async def test_codes_that_come_at_once_share_a_budget(database: Database, alice: BudgetKey) -> None:
     reserved = await asyncio.gather(*(reserve(database, alice) for _ in range(8)))
     assert sorted(one or 0 for one in reserved) == [0] * 6 + [4] * 2
 
 
-async def test_a_flow_reserves_once_however_often_it_asks(database: Database, alice: BudgetOf) -> None:
+async def test_a_flow_reserves_once_however_often_it_asks(database: Database, alice: BudgetKey) -> None:
     flow_id = secrets.token_bytes(16)
     assert [await reserve(database, alice, flow_id) for _ in range(5)] == [4] * 5
     assert await reserve(database, alice) == 4
@@ -58,17 +58,17 @@ async def test_a_flow_reserves_once_however_often_it_asks(database: Database, al
 
 @pytest.mark.parametrize("other", ["purpose", "device", "subject"])
 async def test_a_budget_is_one_accounts_for_one_purpose_on_one_device(
-    database: Database, alice: BudgetOf, other: str
+    database: Database, alice: BudgetKey, other: str
 ) -> None:
     for _ in range(2):
         await reserve(database, alice)
     elsewhere = {"subject": alice.subject, "purpose": alice.purpose, "device": ""}
     elsewhere[other] = secrets.token_bytes(16) if other == "subject" else "another"
-    assert await reserve(database, BudgetOf(**elsewhere)) == 4  # type: ignore[arg-type] # one of them is bytes
+    assert await reserve(database, BudgetKey(**elsewhere)) == 4  # type: ignore[arg-type] # one of them is bytes
     assert await reserve(database, alice) is None
 
 
-async def test_what_a_flow_has_not_used_comes_back_once(database: Database, alice: BudgetOf) -> None:
+async def test_what_a_flow_has_not_used_comes_back_once(database: Database, alice: BudgetKey) -> None:
     for _ in range(2):
         await reserve(database, alice)
     assert await end_all(database, unspent=2) == 2
@@ -76,14 +76,14 @@ async def test_what_a_flow_has_not_used_comes_back_once(database: Database, alic
     assert [await reserve(database, alice) for _ in range(2)] == [4, None]
 
 
-async def test_what_is_spent_does_not_come_back(database: Database, alice: BudgetOf) -> None:
+async def test_what_is_spent_does_not_come_back(database: Database, alice: BudgetKey) -> None:
     for _ in range(2):
         await reserve(database, alice)
     await end_all(database, unspent=0)
     assert await reserve(database, alice) is None
 
 
-async def test_a_success_gives_back_what_its_own_flow_has_reserved(database: Database, alice: BudgetOf) -> None:
+async def test_a_success_gives_back_what_its_own_flow_has_reserved(database: Database, alice: BudgetKey) -> None:
     mine, theirs = secrets.token_bytes(16), secrets.token_bytes(16)
     await reserve(database, alice, theirs)
     await reserve(database, alice, mine)
@@ -94,7 +94,7 @@ async def test_a_success_gives_back_what_its_own_flow_has_reserved(database: Dat
     assert [await reserve(database, alice) for _ in range(2)] == [4, None]
 
 
-async def test_a_success_that_is_rolled_back_gives_nothing_back(database: Database, alice: BudgetOf) -> None:
+async def test_a_success_that_is_rolled_back_gives_nothing_back(database: Database, alice: BudgetKey) -> None:
     mine = secrets.token_bytes(16)
     for flow_id in (mine, None):
         await reserve(database, alice, flow_id)
@@ -109,7 +109,7 @@ async def test_a_success_that_is_rolled_back_gives_nothing_back(database: Databa
     assert await reserve(database, alice) is None
 
 
-async def test_a_budget_refills_by_the_year_and_never_above_its_burst(database: Database, alice: BudgetOf) -> None:
+async def test_a_budget_refills_by_the_year_and_never_above_its_burst(database: Database, alice: BudgetKey) -> None:
     for _ in range(2):
         await reserve(database, alice)
     await end_all(database, unspent=0)
@@ -121,23 +121,23 @@ async def test_a_budget_refills_by_the_year_and_never_above_its_burst(database: 
     assert [await reserve(database, alice) for _ in range(3)] == [4, 4, None]
 
 
-async def test_more_than_was_taken_does_not_come_back(database: Database, alice: BudgetOf) -> None:
+async def test_more_than_was_taken_does_not_come_back(database: Database, alice: BudgetKey) -> None:
     await reserve(database, alice)
     await end_all(database, unspent=3)
     await run(database, "UPDATE guess_budgets SET guesses = guesses + 100")
     assert [await reserve(database, alice) for _ in range(3)] == [4, 4, None]
 
 
-async def test_full_budgets_are_forgotten_and_the_others_are_not(database: Database, alice: BudgetOf) -> None:
-    full, empty = BudgetOf(b"full", "login", ""), alice
+async def test_full_budgets_are_forgotten_and_the_others_are_not(database: Database, alice: BudgetKey) -> None:
+    full, empty = BudgetKey(b"full", "login", ""), alice
     await reserve(database, full)
     await end_all(database, unspent=3)
     await reserve(database, empty)
     async with database.statement() as db:
-        await db.ladder.forget_full(FOUR, on_devices=True)
+        await db.ladder.delete_full(FOUR, on_devices=True)
     assert len(await run(database, "SELECT 1 FROM guess_budgets")) == 2
     async with database.statement() as db:
-        await db.ladder.forget_full(FOUR, on_devices=False)
+        await db.ladder.delete_full(FOUR, on_devices=False)
     assert await run(database, "SELECT subject FROM guess_budgets") == [(alice.subject,)]
     # A code whose row is gone meanwhile gives back to nothing: the budget is full.
     assert [await reserve(database, full) for _ in range(3)] == [4, 4, None]

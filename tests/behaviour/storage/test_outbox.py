@@ -32,7 +32,7 @@ async def test_a_dead_letter_is_kept_for_a_fortnight_and_one_with_an_address_for
         await put_dead(database, f"plain {hours}", ALICE, hours, sealed=False)
         await put_dead(database, f"sealed {hours}", ALICE, hours, sealed=True)
     async with database.statement() as db:
-        await db.outbox.forget_old()
+        await db.outbox.delete_expired()
     assert await kept(database) == {"plain 47", "plain 49", "plain 335", "sealed 47"}
 
 
@@ -41,6 +41,6 @@ async def test_with_a_user_goes_his_mail_and_nobody_elses(database: Database) ->
     await put_dead(database, "to his old address", ALICE, 1, sealed=True)
     await put_dead(database, "hers", BOB, 1, sealed=False)
     async with database.statement() as db:
-        assert [mail.kind for mail in await db.outbox.of_user(ALICE)] == ["his", "to his old address"]
-        await db.outbox.forget_user(ALICE)
+        assert [mail.kind for mail in await db.outbox.list_of_user(ALICE)] == ["his", "to his old address"]
+        await db.outbox.delete_of_user(ALICE)
     assert await kept(database) == {"to his old address", "hers"}

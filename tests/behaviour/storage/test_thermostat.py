@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from redis_tools.pipeline import Valkey
-from redis_tools.thermostat import Reading, Reservation, Thermostat
+from redis_tools.thermostat import Reservation, Thermostat, ThermostatState
 
 HOUR = 3600
 _numbers = itertools.count(1)
@@ -22,7 +22,7 @@ def thermostat() -> Thermostat:
 
 async def hold(valkey: Valkey, thermostat: Thermostat) -> Reservation:
     """Let one guess be compared, when there is room for it."""
-    held = await valkey.ask(thermostat.reserve())
+    held = await valkey.execute(thermostat.reserve())
     assert held is not None
     return held
 
@@ -32,7 +32,7 @@ async def guess_wrong(valkey: Valkey, thermostat: Thermostat, times: int = 1) ->
     made = []
     for _ in range(times):
         held = await hold(valkey, thermostat)
-        made.append((held.epoch, await valkey.ask(thermostat.failed(held))))
+        made.append((held.epoch, await valkey.execute(thermostat.failed(held))))
     return made
 
 
@@ -40,8 +40,8 @@ async def epochs(valkey: Valkey, thermostat: Thermostat, times: int) -> list[int
     return [epoch for epoch, _ in await guess_wrong(valkey, thermostat, times)]
 
 
-async def read(valkey: Valkey, thermostat: Thermostat) -> Reading:
-    return await valkey.ask(thermostat.read())
+async def read(valkey: Valkey, thermostat: Thermostat) -> ThermostatState:
+    return await valkey.execute(thermostat.get_state())
 
 
 async def let_pass(redis: Redis, thermostat: Thermostat, seconds: int) -> None:
@@ -49,7 +49,7 @@ async def let_pass(redis: Redis, thermostat: Thermostat, seconds: int) -> None:
 
 
 async def test_a_new_one_shows_the_lowest_floor(valkey: Valkey, thermostat: Thermostat) -> None:
-    assert await read(valkey, thermostat) == Reading(4, 0, 20, 0, 0, 0)
+    assert await read(valkey, thermostat) == ThermostatState(4, 0, 20, 0, 0, 0)
 
 
 async def test_twenty_guesses_are_compared_and_the_next_belongs_to_another_epoch(
@@ -64,19 +64,19 @@ async def test_twenty_guesses_are_compared_and_the_next_belongs_to_another_epoch
 async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_what_becomes_of_them(
     valkey: Valkey, thermostat: Thermostat
 ) -> None:
-    holds = await asyncio.gather(*(valkey.ask(thermostat.reserve()) for _ in range(60)))
+    holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
     under_way = [one for one in holds if one]
     assert [one.epoch for one in under_way] == [0] * 20
-    raises = [await valkey.ask(thermostat.failed(one)) for one in under_way]
+    raises = [await valkey.execute(thermostat.failed(one)) for one in under_way]
     assert raises == [None] * 19 + [6]
     assert (await hold(valkey, thermostat)).epoch == 1
 
 
 async def test_a_burst_that_comes_to_nothing_raises_nothing(valkey: Valkey, thermostat: Thermostat) -> None:
     for _ in range(5):
-        holds = await asyncio.gather(*(valkey.ask(thermostat.reserve()) for _ in range(60)))
-        await asyncio.gather(*(valkey.ask(thermostat.cancel(one)) for one in holds if one))
-    assert await read(valkey, thermostat) == Reading(4, 0, 20, 0, 0, 0)
+        holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
+        await asyncio.gather(*(valkey.execute(thermostat.cancel(one)) for one in holds if one))
+    assert await read(valkey, thermostat) == ThermostatState(4, 0, 20, 0, 0, 0)
 
 
 async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
@@ -89,11 +89,11 @@ async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
     assert [(await read(valkey, thermostat)).left for _ in range(2)] == [17, 17]
     assert (await guess_wrong(valkey, thermostat))[0] == (0, None)
     assert (await read(valkey, thermostat)).left == 16
-    await valkey.ask(thermostat.failed(late[0]))
+    await valkey.execute(thermostat.failed(late[0]))
     assert (await read(valkey, thermostat)).left == 16
     # It was right after all, and so late that it had been given up.
-    await valkey.ask(thermostat.cancel(late[1]))
-    await valkey.ask(thermostat.succeeded(late[2], 1))
+    await valkey.execute(thermostat.cancel(late[1]))
+    await valkey.execute(thermostat.succeeded(late[2], 1))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (19, 1, 1)
 
@@ -103,7 +103,7 @@ async def test_guesses_that_nobody_resolves_raise_the_floor_too(
 ) -> None:
     names = f"thermostat:{{{thermostat.purpose}}}:held"
     lost = [await hold(valkey, thermostat) for _ in range(20)]
-    assert await valkey.ask(thermostat.reserve()) is None
+    assert await valkey.execute(thermostat.reserve()) is None
     assert await redis.ttl(names) > 86_400, "their time must end before they are forgotten"
     await redis.zadd(names, {one.name: 1 for one in lost})
     assert ((await read(valkey, thermostat)).digits, (await hold(valkey, thermostat)).epoch) == (6, 1)
@@ -171,7 +171,7 @@ async def test_a_success_explains_the_wrong_guesses_of_its_flow_and_is_counted(
     valkey: Valkey, thermostat: Thermostat
 ) -> None:
     await guess_wrong(valkey, thermostat, 2)
-    await valkey.ask(thermostat.succeeded(await hold(valkey, thermostat), 2))
+    await valkey.execute(thermostat.succeeded(await hold(valkey, thermostat), 2))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (20, 0, 1)
 

@@ -16,7 +16,7 @@ HOURLY = Rate(5, 5 * 3600)
 
 
 async def take(valkey: Valkey, bucket: Bucket) -> tuple[bool, int]:
-    taken = await valkey.ask(bucket.take())
+    taken = await valkey.execute(bucket.consume())
     return taken.allowed, taken.left
 
 
@@ -37,7 +37,7 @@ async def test_a_burst_is_let_in_one_by_one_and_then_nobody(valkey: Valkey, name
 
 async def test_hundreds_at_one_moment_get_exactly_the_burst(valkey: Valkey, name: str) -> None:
     bucket = Bucket(name, Rate(20, 86_400))
-    taken = await asyncio.gather(*(valkey.ask(bucket.take()) for _ in range(300)))
+    taken = await asyncio.gather(*(valkey.execute(bucket.consume()) for _ in range(300)))
     assert sum(one.allowed for one in taken) == 20
 
 
@@ -45,7 +45,7 @@ async def test_a_refusal_says_when_to_come_back_and_takes_nothing(valkey: Valkey
     bucket = Bucket(name, HOURLY)
     for _ in range(5):
         await take(valkey, bucket)
-    refused = [await valkey.ask(bucket.take()) for _ in range(10)]
+    refused = [await valkey.execute(bucket.consume()) for _ in range(10)]
     assert all(3590 < one.retry_after <= 3600 for one in refused)
     await let_pass(redis, bucket, 3600)
     assert await take(valkey, bucket) == (True, 0)
@@ -56,14 +56,14 @@ async def test_what_is_given_back_can_be_taken_again_and_no_more(valkey: Valkey,
     bucket = Bucket(name, HOURLY)
     for _ in range(5):
         await take(valkey, bucket)
-    await valkey.ask(bucket.give_back(2))
+    await valkey.execute(bucket.refund(2))
     assert [(await take(valkey, bucket))[0] for _ in range(3)] == [True, True, False]
 
 
 async def test_a_full_bucket_takes_nothing_back(valkey: Valkey, name: str) -> None:
     bucket = Bucket(name, HOURLY)
     await take(valkey, bucket)
-    await valkey.ask(bucket.give_back(100))
+    await valkey.execute(bucket.refund(100))
     assert [(await take(valkey, bucket))[0] for _ in range(6)] == [True] * 5 + [False]
 
 
@@ -71,20 +71,24 @@ async def test_a_bucket_that_is_full_leaves_no_key(valkey: Valkey, redis: Redis,
     bucket = Bucket(name, HOURLY)
     await take(valkey, bucket)
     assert 3590 < await redis.ttl(bucket._key) <= 3600
-    await valkey.ask(bucket.give_back())
+    await valkey.execute(bucket.refund())
     assert not await redis.exists(bucket._key)
 
 
 async def test_two_rates_of_one_name_are_two_buckets(valkey: Valkey, name: str) -> None:
     short, long = Bucket(name, Rate(1, 60)), Bucket(name, Rate(2, 3600))
-    answers = await valkey.ask_all(short.take(), long.take(), short.take(), long.take())
+    answers = await valkey.pipeline(short.consume(), long.consume(), short.consume(), long.consume())
     assert [one.allowed for one in answers] == [True, True, False, True]
 
 
 async def test_scripts_that_valkey_has_forgotten_run_once_all_the_same(valkey: Valkey, redis: Redis, name: str) -> None:
     bucket = Bucket(name, HOURLY)
     await redis.script_flush()
-    assert [one.left for one in await valkey.ask_all(bucket.take(), bucket.take(), bucket.take())] == [4, 3, 2]
+    assert [one.left for one in await valkey.pipeline(bucket.consume(), bucket.consume(), bucket.consume())] == [
+        4,
+        3,
+        2,
+    ]
     await redis.script_flush()
     assert await take(valkey, bucket) == (True, 1)
 

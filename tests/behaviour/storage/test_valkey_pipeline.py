@@ -13,17 +13,17 @@ from redis.exceptions import ResponseError
 
 from devstack.stack import Stack
 from models.errors import Unavailable
-from redis_tools.pipeline import Call, Script, Valkey
+from redis_tools.pipeline import Command, Script, Valkey
 
 _LAST_DATABASE = 255
 
 
-def echo(word: str) -> Call[str]:
-    return Call(("ECHO", word), bytes.decode)
+def echo(word: str) -> Command[str]:
+    return Command(("ECHO", word), bytes.decode)
 
 
-def wait_in_vain(seconds: float) -> Call[object]:
-    return Call(("BLPOP", "what-nobody-pushes", str(seconds)), lambda answer: answer)
+def wait_in_vain(seconds: float) -> Command[object]:
+    return Command(("BLPOP", "what-nobody-pushes", str(seconds)), lambda answer: answer)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_ones(n
 
     async def ask(number: int) -> None:
         calls = [echo(f"{number}-{place}") for place in range(5)]
-        assert await valkey.ask_all(*calls) == [f"{number}-{place}" for place in range(5)]
+        assert await valkey.pipeline(*calls) == [f"{number}-{place}" for place in range(5)]
 
     async def ask_and_leave(number: int) -> None:
         task = asyncio.create_task(ask(number))
@@ -59,8 +59,8 @@ async def test_a_late_answer_is_unavailable_and_costs_no_connection(narrow: Bloc
     valkey = Valkey(narrow, timeout=0.05)
     for number in range(10):
         with pytest.raises(Unavailable):
-            await valkey.ask(wait_in_vain(0.2))
-        assert await valkey.ask(echo(str(number))) == str(number)
+            await valkey.execute(wait_in_vain(0.2))
+        assert await valkey.execute(echo(str(number))) == str(number)
 
 
 async def test_a_refused_call_leaves_the_others_of_its_exchange_and_the_connection_whole(
@@ -69,8 +69,8 @@ async def test_a_refused_call_leaves_the_others_of_its_exchange_and_the_connecti
     valkey = Valkey(narrow, timeout=5)
     for number in range(10):
         with pytest.raises(Exception, match="wrong number of arguments"):
-            await valkey.ask_all(echo("before"), Call(("ECHO",), bytes.decode), echo("after"))
-        assert await valkey.ask(echo(str(number))) == str(number)
+            await valkey.pipeline(echo("before"), Command(("ECHO",), bytes.decode), echo("after"))
+        assert await valkey.execute(echo(str(number))) == str(number)
 
 
 async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neighbours(
@@ -80,13 +80,13 @@ async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neigh
     count = Script("return redis.call('INCR', KEYS[1])")
     place = "test:{forgotten}"
 
-    def counted() -> Call[int]:
-        return Call.of(count, [place], [], int)
+    def counted() -> Command[int]:
+        return Command.of(count, [place], [], int)
 
-    await valkey.ask(Call(("DEL", place), int))
+    await valkey.execute(Command(("DEL", place), int))
     for number in range(3):
-        await valkey.ask(Call(("SCRIPT", "FLUSH"), lambda answer: answer))
-        assert await valkey.ask_all(counted(), echo("beside"), counted()) == [2 * number + 1, "beside", 2 * number + 2]
+        await valkey.execute(Command(("SCRIPT", "FLUSH"), lambda answer: answer))
+        assert await valkey.pipeline(counted(), echo("beside"), counted()) == [2 * number + 1, "beside", 2 * number + 2]
 
 
 async def test_a_valkey_that_somebody_keeps_busy_is_away_until_it_is_not(valkey: Valkey, stack: Stack) -> None:
@@ -98,10 +98,10 @@ async def test_a_valkey_that_somebody_keeps_busy_is_away_until_it_is_not(valkey:
         await asyncio.sleep(0.2)
         try:
             with pytest.raises(Unavailable):
-                await valkey.ask(echo("anybody?"))
+                await valkey.execute(echo("anybody?"))
         finally:
             await rescuer.script_kill()
             with pytest.raises(ResponseError):
                 await script
             await rescuer.config_set("busy-reply-threshold", 5000)
-    assert await valkey.ask(echo("anybody?")) == "anybody?"
+    assert await valkey.execute(echo("anybody?")) == "anybody?"
