@@ -1,1 +1,1 @@
-"""The command line, a door like the API; one file a command."""
+"""The command line, one file a command; imports every room but ``api``, and loads ``application`` on demand."""

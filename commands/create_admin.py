@@ -15,8 +15,8 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from backend.admin.first_admin import AdministratorService
 from backend.passwords.hasher import is_unusable
 from backend.sessions.user_cache import UserCache
-from commands.errors import exit_when_unavailable
-from commands.interruption import Interruption
+from commands.shared.errors import exit_when_unavailable
+from commands.shared.interruption import Interruption
 from config import load_settings
 from database.engine import open_database
 from models.errors import EmailTaken, LoginTaken, WeakPassword

@@ -15,9 +15,9 @@ from typing import IO
 import click
 
 from backend.audit import audit
-from commands.errors import exit_when_unavailable
-from commands.interruption import Interrupted, Interruption
-from commands.progress import Progress
+from commands.shared.errors import exit_when_unavailable
+from commands.shared.interruption import Interrupted, Interruption
+from commands.shared.progress import Progress
 from config import load_settings
 from database.engine import Database, open_database
 from models.admin.user_transfer import record_line

@@ -12,9 +12,9 @@ from typing import BinaryIO
 import click
 
 from backend.admin.user_import import LONGEST_LINE, ImportLine, ImportStats, open_import
-from commands.errors import exit_when_unavailable
-from commands.interruption import Interrupted, Interruption
-from commands.progress import Progress
+from commands.shared.errors import exit_when_unavailable
+from commands.shared.interruption import Interrupted, Interruption
+from commands.shared.progress import Progress
 from config import load_settings
 from database.engine import open_database
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from commands import self_signed
+from commands import self_signed_certificate
 from config import EdgeSettings, check_settings, load_edge_settings, load_settings
 
 _ONE_YEAR = 31_536_000
@@ -95,11 +95,11 @@ def _make_certificate(into: Path, domain: str | None) -> None:
         raise click.ClickException("tls/ has one of fullchain.pem and privkey.pem: add the other, or take it away.")
     if found is not None:
         try:
-            if not self_signed.is_worn_out(found.encode(), domain):
+            if not self_signed_certificate.is_worn_out(found.encode(), domain):
                 return
         except ValueError as error:
             raise click.ClickException("tls/fullchain.pem is no certificate in PEM.") from error
-    made = self_signed.make(domain)
+    made = self_signed_certificate.make(domain)
     folder = _Folder(into / "tls", _NGINX)
     folder.write("privkey.pem", made.key.decode())
     folder.write("fullchain.pem", made.certificate.decode())

@@ -9,7 +9,7 @@ from math import ceil
 import click
 
 from backend.keys import Keys
-from commands.errors import exit_when_unavailable
+from commands.shared.errors import exit_when_unavailable
 from config import Settings, load_settings
 from database.engine import open_database
 from wiring.signing_keys import unread_signing_keys

@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from commands import logs
+from commands.shared import logs
 from config import Settings, load_settings
 from database.engine import open_database
 from redis_tools.connection import open_valkey

@@ -1,1 +1,4 @@
-"""The flow engine and one short service a flow. Imports every wing but admin and operations."""
+"""The flow engine and one short service a flow.
+
+Imports accounts, mail, passwords, protection, sessions and tokens.
+"""

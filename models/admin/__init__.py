@@ -1,1 +1,4 @@
-"""Requests and responses of /admin, and the lines of a user import."""
+"""Requests and responses of /admin, and the lines of a user import.
+
+Imports context, requests, responses and values.
+"""

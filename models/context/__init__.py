@@ -1,1 +1,1 @@
-"""Who acts, from where, and what is recorded about it."""
+"""Who acts, from where, and what is recorded about it. Imports responses."""

@@ -1,1 +1,1 @@
-"""Request bodies."""
+"""Request bodies. Imports responses and values."""

@@ -1,1 +1,1 @@
-"""Response bodies."""
+"""Response bodies. Imports values."""

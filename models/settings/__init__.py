@@ -1,1 +1,1 @@
-"""Groups of settings, and how a setting is written."""
+"""Groups of settings, and how a setting is written. Imports values."""

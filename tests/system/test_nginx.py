@@ -10,7 +10,7 @@ import ssl
 import httpx
 import pytest
 
-from commands import self_signed
+from commands import self_signed_certificate
 from tests.support.servers.nginx import Nginx, statuses
 from tests.support.service.process import fresh_address
 from tests.support.service.slow_limits import RECOVERIES, a_recovery, forwarded
@@ -121,7 +121,7 @@ def test_a_new_certificate_is_used_from_the_next_handshake_on(nginx: Nginx) -> N
     before = ssl.get_server_certificate(("127.0.0.1", nginx.https))
     with nginx.client() as client:
         assert client.get("/health/live").status_code == 200
-        renewed = self_signed.make(None)
+        renewed = self_signed_certificate.make(None)
         for name, pem in (("privkey.pem", renewed.key), ("fullchain.pem", renewed.certificate)):
             (nginx.folder / "new").write_bytes(pem)
             (nginx.folder / "new").replace(nginx.folder / "tls" / name)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from commands import self_signed
+from commands import self_signed_certificate
 from tests.support.service.process import ROOT
 
 SECRETS = ("app/secret_keys", "app/database_url", "app/redis_url", "postgres/password", "valkey/users.acl")
@@ -106,7 +106,7 @@ def test_another_domain_changes_what_is_public_and_no_secret(made: Path, tmp_pat
 def test_a_certificate_of_our_own_is_renewed_thirty_days_before_its_end(tmp_path: Path) -> None:
     assert init(tmp_path).returncode == 0
     for days in (31, 29):
-        ours = self_signed.make(None, timedelta(days=days))
+        ours = self_signed_certificate.make(None, timedelta(days=days))
         for name, pem in (("fullchain.pem", ours.certificate), ("privkey.pem", ours.key)):
             (tmp_path / "tls" / name).unlink()
             (tmp_path / "tls" / name).write_bytes(pem)
@@ -159,7 +159,7 @@ def test_what_would_go_into_nginx_is_checked_first_and_told_without_its_value(tm
 
 
 def test_the_key_that_is_made_is_the_one_of_the_certificate() -> None:
-    pair = self_signed.make("auth.example.com")
+    pair = self_signed_certificate.make("auth.example.com")
     key = load_pem_private_key(pair.key, None)
     assert x509.load_pem_x509_certificate(pair.certificate).public_key() == key.public_key()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commands.listener import hear_out, listen, stop_accepting
+from commands.serving.listener import drain_connection, listen, stop_accepting
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "::"])
@@ -58,6 +58,6 @@ def test_who_completes_a_connection_afterwards_is_let_in_and_heard_out(
             assert served.recv(4) == b"one "
             late.sendall(b"two")
             assert not _is_heard(served)
-            hear_out(served)
+            drain_connection(served)
             served.settimeout(5)
             assert served.recv(3) == b"two"

@@ -8,7 +8,7 @@ import signal
 import click
 import pytest
 
-from commands.interruption import Interrupted, Interruption
+from commands.shared.interruption import Interrupted, Interruption
 
 
 def test_what_a_library_makes_of_a_signal_is_the_signal_all_the_same() -> None:
