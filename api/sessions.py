@@ -12,7 +12,7 @@ from jwt_tools.decorators import bearer_scheme, bearer_token
 from models.context.audit import anonymous_actor
 from models.errors import InvalidAccessToken, InvalidGrant
 from models.requests.flows import LogoutRequest, RefreshRequest
-from models.responses.common import Tokens
+from models.responses.tokens import Tokens
 
 _MISSING = validation_error("refresh_token", "is required")
 

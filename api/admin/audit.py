@@ -10,7 +10,7 @@ from api.deps import AuditLog
 from api.openapi.guarded import refusals
 from api.problems import error_responses, validation_error
 from jwt_tools.decorators import guard, requires
-from models.admin.schemas import AuditPage, AuditQuery
+from models.admin.audit_log import AuditPage, AuditQuery
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(guard)])

@@ -11,7 +11,7 @@ from api.openapi.guarded import refusals
 from api.problems import error_responses, validation_error
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
-from models.admin.schemas import MailPage, MailQuery
+from models.admin.mail import MailPage, MailQuery
 from models.errors import MailNotFound
 from models.values.permission import Permission
 

@@ -12,7 +12,7 @@ from api.problems import error_responses
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.errors import SessionNotFound, UserNotFound
-from models.responses.common import UserSession
+from models.responses.account import UserSession
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dependencies=[Depends(guard)])

@@ -13,7 +13,7 @@ from api.problems import COMMON_ERRORS, error_responses, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
-from models.admin.schemas import AdminUser, Invitation, UserPage, UserQuery
+from models.admin.users import AdminUser, Invitation, UserPage, UserQuery
 from models.errors import EmailTaken, LastAdministrator, LoginTaken, UserNotFound
 from models.values.permission import Permission
 

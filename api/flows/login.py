@@ -11,7 +11,8 @@ from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import AccountBlocked, BadCredentials, CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WrongCode
 from models.requests.flows import CodeConfirmation, Credentials, ResendRequest
-from models.responses.common import FlowOpened, Tokens
+from models.responses.flows import FlowOpened
+from models.responses.tokens import Tokens
 
 router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
 

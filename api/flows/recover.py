@@ -11,7 +11,7 @@ from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.requests.flows import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
-from models.responses.common import FlowOpened, NextStep
+from models.responses.flows import FlowOpened, NextStep
 
 router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRoute)
 

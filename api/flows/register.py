@@ -11,7 +11,8 @@ from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.requests.flows import CodeConfirmation, LoginChoice, Registration, ResendRequest
-from models.responses.common import FlowOpened, UserProfile
+from models.responses.account import UserProfile
+from models.responses.flows import FlowOpened
 
 router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJsonRoute)
 

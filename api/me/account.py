@@ -13,7 +13,7 @@ from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.errors import LoginTaken, WeakPassword, WrongPassword
 from models.requests.account import LocaleChange, LoginChange, PasswordChange
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])

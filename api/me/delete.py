@@ -13,7 +13,7 @@ from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
 from models.errors import FlowGone, LastAdministrator, TooSoon, WrongCode
 from models.requests.flows import CodeConfirmation, ResendRequest
-from models.responses.common import FlowOpened
+from models.responses.flows import FlowOpened
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])

@@ -14,7 +14,8 @@ from jwt_tools.decorators import guard, requires
 from models.errors import FlowGone, TooSoon, WrongCode, WrongPassword
 from models.requests.account import EmailChange
 from models.requests.flows import CodeConfirmation, ResendRequest
-from models.responses.common import FlowOpened, UserProfile
+from models.responses.account import UserProfile
+from models.responses.flows import FlowOpened
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/email", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])

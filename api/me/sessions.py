@@ -12,7 +12,7 @@ from api.problems import error_responses, validation_error
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.errors import SessionNotFound
-from models.responses.common import OwnSession
+from models.responses.account import OwnSession
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depends(guard)])

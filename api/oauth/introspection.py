@@ -12,7 +12,7 @@ from api.oauth.form_body import read_form
 from api.problems import error_responses, oauth_error_responses
 from api.request_context import ClientAddress
 from models.errors import BodyTooLarge, InvalidClient, InvalidForm, Unavailable
-from models.responses.common import Introspection
+from models.responses.tokens import Introspection
 
 router = APIRouter(tags=["tokens"])
 

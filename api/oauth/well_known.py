@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.deps import PublishedMetadata
-from models.responses.common import KeySet, ServerMetadata
+from models.responses.tokens import KeySet, ServerMetadata
 
 router = APIRouter(prefix="/.well-known", tags=["tokens"])
 

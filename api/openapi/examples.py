@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.responses.common import SESSION_KEY_EXAMPLE
+from models.responses.flows import SESSION_KEY_EXAMPLE
 
 COMMON_PASSWORD = "This password is one of the most common. Choose one that nobody else would."  # noqa: S105
 

@@ -17,7 +17,7 @@ from models.context.audit import Event
 from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import InvalidAccessToken, LoginTaken
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 from models.values.locale import Locale
 from models.values.login import canonical_login
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from database.audit import AuditFilter
 from database.engine import Database
+from models.admin.audit_log import AuditEntry, AuditPage, AuditQuery
 from models.admin.pagination import paginate
-from models.admin.schemas import AuditEntry, AuditPage, AuditQuery
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from backend.audit import audit
 from backend.mail.enqueue import LEASE
 from database.engine import Database
+from models.admin.mail import MailPage, MailQuery, MailState, QueuedMail
 from models.admin.pagination import paginate
-from models.admin.schemas import MailPage, MailQuery, MailState, QueuedMail
 from models.context.audit import Actor, Event
 from models.errors import MailNotFound
 

@@ -22,11 +22,11 @@ from database.engine import Database, Db
 from database.user_search import UserSearch
 from database.users import NewUser, UserWithAccess
 from models.admin.pagination import paginate
-from models.admin.schemas import AdminUser, UserPage, UserQuery
+from models.admin.users import AdminUser, UserPage, UserQuery
 from models.context.audit import Actor, Event
 from models.context.masking import masked_name
 from models.errors import EmailTaken, LoginTaken, SessionNotFound, UserNotFound
-from models.responses.common import UserSession
+from models.responses.account import UserSession
 from models.values.email import canonical_email
 from models.values.locale import Locale
 from models.values.login import canonical_login

@@ -22,7 +22,8 @@ from models.context.client import FlowResult
 from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import FlowGone
-from models.responses.common import FlowOpened, UserProfile
+from models.responses.account import UserProfile
+from models.responses.flows import FlowOpened
 from models.values.flow import EMAIL, Step
 
 

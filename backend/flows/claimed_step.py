@@ -9,7 +9,7 @@ from typing import Any
 
 from database.engine import Database, Db
 from models.errors import FlowGone
-from models.responses.common import NextStep
+from models.responses.flows import NextStep
 from models.values.flow import Step
 from redis_tools.flow_store import Claim
 from redis_tools.pipeline import Command

@@ -20,7 +20,7 @@ from models.context.audit import Event
 from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import FlowGone, InvalidAccessToken
-from models.responses.common import FlowOpened
+from models.responses.flows import FlowOpened
 from models.values.flow import DELETE, Step
 
 

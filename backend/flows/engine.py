@@ -27,7 +27,7 @@ from models.context.client import ClientInfo
 from models.context.masking import masked_name
 from models.errors import CodeReplaced, FlowGone, ServiceError, StepOutOfOrder, Unavailable, WrongCode
 from models.requests.flows import RESCUE_LENGTH
-from models.responses.common import FlowOpened, NextStep
+from models.responses.flows import FlowOpened, NextStep
 from models.values.flow import CODE_MAIL, TRIES, WAITING, FlowSpec, Step
 from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, NewFlow, Proof
 from redis_tools.pipeline import Command, Valkey

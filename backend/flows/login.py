@@ -19,7 +19,8 @@ from database.users import User
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo, FlowResult
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
-from models.responses.common import FlowOpened, Tokens
+from models.responses.flows import FlowOpened
+from models.responses.tokens import Tokens
 from models.values.flow import LOGIN, Step
 from redis_tools.session_cache import new_change
 

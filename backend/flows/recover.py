@@ -18,7 +18,7 @@ from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo, FlowResult
 from models.context.masking import masked_name
 from models.errors import FlowGone
-from models.responses.common import FlowOpened, NextStep
+from models.responses.flows import FlowOpened, NextStep
 from models.values.flow import RECOVER, Step
 
 

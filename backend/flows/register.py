@@ -19,7 +19,8 @@ from database.users import NewUser, UserWithAccess
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo, FlowResult
 from models.errors import FlowGone, LoginTaken
-from models.responses.common import FlowOpened, UserProfile
+from models.responses.account import UserProfile
+from models.responses.flows import FlowOpened
 from models.values.flow import REGISTER, Step
 from models.values.locale import Locale
 from models.values.login import canonical_login

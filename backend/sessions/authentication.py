@@ -8,7 +8,7 @@ from uuid import UUID
 from backend.sessions.user_cache import UserCache
 from jwt_tools.decode import Principal, TokenVerifier
 from jwt_tools.errors import InvalidToken
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 
 
 @dataclass(frozen=True, slots=True)

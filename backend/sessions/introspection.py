@@ -16,7 +16,7 @@ from jwt_tools.errors import InvalidToken
 from models.context.audit import anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import InvalidAccessToken, InvalidClient, SessionNotFound
-from models.responses.common import Introspection
+from models.responses.tokens import Introspection
 
 _NO_SECRET = "0" * 64
 """A digest that no secret has: refusing an unknown name takes as long as refusing a wrong secret."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from database.users import UserWithAccess
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 
 
 def profile(member: UserWithAccess) -> UserProfile:

@@ -21,7 +21,8 @@ from database.users import UserWithAccess
 from models.context.audit import Actor, Event, anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import InvalidAccessToken, InvalidGrant, SessionNotFound, Unavailable
-from models.responses.common import OwnSession, Tokens, UserSession
+from models.responses.account import OwnSession, UserSession
+from models.responses.tokens import Tokens
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from backend.sessions.profile import profile
 from database.engine import Database
 from models.errors import ServiceError, Unavailable
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 from redis_tools import session_cache
 from redis_tools.pipeline import Command, Valkey
 from redis_tools.session_cache import new_change

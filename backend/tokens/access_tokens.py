@@ -11,7 +11,7 @@ from database.sessions import Session
 from database.users import UserWithAccess
 from jwt_tools.create import Grant, create_access_token
 from jwt_tools.keys import SigningKey
-from models.responses.common import Tokens
+from models.responses.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

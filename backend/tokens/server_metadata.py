@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.tokens.signing_keys import SigningKeys
-from models.responses.common import ServerMetadata
+from models.responses.tokens import ServerMetadata
 
 _BASIC = ["client_secret_basic"]
 

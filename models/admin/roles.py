@@ -1,4 +1,4 @@
-"""Roles and permissions as an administrator writes and reads them."""
+"""Requests and responses about roles and permissions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from models.responses.common import Answer
 from models.values.patterns import fitting
 
 MOST_PERMISSIONS = 100
-"""In all, each of at most 40 letters: whoever has every one of them still has a token that fits into the 8 kB that a
-header may have (`jwt_tools.decode` takes no longer one)."""
+"""In all, of at most 40 characters each: the token of a user who has all of them still fits into the 8 kB of an HTTP
+header (`jwt_tools.decode` refuses longer tokens)."""
 
 MOST_ROLES = 20
-"""Of one user, for the same reason."""
+"""Of one user, with the same limit of a token in mind."""
 
 _ROLE = "[a-z][a-z0-9_-]{1,31}"
 _PERMISSION = "[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*"
@@ -34,13 +34,13 @@ PermissionName = Annotated[
     ),
 ]
 Description = Annotated[
-    StrictStr, Printable, Field(min_length=1, max_length=200, description="For whoever reads the list.")
+    StrictStr, Printable, Field(min_length=1, max_length=200, description="What it is for, in words.")
 ]
 Permissions = Annotated[list[PermissionName], Field(max_length=MOST_PERMISSIONS, examples=[["reports:read"]])]
 
 
 class NewRole(Form):
-    """A role about to be."""
+    """A role to create."""
 
     name: RoleName
     description: Annotated[Description, Field(examples=["Reads the reports."])]
@@ -48,21 +48,21 @@ class NewRole(Form):
 
 
 class RoleChange(Form):
-    """What is to be different about a role; what is left out stays."""
+    """Changes to a role; a field that is absent stays as it is."""
 
     description: Annotated[Description, Field(examples=["Reads the reports."])] | None = None
     permissions: Permissions | None = None
 
 
 class NewPermission(Form):
-    """A permission about to be, for a service of yours to ask for."""
+    """A permission to create, which your other services can require."""
 
     name: PermissionName
     description: Annotated[Description, Field(examples=["See the reports."])]
 
 
 class PermissionChange(Form):
-    """Another description."""
+    """A new description of a permission."""
 
     description: Annotated[Description, Field(examples=["See the reports."])]
 
@@ -73,12 +73,12 @@ class RoleResponse(Answer):
     name: str = Field(examples=["reporter"])
     description: str = Field(examples=["Reads the reports."])
     permissions: list[str] = Field(examples=[["reports:read"]])
-    built_in: bool = Field(description="Whether the service brings it along; such a one stays.", examples=[False])
+    built_in: bool = Field(description="Part of the service; cannot be deleted.", examples=[False])
 
 
 class PermissionResponse(Answer):
-    """One thing that may be allowed."""
+    """A permission that roles can allow."""
 
     name: str = Field(examples=["reports:read"])
     description: str = Field(examples=["See the reports."])
-    built_in: bool = Field(description="Whether the service itself asks for it; such a one stays.", examples=[False])
+    built_in: bool = Field(description="Required by the service itself; cannot be deleted.", examples=[False])

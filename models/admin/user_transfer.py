@@ -1,4 +1,4 @@
-"""A user on the way in or out: one line of NDJSON."""
+"""A user in the file of import-users and export-users: one line of NDJSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.values.permission import USER_ROLE
 
 
 def _moment(value: object) -> object:
-    """ISO 8601 with its zone, in UTC; a number is refused, for it does not say whether it counts milliseconds."""
+    """Return the UTC time of an ISO 8601 text; a number is refused, as it may count seconds or milliseconds."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -32,7 +32,7 @@ def _moment(value: object) -> object:
 def _user_id(value: object) -> object:
     if isinstance(value, str):
         try:
-            # Of no bits but zero is the account that nobody has, see database/users.py.
+            # The id of zero bits is reserved for the dummy account of database/users.py.
             if (user_id := UUID(value)).int:
                 return user_id
         except ValueError:
@@ -41,7 +41,7 @@ def _user_id(value: object) -> object:
 
 
 class UserRecord(Form):
-    """Who moves in; only e-mail and login must be told."""
+    """A user to import or export; only e-mail and login are required."""
 
     email: Annotated[Email, Printable]
     login: Annotated[Login, Printable]
@@ -56,14 +56,14 @@ class UserRecord(Form):
 _FIELDS = ", ".join(UserRecord.model_fields)
 _MESSAGES = {
     "missing": "is required",
-    "extra_forbidden": f"is not part of a user, who has {_FIELDS}",
+    "extra_forbidden": f"is not a field of a user; the fields are {_FIELDS}",
     "model_type": strict_json.REFUSAL,
     "too_long": "is too long",
 }
 
 
-def _sentence(problem: Any) -> str:
-    """What is wrong, without a word of what was sent; a name that is not ours may be anything, too."""
+def _message(problem: Any) -> str:
+    """Describe an error without quoting input; an unknown field's name is input, too."""
     foreign = problem["type"] == "extra_forbidden"
     field = "(unknown field)" if foreign else ".".join(part for part in problem["loc"] if isinstance(part, str))
     message = _MESSAGES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
@@ -71,19 +71,19 @@ def _sentence(problem: Any) -> str:
 
 
 def record_line(user: UserRecord) -> bytes:
-    """The line that says who moves out; `parse_record` reads it."""
+    """Return the line of a user; `parse_record` reads it."""
     return user.model_dump_json().encode() + b"\n"
 
 
 def parse_record(line: bytes) -> UserRecord:
-    """The user of a line.
+    """Return the user of a line.
 
     Raises:
-        ValueError: there is none, and why, in one line.
+        ValueError: the line is not a user; the message gives the reasons.
     """
     values = strict_json.parse(line)
     try:
         return UserRecord.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ValueError("; ".join(dict.fromkeys(_sentence(problem) for problem in problems[:5]))) from None
+        raise ValueError("; ".join(dict.fromkeys(_message(problem) for problem in problems[:5]))) from None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from models.context.audit import Actor
 from models.context.client import ClientInfo
-from models.responses.common import UserProfile
+from models.responses.account import UserProfile
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the owner of an account may send to change it."""
+"""Requests by which users change their own account."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from models.values.login import Login
 
 
 class PasswordChange(Form):
-    """The password that there is, and the one that is to be."""
+    """The current password and the new one."""
 
     current_password: TypedPassword
     password: Password
 
 
 class LoginChange(Form):
-    """The password, and the login that is to be."""
+    """The current password and the new login."""
 
     password: TypedPassword
     login: Annotated[Login, Printable]
 
 
 class LocaleChange(Form):
-    """The language that mails are to have."""
+    """The new language of mails."""
 
     locale: Annotated[Locale, Field(strict=False, description="Language of mails.", examples=["ru"])]
 
 
 class EmailChange(Form):
-    """The password, and the address that is to be."""
+    """The current password and the new address."""
 
     password: TypedPassword
     email: Annotated[Email, Printable]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StrictStr
 
-from models.responses.common import REFRESH_TOKEN_EXAMPLE, SESSION_KEY_EXAMPLE
+from models.responses.flows import SESSION_KEY_EXAMPLE
+from models.responses.tokens import REFRESH_TOKEN_EXAMPLE
 from models.values.email import Email
 from models.values.locale import Locale
 from models.values.login import Identifier, Login

@@ -125,7 +125,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "no login": (b'{"email": "canary@example.com"}', "login: is required"),
     "address": (ndjson({**line("odd1"), "email": "canary"})[:-1], "email: must be one e-mail address"),
     "login": (ndjson({**line("odd2"), "login": "ca nary"})[:-1], "login: must be 3 to 32"),
-    "field": (ndjson(line("odd3", canary=1))[:-1], "(unknown field): is not part of a user, who has email, login"),
+    "field": (
+        ndjson(line("odd3", canary=1))[:-1],
+        "(unknown field): is not a field of a user; the fields are email, login",
+    ),
     "hash": (ndjson(line("odd4", password_hash="canary"))[:-1], "password_hash: is of no form"),
     "cost": (ndjson(line("odd5", password_hash=HASH.replace("1000", "90000000")))[:-1], "password_hash: has no iterat"),
     "nul": (ndjson(line("odd6", password_hash="!canary\0"))[:-1], "password_hash: must not contain control"),
