@@ -61,7 +61,7 @@ class DeletionService:
 
         Raises:
             FlowGone: also when the account's password or address was changed since the start.
-            LastAdministrator: nobody else could administer the service; the same code works when somebody can.
+            LastAdministrator: no administrator would be left; the same code works once there is another one.
             WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
         """
         spec = DELETE.held_by(owner.user_id)

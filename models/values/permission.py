@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What the service itself asks for; docs/roles.md tells what each allows. Other services add theirs as data."""
+    """Permissions that the service itself requires; docs/roles.md says what each allows. Others are added as data."""
 
     ACCOUNT_READ = "account:read"
     ACCOUNT_WRITE = "account:write"
