@@ -52,6 +52,7 @@ from models.settings.groups import (
     TokenSettings,
 )
 from models.settings.notations import HostName, Networks, secrets_by_name, split
+from models.values.flow import RECOVER, SPECS
 from models.values.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 
 SECRET_KEY_VARIETY = 10
@@ -287,13 +288,8 @@ class Settings(BaseSettings):
     @property
     def least_digits(self) -> dict[str, int]:
         """The shortest code of each purpose."""
-        return {
-            "register": self.code.digits,
-            "login": self.code.digits,
-            "recover": self.recover.code_digits or self.code.digits,
-            "email": self.code.digits,
-            "delete": self.code.digits,
-        }
+        recover = self.recover.code_digits or self.code.digits
+        return {purpose: recover if purpose == RECOVER.name else self.code.digits for purpose in SPECS}
 
     def rungs(self, *, device: bool) -> dict[str, tuple[Rung, ...]]:
         """The ladder of each purpose, for unknown devices or for a known one."""

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.batch_delete import delete_batch, has_more
 from database.tables import outbox
+from models.values.flow import WaitingFlow
 
 CHANNEL = "outbox"
 """The NOTIFY channel that wakes the workers."""
@@ -48,6 +49,8 @@ class Job:
     payload: Mapping[str, Any]
     attempts: int
     given_up: bool
+    hint: WaitingFlow | None = None
+    """The flow of a mail with a code, if the process that has opened it also sends the mail; never stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,13 @@ from datetime import timedelta
 from functools import partial
 
 from backend.mail.code_mail import CodeMail
-from backend.mail.handlers import HandOver
-from backend.mail.notices import Notice
+from backend.mail.handlers import MailHandlers
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.mail.smtp_pool import SmtpPool
-from backend.mail.worker import Chore, Mailer, MailWorker, Work
+from backend.mail.worker import Chore, MailWorker
 from backend.protection.code_length_ladder import CodeLengthLadder
 from config import Settings
 from database.engine import Database, Db
-from models.values.flow import CODE_MAIL
 from template_message.render import MailTemplates
 from wiring.shared import Shared
 
@@ -44,18 +42,23 @@ async def open_mail_worker(shared: Shared) -> AsyncIterator[MailWorker]:
         Chore(ladder.refund_unused, _SETTLE_EVERY),
         Chore(partial(_delete_expired, settings, database, ladder), _CLEAN_UP_EVERY),
     )
-    work = Work(_mailers(shared, smtp_pool, ladder), chores, shared.counters)
-    url = settings.database.url.get_secret_value()
     try:
-        yield MailWorker(database, url, shared.mail_queue, work, hands=settings.smtp.connections)
+        yield MailWorker(
+            database=database,
+            listen_url=settings.database.url.get_secret_value(),
+            mail_queue=shared.mail_queue,
+            handlers=_mail_handlers(shared, smtp_pool, ladder).by_kind(),
+            chores=chores,
+            counters=shared.counters,
+            concurrency=settings.smtp.connections,
+        )
     finally:
         await smtp_pool.close()
 
 
-def _mailers(shared: Shared, smtp_pool: SmtpPool, ladder: CodeLengthLadder) -> dict[str, Mailer]:
-    """Return what sends the mail of each kind of job."""
+def _mail_handlers(shared: Shared, smtp_pool: SmtpPool, ladder: CodeLengthLadder) -> MailHandlers:
     templates = MailTemplates(shared.settings.service_name)
-    codes = CodeMail(
+    code_mail = CodeMail(
         valkey=shared.valkey,
         store=shared.flow_store,
         keys=shared.keys,
@@ -63,12 +66,11 @@ def _mailers(shared: Shared, smtp_pool: SmtpPool, ladder: CodeLengthLadder) -> d
         thermostats=shared.thermostats,
         mail_limits=shared.mail_limits,
         templates=templates,
-        postman=smtp_pool,
+        smtp_pool=smtp_pool,
         ttl=shared.settings.code.ttl,
     )
-    recipients = RecipientEncryptor(shared.keys)
-    handlers = HandOver(shared.database, shared.flow_store, templates, smtp_pool, codes, recipients)
-    return {CODE_MAIL: handlers.code, **{notice.value: partial(handlers.notice, notice) for notice in Notice}}
+    recipient_encryptor = RecipientEncryptor(shared.keys)
+    return MailHandlers(shared.database, shared.flow_store, templates, smtp_pool, code_mail, recipient_encryptor)
 
 
 async def _delete_expired(settings: Settings, database: Database, ladder: CodeLengthLadder) -> None:

@@ -19,10 +19,11 @@ from backend.audit import AuditBuffer
 from backend.counters import Counters
 from backend.flows.change_email import EmailChangeService
 from backend.flows.delete_account import DeletionService
-from backend.flows.engine import FlowEngine, FlowRules, PostRoom
+from backend.flows.engine import FlowEngine
 from backend.flows.login import LoginService
 from backend.flows.recover import RecoverService
 from backend.flows.register import RegisterService
+from backend.flows.settlement import Settlement
 from backend.mail.backlog import BacklogGauge
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.operations.health import HealthService
@@ -104,7 +105,7 @@ async def open_services(shared: Shared) -> AsyncIterator[Services]:
 def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) -> Services:
     settings, database, valkey, keys = shared.settings, shared.database, shared.valkey, shared.keys
     backlog = BacklogGauge(
-        database, CODE_MAIL, most=settings.mail.backlog, oldest=timedelta(seconds=settings.mail.backlog_age)
+        database, CODE_MAIL, max_jobs=settings.mail.backlog, max_age=timedelta(seconds=settings.mail.backlog_age)
     )
     audit_buffer = AuditBuffer(database)
     limits = RateLimits(valkey, settings.limit, shared.thermostats, audit_buffer)
@@ -116,9 +117,12 @@ def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) ->
         keys,
         limits,
         CodeAttempts(valkey, limits, shared.thermostats, audit_buffer),
-        PostRoom(backlog, shared.mail_queue, shared.mail_limits),
-        FlowRules(ttl=settings.flow.ttl, resend_after=settings.code.resend_after, resends=settings.code.resends),
+        Settlement(valkey, shared.flow_store, shared.mail_limits),
+        backlog,
+        shared.mail_queue,
         audit_buffer,
+        settings.flow,
+        settings.code,
     )
     hasher = PasswordHasher(hash_pool, settings.hash.iterations)
     tokens = TokenService(signing_keys, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)

@@ -25,4 +25,4 @@ class Shared:
         self.flow_store = FlowStore(valkey)
         self.thermostats = thermostats(settings.thermostat, settings.rungs(device=False))
         self.mail_limits = MailLimits(settings.limit.mails, settings.limit.device_mails)
-        self.mail_queue = MailQueue(heard=settings.mail.worker)
+        self.mail_queue = MailQueue(database, has_local_worker=settings.mail.worker)

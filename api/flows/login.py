@@ -29,7 +29,7 @@ async def open_login(form: Credentials, login: Login, client: CurrentClient) -> 
 
     A wrong password and an unknown name get one answer, after the same work.
     """
-    return await login.start(form.login, form.password.get_secret_value(), client)
+    return await login.start_login(form.login, form.password.get_secret_value(), client)
 
 
 @router.post(
@@ -46,7 +46,7 @@ async def confirm_login(form: CodeConfirmation, login: Login, client: CurrentCli
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    finished = await login.confirm(form.session_key.get_secret_value(), form.code, client)
+    finished = await login.confirm_login(form.session_key.get_secret_value(), form.code, client)
     return set_device_token(response, client, finished)
 
 
@@ -60,4 +60,4 @@ async def confirm_login(form: CodeConfirmation, login: Login, client: CurrentCli
 )
 async def resend_login_code(form: ResendRequest, login: Login, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await login.resend(form.session_key.get_secret_value(), client)
+    return await login.resend_code(form.session_key.get_secret_value(), client)

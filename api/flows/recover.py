@@ -25,7 +25,7 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
 )
 async def open_recovery(form: Recovery, recover: Recover, client: CurrentClient) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
-    return await recover.start(form.email, client)
+    return await recover.start_recovery(form.email, client)
 
 
 @router.post(
@@ -41,7 +41,7 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover, client: Cur
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    return await recover.confirm(form.session_key.get_secret_value(), form.code, client)
+    return await recover.confirm_recovery(form.session_key.get_secret_value(), form.code, client)
 
 
 @router.post(
@@ -73,4 +73,4 @@ async def choose_new_password(
 )
 async def resend_recovery_code(form: ResendRequest, recover: Recover, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await recover.resend(form.session_key.get_secret_value(), client)
+    return await recover.resend_code(form.session_key.get_secret_value(), client)

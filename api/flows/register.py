@@ -32,7 +32,7 @@ async def open_registration(
     No account exists yet: send the `session_key` of the answer and the code from the mail to `/register/confirm`.
     """
     password = form.password.get_secret_value()
-    return await register.start(form.email, form.login, password, form.locale or wished, client)
+    return await register.start_registration(form.email, form.login, password, form.locale or wished, client)
 
 
 @router.post(
@@ -56,7 +56,7 @@ async def confirm_registration(
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
     """
-    finished = await register.confirm(form.session_key.get_secret_value(), form.code, client)
+    finished = await register.confirm_registration(form.session_key.get_secret_value(), form.code, client)
     return set_device_token(response, client, finished)
 
 
@@ -89,4 +89,4 @@ async def choose_another_login(
 )
 async def resend_registration_code(form: ResendRequest, register: Register, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await register.resend(form.session_key.get_secret_value(), client)
+    return await register.resend_code(form.session_key.get_secret_value(), client)

@@ -31,7 +31,7 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 @requires(Permission.ACCOUNT_WRITE)
 async def open_deletion(deletions: Deletions, owner: CurrentUserOnDevice) -> FlowOpened:
     """Have a code mailed to the account's address. Nothing is deleted yet."""
-    return await deletions.start(owner)
+    return await deletions.start_deletion(owner)
 
 
 @router.post(
@@ -48,7 +48,7 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
 
     What is left are lines of the audit log, with ids and masked names. Take along `/me/export` before.
     """
-    await deletions.confirm(owner, form.session_key.get_secret_value(), form.code)
+    await deletions.confirm_deletion(owner, form.session_key.get_secret_value(), form.code)
 
 
 @router.post(
@@ -61,4 +61,4 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: CurrentUser) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await deletions.resend(owner, form.session_key.get_secret_value())
+    return await deletions.resend_code(owner, form.session_key.get_secret_value())

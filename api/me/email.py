@@ -36,7 +36,7 @@ async def open_email_change(form: EmailChange, changes: EmailChanges, owner: Cur
 
     Nothing is changed yet.
     """
-    return await changes.start(owner, form.password.get_secret_value(), form.email)
+    return await changes.start_email_change(owner, form.password.get_secret_value(), form.email)
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def confirm_email_change(
     meanwhile, the answer is 410.
     """
     key = form.session_key.get_secret_value()
-    return set_device_token(response, owner.client, await changes.confirm(owner, key, form.code))
+    return set_device_token(response, owner.client, await changes.confirm_email_change(owner, key, form.code))
 
 
 @router.post(
@@ -68,4 +68,4 @@ async def confirm_email_change(
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await changes.resend(owner, form.session_key.get_secret_value())
+    return await changes.resend_code(owner, form.session_key.get_secret_value())

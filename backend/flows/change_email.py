@@ -1,10 +1,8 @@
-"""Another e-mail address: it takes effect when its mailbox has been read, and the old one is told."""
+"""Change of the e-mail address: a code mailed to the new address confirms it, and the old one is notified."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.accounts.reauthentication import Reauthentication
 from backend.audit import audit
@@ -24,22 +22,25 @@ from models.context.owner import Owner
 from models.errors import FlowGone
 from models.responses.account import UserProfile
 from models.responses.flows import FlowOpened
-from models.values.flow import EMAIL, Step
+from models.values.flow import EMAIL
+from models.values.flow_data import EmailChangeData
 
 
 @dataclass(frozen=True, slots=True)
 class EmailChangeService:
-    """Lets an owner move the account to another mailbox."""
+    """Lets owners change the address of their account."""
 
     flows: FlowEngine
     limits: RateLimits
     devices: KnownDevices
     user_cache: UserCache
     reauthentication: Reauthentication
-    envelopes: RecipientEncryptor
+    recipient_encryptor: RecipientEncryptor
 
-    async def start(self, owner: Owner, password: str, email: str) -> FlowOpened:
-        """Check the password and have a code mailed to the new address. Whether it is free is not looked at, nor told.
+    async def start_email_change(self, owner: Owner, password: str, email: str) -> FlowOpened:
+        """Check the password and have a code mailed to the new address.
+
+        The answer does not depend on whether the address is free: that would disclose who has an account.
 
         Raises:
             WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
@@ -47,50 +48,45 @@ class EmailChangeService:
         self.flows.refuse_when_mail_is_stuck()
         user = await self.reauthentication.verify(owner, password)
         permit = await self.limits.charge_start(EMAIL.name, owner.client)
-        wanted = {
-            "user_id": str(user.id),
-            "version": user.version,
-            "email": email,
-            "locale": user.locale.value,
-        }
-        opened = await self.flows.begin(EMAIL.held_by(user.id), permit, email, wanted)
+        data = EmailChangeData(user_id=user.id, version=user.version, email=email, locale=user.locale)
+        opened = await self.flows.start_flow(EMAIL.held_by(user.id), permit, data)
         self.flows.audit_buffer.record(Event.EMAIL_CHANGE_STARTED, owner.actor, user.id, email=masked_name(email))
         return opened
 
-    async def confirm(self, owner: Owner, session_key: str, code: str) -> FlowResult[UserProfile]:
-        """Trade the mailed code for the change; what was begun with the old address is dead.
+    async def confirm_email_change(self, owner: Owner, session_key: str, code: str) -> FlowResult[UserProfile]:
+        """Change the address if the code is right; flows that were started with the old address end.
 
         Raises:
-            FlowGone: also when the account was changed since the start, or somebody else has taken the address.
-            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            FlowGone: also when the account was changed since the start, or another account has taken the address.
+            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
         spec = EMAIL.held_by(owner.user_id)
-        async with self.flows.passing(spec, session_key, Step.CODE, owner.client, code) as passage:
-            async with self.user_cache.changing(owner.user_id), passage.effect() as db:
-                member = await self._change(db, owner, passage.data)
+        async with self.flows.claim_code_step(spec, session_key, code, owner.client) as step:
+            async with self.user_cache.changing(owner.user_id), step.transaction() as db:
+                member = await self._change_email(db, owner, step.data)
             if member is None:
                 raise FlowGone
         return self.devices.remember(owner.client, member.user.email, member.user.login, profile(member))
 
-    async def resend(self, owner: Owner, session_key: str) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(EMAIL.held_by(owner.user_id), session_key, owner.client)
+    async def resend_code(self, owner: Owner, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend_code`."""
+        return await self.flows.resend_code(EMAIL.held_by(owner.user_id), session_key, owner.client)
 
-    async def _change(self, db: Db, owner: Owner, wanted: Mapping[str, Any]) -> UserWithAccess | None:
-        """The account with its new address; None if it is not what it was, or the address is not free any more."""
+    async def _change_email(self, db: Db, owner: Owner, data: EmailChangeData) -> UserWithAccess | None:
+        """Return the account with its new address; None if the account was changed or the address is taken."""
         member = await db.users.find_for_update(owner.user_id)
-        if member is None or member.user.blocked or member.user.version != wanted["version"]:
+        if member is None or member.user.blocked or member.user.version != data.version:
             return None
         old = member.user
-        if not await db.users.set_email(old.id, wanted["email"]):
+        if not await db.users.set_email(old.id, data.email):
             return None
-        await notify(db, Notice.EMAIL_CHANGED, old.id, self.envelopes.seal(old))
+        await notify(db, Notice.EMAIL_CHANGED, old.id, self.recipient_encryptor.encrypt(old))
         await audit(
             db,
             Event.EMAIL_CHANGED,
             owner.actor,
             old.id,
             old=masked_name(old.email),
-            new=masked_name(wanted["email"]),
+            new=masked_name(data.email),
         )
         return await db.users.find_with_access(old.id)

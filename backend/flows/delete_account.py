@@ -1,10 +1,8 @@
-"""Deletion of the own account: a mailed code, and then nothing is left but masked lines of the audit log."""
+"""Deletion of the own account: a mailed code; afterwards only masked lines of the audit log are left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.accounts.removal import delete_account
 from backend.audit import audit
@@ -21,7 +19,8 @@ from models.context.masking import masked_name
 from models.context.owner import Owner
 from models.errors import FlowGone, InvalidAccessToken
 from models.responses.flows import FlowOpened
-from models.values.flow import DELETE, Step
+from models.values.flow import DELETE
+from models.values.flow_data import DeletionData
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,14 @@ class DeletionService:
     devices: KnownDevices
     keys: Keys
     user_cache: UserCache
-    envelopes: RecipientEncryptor
+    recipient_encryptor: RecipientEncryptor
 
-    async def start(self, owner: Owner) -> FlowOpened:
+    async def start_deletion(self, owner: Owner) -> FlowOpened:
         """Have a code mailed to the account's address.
 
         Raises:
             InvalidAccessToken: the account was deleted a moment ago.
-            TooManyRequests: too many deletions begun from this address.
+            TooManyRequests: too many deletions were started from this address.
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
@@ -51,36 +50,36 @@ class DeletionService:
             user = await db.users.find_by_id(owner.user_id)
         if user is None:
             raise InvalidAccessToken
-        doomed = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
-        opened = await self.flows.begin(DELETE.held_by(user.id), permit, user.email, doomed)
+        data = DeletionData(user_id=user.id, version=user.version, email=user.email, locale=user.locale)
+        opened = await self.flows.start_flow(DELETE.held_by(user.id), permit, data)
         self.flows.audit_buffer.record(Event.DELETION_STARTED, owner.actor, user.id)
         return opened
 
-    async def confirm(self, owner: Owner, session_key: str, code: str) -> None:
-        """Trade the mailed code for the end of the account.
+    async def confirm_deletion(self, owner: Owner, session_key: str, code: str) -> None:
+        """Delete the account if the code is right.
 
         Raises:
             FlowGone: also when the account's password or address was changed since the start.
             LastAdministrator: no administrator would be left; the same code works once there is another one.
-            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            WrongCode, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
         spec = DELETE.held_by(owner.user_id)
-        async with self.flows.passing(spec, session_key, Step.CODE, owner.client, code) as passage:
-            async with self.user_cache.changing(owner.user_id), passage.effect() as db:
-                is_deleted = await self._delete(db, owner, passage.data)
+        async with self.flows.claim_code_step(spec, session_key, code, owner.client) as step:
+            async with self.user_cache.changing(owner.user_id), step.transaction() as db:
+                is_deleted = await self._delete(db, owner, step.data)
             if not is_deleted:
                 raise FlowGone
 
-    async def resend(self, owner: Owner, session_key: str) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(DELETE.held_by(owner.user_id), session_key, owner.client)
+    async def resend_code(self, owner: Owner, session_key: str) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend_code`."""
+        return await self.flows.resend_code(DELETE.held_by(owner.user_id), session_key, owner.client)
 
-    async def _delete(self, db: Db, owner: Owner, doomed: Mapping[str, Any]) -> bool:
+    async def _delete(self, db: Db, owner: Owner, data: DeletionData) -> bool:
         member = await db.users.find_for_update(owner.user_id)
-        if member is None or member.user.blocked or member.user.version != doomed["version"]:
+        if member is None or member.user.blocked or member.user.version != data.version:
             return False
         user = member.user
         await delete_account(db, self.keys, member)
-        await notify(db, Notice.ACCOUNT_DELETED, user.id, self.envelopes.seal(user))
+        await notify(db, Notice.ACCOUNT_DELETED, user.id, self.recipient_encryptor.encrypt(user))
         await audit(db, Event.ACCOUNT_DELETED, owner.actor, user.id, email=masked_name(user.email))
         return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from uuid import UUID
 
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
@@ -21,7 +20,8 @@ from models.context.client import ClientInfo, FlowResult
 from models.errors import AccountBlocked, BadCredentials, FlowGone, Unavailable
 from models.responses.flows import FlowOpened
 from models.responses.tokens import Tokens
-from models.values.flow import LOGIN, Step
+from models.values.flow import LOGIN
+from models.values.flow_data import LoginData
 from redis_tools.session_cache import new_change
 
 
@@ -38,7 +38,7 @@ class LoginService:
     sessions: SessionService
     tokens: TokenService
 
-    async def start(self, identifier: str, password: str, client: ClientInfo) -> FlowOpened:
+    async def start_login(self, identifier: str, password: str, client: ClientInfo) -> FlowOpened:
         """Check the password and have a code mailed.
 
         Raises:
@@ -53,45 +53,44 @@ class LoginService:
         try:
             async with self.database.statement() as db:
                 user = await db.users.find_by_identifier(identifier)
-            # The connection is given back: no transaction is open while the hash is computed.
-            right = await self.hasher.verify(password, user.password_hash if user else None)
+            # The connection is back in the pool: no transaction is open while the hash is computed.
+            is_right = await self.hasher.verify(password, user.password_hash if user else None)
         except Unavailable:
             await self.limits.refund(permit)
             raise
-        actor, whose = anonymous_actor(client), user.id if user else None
-        if user is None or not right:
+        actor, user_id = anonymous_actor(client), user.id if user else None
+        if user is None or not is_right:
             # Not what was typed: some people type their password there.
-            self.flows.audit_buffer.record(Event.PASSWORD_REFUSED, actor, whose)
+            self.flows.audit_buffer.record(Event.PASSWORD_REFUSED, actor, user_id)
             raise BadCredentials
-        self.flows.audit_buffer.record(Event.PASSWORD_ACCEPTED, actor, whose)
+        self.flows.audit_buffer.record(Event.PASSWORD_ACCEPTED, actor, user_id)
         if self.hasher.is_outdated(user.password_hash):
             await self._upgrade(user, password)
-        # Address and language go along, so that the mail worker need not read the user again.
-        pending = {"user_id": str(user.id), "version": user.version, "email": user.email, "locale": user.locale.value}
-        return await self.flows.begin(LOGIN, permit, user.email, pending)
+        data = LoginData(user_id=user.id, version=user.version, email=user.email, locale=user.locale)
+        return await self.flows.start_flow(LOGIN, permit, data)
 
     async def _upgrade(self, user: User, password: str) -> None:
-        """Store the password at today's cost; now is the only time that it is known."""
-        # What cannot be done now is done at the next log-in; a right password is not refused for it.
+        """Store a hash with today's iterations: the password is known only now."""
+        # A failure does not refuse a right password; the next log-in tries again.
         with suppress(Unavailable):
             upgraded = await self.hasher.hash(password)
             async with self.database.statement() as db:
                 await db.users.upgrade_hash(user.id, user.password_hash, upgraded)
 
-    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[Tokens]:
-        """Trade the mailed code for a session and its tokens.
+    async def confirm_login(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[Tokens]:
+        """Create a session and its tokens if the code is right.
 
         Raises:
-            AccountBlocked: told only now, to somebody who has given password and code.
+            AccountBlocked: disclosed only here, after the right password and code.
             FlowGone: also when the account is gone, or its password was changed since the start.
-            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
-        async with self.flows.passing(LOGIN, session_key, Step.CODE, client, code) as passage:
+        async with self.flows.claim_code_step(LOGIN, session_key, code, client) as step:
             key, change = self.tokens.signing_key, new_change()
-            async with passage.effect() as db:
-                # Locked: a change of password that comes now waits, and then ends this session with the others.
-                member = await db.users.find_for_update(UUID(passage.data["user_id"]))
-                is_same = member is not None and member.user.version == passage.data["version"]
+            async with step.transaction() as db:
+                # Locked: a concurrent change of the password waits, and then ends this session with the others.
+                member = await db.users.find_for_update(step.data.user_id)
+                is_same = member is not None and member.user.version == step.data.version
                 if member is not None and is_same and not member.user.blocked:
                     opened = await self.sessions.create(db, member, client, change)
                 elif member is not None and is_same:
@@ -100,11 +99,11 @@ class LoginService:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-            passage.along(self.sessions.user_cache.forget(member.user.id, change))
+            step.on_close.append(self.sessions.user_cache.forget(member.user.id, change))
         return self.devices.remember(
             client, member.user.email, member.user.login, self.tokens.issue(key, member, *opened)
         )
 
-    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(LOGIN, session_key, client)
+    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend_code`."""
+        return await self.flows.resend_code(LOGIN, session_key, client)

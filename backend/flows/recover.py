@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from uuid import UUID
+from dataclasses import dataclass, replace
 
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
@@ -20,6 +19,7 @@ from models.context.masking import masked_name
 from models.errors import FlowGone
 from models.responses.flows import FlowOpened, NextStep
 from models.values.flow import RECOVER, Step
+from models.values.flow_data import RecoverData
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +34,63 @@ class RecoverService:
     user_cache: UserCache
     service_name: str
 
-    async def start(self, email: str, client: ClientInfo) -> FlowOpened:
+    async def start_recovery(self, email: str, client: ClientInfo) -> FlowOpened:
         """Have a code mailed if the address has an account; the answer is the same if it has none.
 
         Raises:
-            TooManyRequests: too many recoveries from this address.
+            TooManyRequests: too many recoveries were started from this address.
             Unavailable: a server is away.
         """
         self.flows.refuse_when_mail_is_stuck()
         device = self.devices.recognise(client.device_tokens, email)
         permit = await self.limits.charge_start(RECOVER.name, client, device)
-        opened = await self.flows.begin(RECOVER, permit, email, {"email": email})
+        opened = await self.flows.start_flow(RECOVER, permit, RecoverData(email=email))
         self.flows.audit_buffer.record(Event.RECOVERY_STARTED, anonymous_actor(client), email=masked_name(email))
         return opened
 
-    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> NextStep:
-        """Trade the mailed code for a new session key; the old one is dead.
+    async def confirm_recovery(self, session_key: str, code: str, client: ClientInfo) -> NextStep:
+        """Return a new session key if the code is right; the old one is dead.
 
         Raises:
-            WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            WrongCode, CodeReplaced, FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see
+                `FlowEngine.claim_code_step`.
         """
-        async with self.flows.passing(RECOVER, session_key, Step.CODE, client, code) as passage:
-            # The mark is the effect: this code opens the next step once. Whatever changes the account from now on,
-            # another recovery among them, closes that step again.
-            async with passage.effect() as db:
-                user = await db.users.find_by_email(passage.data["email"])
+        async with self.flows.claim_code_step(RECOVER, session_key, code, client) as step:
+            # The mark is the effect: this code opens the next step once. A change of the account's password or address
+            # closes that step again, another recovery included.
+            async with step.transaction() as db:
+                user = await db.users.find_by_email(step.data.email)
             if user is None:
                 raise FlowGone
-            passage.advance(Step.PASSWORD, new_key=True, user_id=str(user.id), version=user.version)
-        if passage.next_step is None:
+            data = replace(step.data, user_id=user.id, version=user.version)
+            step.advance(Step.PASSWORD, new_key=True, data=data)
+        if step.next_step is None:
             raise FlowGone
-        return passage.next_step
+        return step.next_step
 
     async def set_password(self, session_key: str, password: str, client: ClientInfo) -> FlowResult[None]:
-        """Set the new password, end every session of the user, and tell the owner by mail.
+        """Set the new password, end every session of the user, and notify the owner by mail.
 
         Raises:
-            WeakPassword: a common password, or little more than the user's own words; the latter spends one of 5 tries.
-            FlowGone: also when the account was blocked or deleted since the code was given, or its password or address
-                was changed.
-            StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            WeakPassword: a common password, or one made of the user's own words; the latter spends one of 5 tries.
+            FlowGone: also when the account was blocked or deleted since the code was confirmed, or its password or
+                address was changed.
+            StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_step`.
         """
         refuse_common(password)
-        async with self.flows.passing(RECOVER, session_key, Step.PASSWORD, client) as passage:
+        async with self.flows.claim_step(RECOVER, session_key, Step.PASSWORD, client) as step:
+            if step.data.user_id is None:
+                raise FlowGone
             async with self.database.statement() as db:
-                user = await db.users.find_by_id(UUID(passage.data["user_id"]))
+                user = await db.users.find_by_id(step.data.user_id)
             if user is None:
                 raise FlowGone
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
-            # Claimed first, hashed second: the step has one owner, and no transaction is open meanwhile.
+            # Claimed first, hashed second: one request has the step, and no transaction is open while it hashes.
             password_hash = await self.hasher.hash(password)
-            async with self.user_cache.changing(user.id), passage.effect() as db:
+            async with self.user_cache.changing(user.id), step.transaction() as db:
                 member = await db.users.find_for_update(user.id)
-                is_same = member is not None and member.user.version == passage.data["version"]
+                is_same = member is not None and member.user.version == step.data.version
                 if is_same and not user.blocked:
                     await db.users.set_password(user.id, password_hash)
                     await db.sessions.delete_all(user.id)
@@ -96,6 +100,6 @@ class RecoverService:
                 raise FlowGone
         return self.devices.remember(client, user.email, user.login, None)
 
-    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(RECOVER, session_key, client)
+    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend_code`."""
+        return await self.flows.resend_code(RECOVER, session_key, client)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from uuid_utils.compat import uuid7
 
@@ -22,6 +21,7 @@ from models.errors import FlowGone, LoginTaken
 from models.responses.account import UserProfile
 from models.responses.flows import FlowOpened
 from models.values.flow import REGISTER, Step
+from models.values.flow_data import RegisterData
 from models.values.locale import Locale
 from models.values.login import canonical_login
 from models.values.permission import USER_ROLE
@@ -29,7 +29,7 @@ from models.values.permission import USER_ROLE
 
 @dataclass(frozen=True, slots=True)
 class RegisterService:
-    """Opens registrations and turns confirmed ones into accounts."""
+    """Starts registrations and creates accounts from confirmed ones."""
 
     flows: FlowEngine
     limits: RateLimits
@@ -37,12 +37,16 @@ class RegisterService:
     hasher: PasswordHasher
     service_name: str
 
-    async def start(self, email: str, login: str, password: str, locale: Locale, client: ClientInfo) -> FlowOpened:
-        """Hash the password and have a code mailed. Whether e-mail or login is free is not looked at, nor told.
+    async def start_registration(
+        self, email: str, login: str, password: str, locale: Locale, client: ClientInfo
+    ) -> FlowOpened:
+        """Hash the password and have a code mailed.
+
+        The answer does not depend on whether e-mail or login is free: that would disclose who has an account.
 
         Raises:
-            WeakPassword: a common password, or little more than the user's own words.
-            TooManyRequests: too many registrations from this address.
+            WeakPassword: a common password, or one made of the user's own words.
+            TooManyRequests: too many registrations were started from this address.
             Unavailable: a server is away, or too many hashes wait.
         """
         self.flows.refuse_when_mail_is_stuck()
@@ -50,63 +54,61 @@ class RegisterService:
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
         permit = await self.limits.charge_start(REGISTER.name, client)
-        pending = {
-            "email": email,
-            "login": login,
-            "locale": locale.value,
-            "password_hash": await self.hasher.hash(password),
-        }
-        return await self.flows.begin(REGISTER, permit, email, pending)
+        password_hash = await self.hasher.hash(password)
+        data = RegisterData(email=email, locale=locale, login=login, password_hash=password_hash)
+        return await self.flows.start_flow(REGISTER, permit, data)
 
-    async def confirm(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[UserProfile]:
-        """Trade the mailed code for an account.
+    async def confirm_registration(self, session_key: str, code: str, client: ClientInfo) -> FlowResult[UserProfile]:
+        """Create the account if the code is right.
 
         Raises:
             LoginTaken: the address is confirmed; the flow now waits for another login.
-            FlowGone: also when somebody else has confirmed the same address meanwhile.
-            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            FlowGone: also when another registration of the same address was confirmed before.
+            WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.CODE, client, code) as passage:
-            async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, passage.data["login"], client)
+        async with self.flows.claim_code_step(REGISTER, session_key, code, client) as step:
+            async with step.transaction() as db:
+                outcome, member = await self._create(db, step.data, step.data.login, client)
             if outcome == "login_taken":
-                passage.advance(Step.LOGIN, new_key=False)
+                step.advance(Step.LOGIN, new_key=False)
                 raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
             if member is None:
                 raise FlowGone
-        return self._finished(member, client)
+        return self._result(member, client)
 
     async def choose_login(self, session_key: str, login: str, client: ClientInfo) -> FlowResult[UserProfile]:
-        """Try another login, the first one having been taken.
+        """Create the account with another login, because the first one was taken.
 
         Raises:
-            LoginTaken: this one too; after five tries the flow is gone.
-            FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.passing`.
+            LoginTaken: this login is taken, too; after five tries the flow is gone.
+            FlowGone, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_step`.
         """
-        async with self.flows.passing(REGISTER, session_key, Step.LOGIN, client) as passage:
-            async with passage.effect() as db:
-                outcome, member = await self._add(db, passage.data, login, client)
+        async with self.flows.claim_step(REGISTER, session_key, Step.LOGIN, client) as step:
+            async with step.transaction() as db:
+                outcome, member = await self._create(db, step.data, login, client)
                 if outcome == "login_taken":
-                    raise LoginTaken(attempts_left=passage.claim.tries_left)
+                    raise LoginTaken(attempts_left=step.claim.tries_left)
             if member is None:
                 raise FlowGone
-        return self._finished(member, client)
+        return self._result(member, client)
 
-    async def resend(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend`."""
-        return await self.flows.resend(REGISTER, session_key, client)
+    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
+        """Have another code mailed; see `FlowEngine.resend_code`."""
+        return await self.flows.resend_code(REGISTER, session_key, client)
 
-    def _finished(self, member: UserWithAccess, client: ClientInfo) -> FlowResult[UserProfile]:
+    def _result(self, member: UserWithAccess, client: ClientInfo) -> FlowResult[UserProfile]:
         return self.devices.remember(client, member.user.email, member.user.login, profile(member))
 
-    async def _add(self, db: Db, pending: Any, login: str, client: ClientInfo) -> tuple[str, UserWithAccess | None]:
+    async def _create(
+        self, db: Db, data: RegisterData, login: str, client: ClientInfo
+    ) -> tuple[str, UserWithAccess | None]:
         new = NewUser(
             id=uuid7(),
-            email=pending["email"],
+            email=data.email,
             login=login,
             login_canonical=canonical_login(login),
-            password_hash=pending["password_hash"],
-            locale=Locale(pending["locale"]),
+            password_hash=data.password_hash,
+            locale=data.locale,
         )
         outcome = await db.users.create(new, USER_ROLE)
         if outcome != "added":

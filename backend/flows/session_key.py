@@ -1,4 +1,4 @@
-"""Session keys: a flow's id and a secret, in one text that means nothing to its holder."""
+"""Session keys: a flow's id and a secret, in one text that is opaque to clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from models.errors import FlowGone
+from models.values.flow import Data_co, FlowSpec
 from redis_tools.flow_store import FlowKey
 
 _ID_BYTES = 16
@@ -17,26 +18,26 @@ _FROM_DEVICE = 0x80
 
 
 def new_flow_id(*, from_device: bool) -> bytes:
-    """A name for a flow: 127 random bits, and one that says whether a known device began it.
+    """Return an id of 127 random bits, and one bit that says whether a known device began the flow.
 
-    A guess is debited from the thermostat before its flow is read; the bit tells which ones are not. Whoever turns it
-    over names another flow, which does not exist.
+    An attempt is debited from the thermostat before its flow is read; the bit tells which attempts are exempt. A client
+    that flips the bit names another flow, which does not exist.
     """
-    name = bytearray(secrets.token_bytes(_ID_BYTES))
-    name[0] = name[0] | _FROM_DEVICE if from_device else name[0] & ~_FROM_DEVICE
-    return bytes(name)
+    flow_id = bytearray(secrets.token_bytes(_ID_BYTES))
+    flow_id[0] = flow_id[0] | _FROM_DEVICE if from_device else flow_id[0] & ~_FROM_DEVICE
+    return bytes(flow_id)
 
 
 def is_from_device(flow_id: bytes) -> bool:
-    """Whether a known device began the flow."""
+    """Tell whether a known device began the flow."""
     return bool(flow_id[0] & _FROM_DEVICE)
 
 
 def new_session_key(flow_id: bytes, holder: UUID | None) -> tuple[str, bytes]:
-    """A session key for the flow, and the digest of its secret half: all that is ever stored of it.
+    """Return a session key for the flow, and the digest of its secret half: nothing else of it is ever stored.
 
-    With a holder it is good in the hand of that user alone: in anybody else's it has another digest, and is refused
-    before a guess is counted.
+    With a ``holder`` the key works for that user alone: for another user it has another digest, and is refused before
+    an attempt is counted.
     """
     secret = secrets.token_bytes(_SECRET_BYTES)
     return base64.urlsafe_b64encode(flow_id + secret).decode(), _digest(secret, holder)
@@ -46,11 +47,11 @@ def _digest(secret: bytes, holder: UUID | None) -> bytes:
     return sha256(secret + (holder.bytes if holder else b"")).digest()
 
 
-def read_session_key(session_key: str, purpose: str, holder: UUID | None) -> FlowKey:
-    """What a session key opens, in the hand of its holder if it has one.
+def read_session_key(session_key: str, spec: FlowSpec[Data_co]) -> FlowKey[Data_co]:
+    """Return what a session key says, for the holder of the spec if it has one.
 
     Raises:
-        FlowGone: it was never ours, and is refused like one that is not in use any more.
+        FlowGone: the key is malformed; the answer is that of a key whose flow is over.
     """
     try:
         raw = base64.b64decode(session_key, altchars=b"-_", validate=True)
@@ -58,4 +59,4 @@ def read_session_key(session_key: str, purpose: str, holder: UUID | None) -> Flo
         raise FlowGone from error
     if len(raw) != _ID_BYTES + _SECRET_BYTES:
         raise FlowGone
-    return FlowKey(raw[:_ID_BYTES], purpose, _digest(raw[_ID_BYTES:], holder))
+    return FlowKey(raw[:_ID_BYTES], spec, _digest(raw[_ID_BYTES:], spec.holder))

@@ -1,4 +1,4 @@
-"""Watches how much mail waits, so that a start can be refused when its code would come too late."""
+"""Watches how much mail waits, so that a start is refused when its code would come too late."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from models.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY = 2.0
-"""Seconds between two looks; a thousand mails do not pile up much faster than that."""
+_CHECK_EVERY = 2.0
+"""Seconds; a thousand mails do not pile up much faster than that."""
 
 
 class BacklogGauge:
-    """The backlog of one kind of mail, looked at every other second; a start reads it from memory."""
+    """The backlog of one kind of mail, read from PostgreSQL every two seconds; a start reads it from memory."""
 
-    def __init__(self, database: Database, kind: str, most: int, oldest: timedelta) -> None:
+    def __init__(self, database: Database, kind: str, max_jobs: int, max_age: timedelta) -> None:
         self._database = database
         self._kind = kind
-        self._most = most
-        self._oldest = oldest
-        self._long = False
+        self._max_jobs = max_jobs
+        self._max_age = max_age
+        self._is_long = False
 
     def refuse_when_long(self) -> None:
-        """Raise `Unavailable` while too much mail waits; the same answer for everybody, whoever has an account."""
-        if self._long:
+        """Raise `Unavailable` while too much mail waits; the answer is the same with and without an account."""
+        if self._is_long:
             raise Unavailable("Mail is not leaving at the moment.", retry_after=30)
 
     async def watch(self) -> None:
-        """Keep looking until cancelled."""
+        """Check the backlog until cancelled."""
         while True:
             try:
-                async with self._database.statement() as db:
-                    backlog = await db.outbox.get_backlog(self._kind)
+                await self._check()
             except Unavailable:
-                # Starts need PostgreSQL themselves and say so; what was last seen stays.
-                await asyncio.sleep(_LOOK_EVERY)
-                continue
+                # Starts need PostgreSQL themselves and are refused without it; the last result stays.
+                pass
             except Exception:
-                log.exception("the mail backlog could not be looked at")
-                await asyncio.sleep(_LOOK_EVERY)
-                continue
-            is_long = backlog.jobs > self._most or backlog.oldest > self._oldest
-            if is_long != self._long:
-                log.warning("mail backlog %s", "too long, starts are refused" if is_long else "short again")
-            self._long = is_long
-            await asyncio.sleep(_LOOK_EVERY)
+                log.exception("the mail backlog could not be read")
+            await asyncio.sleep(_CHECK_EVERY)
+
+    async def _check(self) -> None:
+        async with self._database.statement() as db:
+            backlog = await db.outbox.get_backlog(self._kind)
+        is_long = backlog.jobs > self._max_jobs or backlog.oldest > self._max_age
+        if is_long != self._is_long:
+            log.warning("mail backlog %s", "too long, starts are refused" if is_long else "short again")
+        self._is_long = is_long

@@ -1,4 +1,4 @@
-"""Mails that carry a code: how long it is, what it costs, and whether one may be sent at all."""
+"""Mails with a code: whether one may be sent, how many digits the code has, and what it costs the ladder."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from backend.protection.known_devices import device_ladder
 from backend.protection.mail_limits import MailLimits
 from database.ladder import BudgetKey
 from models.errors import Unavailable
-from models.values.flow import Step
+from models.values.flow import WaitingFlow
 from models.values.locale import Locale
-from redis_tools.flow_store import FlowStore, WaitingFlow
+from redis_tools.flow_store import FlowStore, MintedCode
 from redis_tools.pipeline import Valkey
 from redis_tools.rescue_store import save_rescue_code
 from redis_tools.thermostat import Thermostat, ThermostatState
 from template_message.render import MailTemplates
 
 _SOON = 1.0
-"""Seconds from minting to SMTP's 250 below which the code's ten minutes are not worth starting anew."""
+"""Seconds between minting and SMTP's 250 below which the code's life is not started anew."""
 
 _RESCUE_BYTES = 16
-"""128 bits (design.md, section 4): nobody guesses it, so that nothing needs to be counted."""
+"""128 bits (design.md, section 4): too many to guess, so that attempts need not be counted."""
 
 _FEW_LEFT = 1
-"""Mails left in the bucket at which a mail carries a rescue code: the next one but one may not come."""
+"""Mails left in the bucket at which a mail carries a rescue code: the mail after the next may be refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailPermit:
-    """What allows one mail to be sent."""
+    """Allows one mail to be sent."""
 
     left: int
     """How many more may follow it at once."""
     floor: int
     """The least number of digits that the purpose's thermostat allows."""
     epoch: int
-    """Of the thermostat, when it said so."""
+    """Of the thermostat, when the floor was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeSpec:
-    """What a code is to be like: the rung that pays for it, its digits, and the epoch in which they were chosen."""
+    """What a code has to be: the rung that pays for it, its digits, and the epoch in which they were chosen."""
 
     rung: int
     digits: int
@@ -59,24 +59,23 @@ class CodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class CodeMailRequest:
-    """A code that is wanted: for which flow, to whom, and for which account, if there is one yet."""
+    """A code that is to be mailed."""
 
     flow_id: bytes
     serial: int
-    waiting: WaitingFlow
-    mail: str
-    email: str
+    flow: WaitingFlow
     locale: Locale
-    owner: UUID | None
+    account_id: UUID | None
+    """The account whose ladder pays, if the address has one."""
 
 
 class _NotWanted(Exception):
-    """The flow ended, or a newer code was minted, while this one was on its way."""
+    """The flow has ended, or a newer code was minted, while this one was prepared."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeMail:
-    """Mints codes and mails them. Its methods may raise what `Postman.send` raises."""
+    """Mints codes and mails them. Its methods may raise what `SmtpPool.send` raises."""
 
     valkey: Valkey
     store: FlowStore
@@ -85,82 +84,80 @@ class CodeMail:
     thermostats: Mapping[str, Thermostat]
     mail_limits: MailLimits
     templates: MailTemplates
-    postman: SmtpPool
+    smtp_pool: SmtpPool
     ttl: int
 
     @asynccontextmanager
-    async def stamped(self, waiting: WaitingFlow) -> AsyncIterator[MailPermit | None]:
-        """Take one from the address's mail bucket; None when it is empty. A mail that does not leave costs nothing.
+    async def mail_permit(self, flow: WaitingFlow) -> AsyncIterator[MailPermit | None]:
+        """Take one from the address's mail bucket; None when it is empty. A mail that does not leave is refunded.
 
         Raises:
             Unavailable: Valkey is away.
         """
-        bucket = self.mail_limits.bucket(waiting.purpose, waiting.subject, waiting.device)
-        # A known device is spared the thermostat: what is sprayed from elsewhere does not lengthen its codes.
-        thermostat = None if waiting.device else self.thermostats.get(waiting.purpose)
-        taken, *readings = await self.valkey.pipeline(
+        purpose = flow.spec.name
+        bucket = self.mail_limits.bucket(purpose, flow.subject, flow.device)
+        # Attempts from unknown devices do not lengthen the codes of a known one.
+        thermostat = None if flow.device else self.thermostats.get(purpose)
+        taken, *answers = await self.valkey.pipeline(
             bucket.consume(), *([thermostat.get_state()] if thermostat else [])
         )
         if not taken.allowed:
             yield None
             return
-        shown: list[ThermostatState] = readings
+        readings: list[ThermostatState] = answers
         try:
-            yield MailPermit(taken.left, *((shown[0].digits, shown[0].epoch) if shown else (0, 0)))
+            yield MailPermit(taken.left, *((readings[0].digits, readings[0].epoch) if readings else (0, 0)))
         except BaseException:
             with suppress(Unavailable):
                 await self.valkey.execute(bucket.refund())
             raise
 
-    async def send(self, letter: CodeMailRequest) -> None:
-        """Mint a code of the length that is due, and mail it, unless the address was sent too many.
+    async def send(self, request: CodeMailRequest) -> None:
+        """Mint a code of the length that is due, and mail it; do nothing if the mail bucket is empty.
 
         Raises:
             Unavailable: PostgreSQL or Valkey is away.
         """
-        waiting = letter.waiting
+        flow = request.flow
         with suppress(_NotWanted):
-            async with self.stamped(waiting) as stamp:
-                if stamp is None:
+            async with self.mail_permit(flow) as permit:
+                if permit is None:
                     return
-                rung = waiting.rung or await self.ladder.reserve(letter.flow_id, self._whose(letter))
-                digits = max(rung, stamp.floor)
-                pressed = stamp.left <= _FEW_LEFT or digits > self.ladder.shortest(waiting.purpose)
-                rescue = await self._rescue(waiting) if pressed else ""
-                await self._mail(letter, CodeSpec(rung, digits, stamp.epoch), rescue)
+                rung = flow.rung or await self.ladder.reserve(request.flow_id, _budget_of(request))
+                digits = max(rung, permit.floor)
+                under_attack = permit.left <= _FEW_LEFT or digits > self.ladder.shortest(flow.spec.name)
+                rescue = await self._new_rescue_code(flow) if under_attack else ""
+                await self._mint_and_send(request, CodeSpec(rung, digits, permit.epoch), rescue)
 
-    def _whose(self, letter: CodeMailRequest) -> BudgetKey:
-        """Whose ladder: the account's, or before there is one the address's."""
-        subject = letter.owner.bytes if letter.owner else bytes.fromhex(letter.waiting.subject)
-        return BudgetKey(subject, letter.waiting.purpose, device_ladder(letter.waiting.device))
-
-    async def _rescue(self, waiting: WaitingFlow) -> str:
-        """A rescue code for this address and purpose; who floods the address delivers its owner's way in."""
+    async def _new_rescue_code(self, flow: WaitingFlow) -> str:
+        """Return a rescue code for this address and purpose: a flood of mails brings the owner a way in."""
         code = base64.b32encode(secrets.token_bytes(_RESCUE_BYTES)).decode().rstrip("=")
-        await self.valkey.execute(save_rescue_code(sha256(code.encode()).hexdigest(), waiting.purpose, waiting.subject))
+        await self.valkey.execute(save_rescue_code(sha256(code.encode()).hexdigest(), flow.spec.name, flow.subject))
         return code
 
-    async def _mail(self, letter: CodeMailRequest, mint: CodeSpec, rescue: str) -> None:
-        """Valid from just before SMTP has it, so that no reader is too quick; its minutes count from SMTP's 250."""
-        code = f"{secrets.randbelow(10**mint.digits):0{mint.digits}d}"
-        mac = self.keys.code_macs(letter.flow_id, letter.waiting.purpose, code)[0]
+    async def _mint_and_send(self, request: CodeMailRequest, spec: CodeSpec, rescue: str) -> None:
+        """Make the code valid before SMTP has it, so that no reader is too quick; start its life anew at SMTP's 250."""
+        flow = request.flow
+        code = f"{secrets.randbelow(10**spec.digits):0{spec.digits}d}"
+        mac = self.keys.code_macs(request.flow_id, flow.spec.name, code)[0]
         if not await self.store.set_code(
-            letter.flow_id,
-            Step.CODE,
-            mac,
-            serial=letter.serial,
-            ttl=self.ttl,
-            rung=mint.rung,
-            epoch=mint.epoch,
+            request.flow_id, MintedCode(mac, request.serial, spec.rung, spec.epoch), self.ttl
         ):
             raise _NotWanted
-        minted = monotonic()
+        minted_at = monotonic()
         minutes = max(1, self.ttl // 60)
-        mail = self.templates.render(letter.mail, letter.locale, code=code, minutes=minutes, rescue=rescue)
-        await self.postman.send(letter.email, mail)
-        if monotonic() - minted < _SOON:
+        mail = self.templates.render(flow.spec.mail, request.locale, code=code, minutes=minutes, rescue=rescue)
+        await self.smtp_pool.send(flow.data.email, mail)
+        if monotonic() - minted_at < _SOON:
             return
-        # The mail is out: were it sent anew for want of Valkey, the code in the reader's hand would be dead. Without
-        # the renewal it lives from its minting, a few seconds less.
+        # The mail has left. A retry because Valkey is away would mail another code and make this one invalid; without
+        # the renewal this one lives a few seconds less.
         with suppress(Unavailable):
-            await self.store.renew_code(letter.flow_id, mac, self.ttl)
+            await self.store.renew_code(request.flow_id, mac, self.ttl)
+
+
+def _budget_of(request: CodeMailRequest) -> BudgetKey:
+    """Return whose ladder pays: the account's or, before there is one, the address's."""
+    flow = request.flow
+    subject = request.account_id.bytes if request.account_id else bytes.fromhex(flow.subject)
+    return BudgetKey(subject, flow.spec.name, device_ladder(flow.device))

@@ -1,4 +1,4 @@
-"""Notices: mails that carry no code and tell an owner what has happened to the account."""
+"""Notices: mails without a code, which inform an owner of a change to the account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIFE = timedelta(hours=48)
 
 
 class Notice(StrEnum):
-    """What an owner is told; the name of the mail, and of its kind of job."""
+    """The kinds of notices; each is the name of the template and of the kind of job."""
 
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a mail
     SESSION_ENDED = "session_ended"
@@ -28,10 +28,10 @@ class Notice(StrEnum):
 
 
 async def notify(db: Db, notice: Notice, user_id: UUID, sealed: str = "") -> None:
-    """Have the owner told by mail, if and only if this transaction commits.
+    """Enqueue a notice; it is sent if, and only if, this transaction commits.
 
-    It goes to the address that the account has when it leaves; ``sealed`` is in its place an address that the account
-    has no more, see `backend/mail/sealed_recipient.py`.
+    It goes to the address that the account has when the mail leaves, or to ``sealed``: an encrypted address that the
+    account has no more, see `backend/mail/sealed_recipient.py`.
     """
-    job = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat(), "request": request_id.get()}
-    await db.outbox.create(notice, job | ({SEALED: sealed} if sealed else {}), give_up_after=_LIFE)
+    payload = {"user_id": str(user_id), "at": datetime.now(UTC).isoformat(), "request": request_id.get()}
+    await db.outbox.create(notice, payload | ({SEALED: sealed} if sealed else {}), give_up_after=_LIFE)

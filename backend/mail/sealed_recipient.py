@@ -1,4 +1,4 @@
-"""Envelopes: addresses that a mail must still reach when the account has them no more, sealed while they wait."""
+"""Encrypted recipients: addresses that a mail must still reach when the account has them no more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.values.locale import Locale
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom a mail goes to, and how he was called."""
+    """The address of a mail, with the login and the language of its owner."""
 
     email: str
     login: str
@@ -20,21 +20,21 @@ class Recipient:
 
 
 class RecipientEncryptor:
-    """Seals who had an account, so that nobody reads it in PostgreSQL, and opens that for the mail worker."""
+    """Encrypts recipients while their mail waits in PostgreSQL, and decrypts them for the mail worker."""
 
     def __init__(self, keys: Keys) -> None:
         self._encryptor = keys.encryptor("outgoing address")
 
-    def seal(self, user: User) -> str:
-        """Whoever has the account at this moment."""
+    def encrypt(self, user: User) -> str:
+        """Return address, login and language of the account as they are now, encrypted."""
         written = json.dumps({"email": user.email, "login": user.login, "locale": user.locale.value})
         return self._encryptor.encrypt(written.encode()).decode()
 
-    def open(self, sealed: str) -> Recipient:
-        """Whoever it was.
+    def decrypt(self, sealed: str) -> Recipient:
+        """Return the recipient that `encrypt` was given.
 
         Raises:
-            cryptography.fernet.InvalidToken: sealed under none of our secrets.
+            cryptography.fernet.InvalidToken: encrypted under none of the current secrets.
         """
         read = json.loads(self._encryptor.decrypt(sealed.encode()))
         return Recipient(read["email"], read["login"], Locale(read["locale"]))

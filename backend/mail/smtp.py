@@ -1,4 +1,6 @@
-"""One SMTP server and one session with it: who it may be, what must be encrypted, and what its answers mean."""
+"""One SMTP server and one session with it: what must be encrypted, and what the server's answers mean."""
+
+from __future__ import annotations
 
 import asyncio
 import re
@@ -28,7 +30,7 @@ PRIVATE_NETWORKS: Final = (
 ENHANCED_CODE: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")
 CLOSING: Final = 421
 FINAL: Final = range(500, 600)
-# At whatever command they come, these are about our account at the server, never about the recipient (RFC 4954 §6).
+# At every command these are about our account at the server, never about the recipient (RFC 4954 §6).
 ACCOUNT_TROUBLE: Final = {530, 534, 535, 538}
 
 
@@ -37,23 +39,23 @@ class MailRefused(Exception):
 
 
 class MailDelayed(Exception):
-    """The mail could not be handed over now, or nobody knows whether it was: try again later."""
+    """The mail was not handed over, or it is unknown whether it was: try again later."""
 
 
 class RecipientDelayed(MailDelayed):
-    """The server works and would not take this recipient now (greylisting): it says nothing about other mail."""
+    """The server works and does not take this recipient now (greylisting): that says nothing about other mail."""
 
 
 class ServerUnreached(Exception):
-    """The server was lost before it can have had the message: another connection, or another server, may take it."""
+    """The connection was lost before the server can have taken the message: another connection may deliver it."""
 
 
 class SmtpSession(SMTP):
-    """One SMTP session with one server, which knows whether the server may already have the message."""
+    """One SMTP session with one server; it remembers whether the server may already have the message."""
 
-    server: "SmtpServer"
+    server: SmtpServer
     _may_have_message = False
-    _retirement: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
 
     async def data(
         self,
@@ -62,31 +64,31 @@ class SmtpSession(SMTP):
         *,
         timeout: float | Literal[Default.token] | None = Default.token,  # noqa: ASYNC109  the library's signature
     ) -> SMTPResponse:
-        """Note that from here on a lost connection leaves open whether the mail was taken."""
+        """Note that a connection lost from here on leaves open whether the mail was taken."""
         self._may_have_message = True
         return await super().data(message, timeout=timeout)
 
-    async def hand_over(self, sender: str, to: str, letter: bytes) -> None:
+    async def hand_over(self, sender: str, to: str, message: bytes) -> None:
         """Send one message; after ServerUnreached, MailRefused or MailDelayed the session is closed."""
-        if self._retirement is not None:
-            self._retirement.cancel()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         self._may_have_message = False
         try:
-            # The library's `sendmail` for one recipient, whom it would parse once more, and reset what we close.
-            await self.mail(sender, options=[f"SIZE={len(letter)}"] if self.supports_extension("size") else [])
+            # Not the library's `sendmail`: it parses the recipient once more, and resets a session that we close.
+            await self.mail(sender, options=[f"SIZE={len(message)}"] if self.supports_extension("size") else [])
             await self.rcpt(to)
-            await self.data(letter)
+            await self.data(message)
         except (SMTPException, OSError) as error:
             self.close()
-            verdict = self._judge(error)
+            outcome = self._judge(error)
         except BaseException:
-            # Cancelled half-way: what the server makes of the next command is anybody's guess.
+            # Cancelled half-way: the server would misread the next command.
             self.close()
             raise
         else:
             return
-        # Raised outside the handler: the library's exceptions hold the recipient, and a chained traceback prints them.
-        raise verdict
+        # Raised outside the handler: the library's exceptions hold the recipient, and a chained traceback prints it.
+        raise outcome
 
     def _judge(self, error: Exception) -> Exception:
         text = f"{self.server}: {_explain(error)}"
@@ -101,20 +103,20 @@ class SmtpSession(SMTP):
         return MailDelayed(text)
 
     def close(self) -> None:
-        """Close at once: a polite end of TLS waits half a minute for a server that has gone."""
+        """Close at once: an orderly end of TLS waits half a minute for a server that has gone."""
         transport = self.transport
         super().close()
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
 
-    def rest(self) -> None:
-        """Stay open for a while for the next mail, and leave before the server closes on us."""
-        self._retirement = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.retire)
+    def release(self) -> None:
+        """Stay open for the next mail, and close before the server ends an idle session."""
+        self._idle_timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.close_gracefully)
 
-    def retire(self) -> None:
-        """Say QUIT and leave without waiting for the answer."""
-        if self._retirement is not None:
-            self._retirement.cancel()
+    def close_gracefully(self) -> None:
+        """Send QUIT and close without waiting for the answer."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         if self.protocol is not None and self.protocol.is_connected:
             self.protocol.write(b"QUIT\r\n")
         self.close()
@@ -122,7 +124,7 @@ class SmtpSession(SMTP):
 
 @dataclass(slots=True, eq=False)
 class SmtpServer:
-    """One SMTP server: where it is, whom it may be, and until when it is taken to be down."""
+    """One SMTP server: where it is, how to log in, and until when it is taken to be down."""
 
     scheme: str
     host: str
@@ -134,7 +136,7 @@ class SmtpServer:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `smtp://`, `smtps://` or `smtp+starttls://`, with `?ca=` for a private CA, as settings let it pass."""
+        """Read `smtp://`, `smtps://` or `smtp+starttls://`, with `?ca=` for a private CA; it was validated before."""
         parts = urlsplit(url)
         options = parse_qs(parts.query)
         return cls(
@@ -149,8 +151,12 @@ class SmtpServer:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    async def open(self, our_name: str, connect_timeout: float, command_timeout: float) -> SmtpSession:
-        """Open a session that is encrypted or does not leave the house, and log in; raise ServerUnreached."""
+    async def connect(self, our_name: str, connect_timeout: float, command_timeout: float) -> SmtpSession:
+        """Open a session that is encrypted or stays in the private network, and log in.
+
+        Raises:
+            ServerUnreached: there is no such session now.
+        """
         session = SmtpSession(
             hostname=self.host,
             port=self.port,
@@ -177,12 +183,12 @@ class SmtpServer:
         return session
 
     async def _secure(self, session: SmtpSession) -> None:
-        """Encrypt the session where it is not encrypted yet, or make sure that it stays in the house."""
+        """Encrypt the session if it is not encrypted yet, or make sure that it stays in the private network."""
         await session.ehlo()
         if self.scheme == "smtp+starttls" or (self.scheme == "smtp" and session.supports_extension("starttls")):
             await session.starttls()
         elif self.scheme == "smtp" and not _is_private(session.get_transport_info("peername")[0]):
-            # Somebody on the way can strike STARTTLS out of the offer; he gets neither mail nor password.
+            # An attacker on the path can remove STARTTLS from the offer, and gets neither mail nor password.
             raise SMTPException("STARTTLS is not offered, and the address is neither loopback nor private")
 
 
@@ -194,7 +200,7 @@ def _is_private(peer: str) -> bool:
 
 
 def _explain(error: Exception) -> str:
-    """Say what happened; of a server's answer only the codes, for its words may quote address or password."""
+    """Return the reason; of a server's answer only the codes, because its words may quote address or password."""
     if isinstance(error, SMTPResponseException):
         enhanced = ENHANCED_CODE.match(error.message)
         return f"{error.code} {enhanced[0]}" if enhanced else str(error.code)

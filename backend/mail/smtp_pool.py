@@ -1,4 +1,6 @@
-"""Hands mails to SMTP: several servers in order of preference, over a few sessions that are kept."""
+"""Hands mails to SMTP: several servers in order of preference, over a few sessions that are kept open."""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ DOWN_SECONDS: Final = 30
 
 
 class SmtpPool:
-    """Sends one mail at a time to one recipient, for as many tasks as like, over at most `connections` sessions."""
+    """Sends mails, each to one recipient, over at most `connections` sessions; any number of tasks may call `send`."""
 
     def __init__(
         self,
@@ -25,55 +27,63 @@ class SmtpPool:
         connect_timeout: float = 5,
         command_timeout: float = 10,
     ) -> None:
-        """Take the servers' URLs, the preferred one first, and raise ValueError for what cannot work."""
+        """Take the servers' URLs, the preferred one first.
+
+        Raises:
+            ValueError: there is no server or no connection, or the sender is not an e-mail address.
+        """
         self._servers = [SmtpServer.parse(url) for url in servers]
         if not self._servers or connections < 1:
-            raise ValueError("a postman needs an SMTP server and a connection")
+            raise ValueError("an SMTP pool needs a server and a connection")
         self._sender = Sender.parse(sender)
         self._timeouts = connect_timeout, command_timeout
         self._closed = False
-        # One place for each session there may be. Last in, first out: what a burst opened falls idle and is closed.
-        self._places: asyncio.LifoQueue[SmtpSession | None] = asyncio.LifoQueue()
+        # One slot for each session. Last in, first out: sessions that a burst has opened fall idle and are closed.
+        self._slots: asyncio.LifoQueue[SmtpSession | None] = asyncio.LifoQueue()
         for _ in range(connections):
-            self._places.put_nowait(None)
+            self._slots.put_nowait(None)
 
     async def send(self, to: str, mail: Rendered) -> None:
-        """Return when a server has taken the mail; raise MailRefused or MailDelayed, which name no address."""
+        """Return when a server has taken the mail.
+
+        Raises:
+            MailRefused, MailDelayed: it was not taken; the texts name no address.
+        """
         if not is_plain_address(to):
             raise MailRefused("the recipient is not one plain e-mail address")
-        letter = build_message(self._sender, to, mail)
-        session = await self._places.get()
+        message = build_message(self._sender, to, mail)
+        session = await self._slots.get()
         try:
-            session = await self._deliver(session, to, letter)
+            session = await self._deliver(session, to, message)
         finally:
             self._give_back(session)
 
     async def close(self) -> None:
-        """Close the idle sessions now, and those still sending as soon as they are done."""
+        """Close the idle sessions now, and the others when their mail is sent."""
         self._closed = True
-        idle = [self._places.get_nowait() for _ in range(self._places.qsize())]
+        idle = [self._slots.get_nowait() for _ in range(self._slots.qsize())]
         for _ in idle:
-            self._places.put_nowait(None)
-        # A server that does not answer our goodbye has nothing left to tell us.
+            self._slots.put_nowait(None)
+        # A server that does not answer QUIT in time is not waited for.
         await asyncio.gather(*(session.quit(timeout=1) for session in idle if session), return_exceptions=True)
         for session in filter(None, idle):
-            session.retire()
+            session.close_gracefully()
 
-    async def _deliver(self, session: SmtpSession | None, to: str, letter: bytes) -> SmtpSession:
-        """Try the servers in order, the kept session first where it leads there, and return what may be kept."""
+    async def _deliver(self, session: SmtpSession | None, to: str, message: bytes) -> SmtpSession:
+        """Try the servers in order, over the kept session if it is with that server; return the session to be kept."""
         lost: list[str] = []
-        for server in self._standing():
+        for server in self._healthy_servers():
             try:
                 if session is not None and session.server is server and session.is_connected:
-                    # The server may have closed it while it lay idle: that is no failure, a fresh one follows.
+                    # The server may have closed the idle session: that is no failure, a new session follows.
                     with suppress(ServerUnreached):
-                        await session.hand_over(self._sender.address, to, letter)
+                        await session.hand_over(self._sender.address, to, message)
                         return session
                 if session is not None:
-                    session.retire()
-                session = await server.open(self._sender.domain, *self._timeouts)
+                    session.close_gracefully()
+                session = await server.connect(self._sender.domain, *self._timeouts)
                 server.down_until = 0
-                await session.hand_over(self._sender.address, to, letter)
+                await session.hand_over(self._sender.address, to, message)
             except ServerUnreached as reason:
                 server.down_until = monotonic() + DOWN_SECONDS
                 lost.append(str(reason))
@@ -81,15 +91,15 @@ class SmtpPool:
                 return session
         raise MailDelayed("; ".join(lost))
 
-    def _standing(self) -> list[SmtpServer]:
-        """Leave out the servers that failed a moment ago, unless that leaves none."""
+    def _healthy_servers(self) -> list[SmtpServer]:
+        """Return the servers without those that failed a moment ago; all of them if none would be left."""
         now = monotonic()
         return [server for server in self._servers if server.down_until <= now] or self._servers
 
     def _give_back(self, session: SmtpSession | None) -> None:
         if session is not None and session.is_connected:
             if self._closed:
-                session.retire()
+                session.close_gracefully()
             else:
-                session.rest()
-        self._places.put_nowait(session)
+                session.release()
+        self._slots.put_nowait(session)

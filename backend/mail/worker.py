@@ -1,4 +1,4 @@
-"""Runs the outbox: leases jobs, has them sent, settles them, and goes on whatever goes away meanwhile."""
+"""Runs the outbox: leases jobs, has their mails sent and settles them, whichever server is away meanwhile."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from backend.counters import Counters
 from backend.mail.enqueue import LEASE, LocalWorker, MailQueue
+from backend.mail.handlers import MailHandler
 from backend.mail.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
 from database.outbox import RECIPIENT_DEFERRED, Job
@@ -22,31 +22,29 @@ from models.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-Mailer = Callable[[Mapping[str, Any]], Awaitable[None]]
-
 _RENEW_EVERY = 2.0
 _POLL_EVERY = 1.0
-"""Seconds. A worker that is killed leaves its mail to others after the lease and one poll."""
+"""Seconds. Other workers take over the mail of a killed one after the lease and one poll."""
 
 _BACK_OFF = (15, 60, 180, 420)
-"""Seconds between attempts, the last one for ever (design.md, section 8)."""
+"""Seconds before the next attempt; the last number is repeated (design.md, section 8)."""
 
 _AWAY_DELAY = timedelta(seconds=2)
 _POISON_ATTEMPTS = 3
-"""After so many unforeseen errors a job is a dead letter (security.md, fault 25)."""
+"""Attempts that end in an unexpected error, after which a job is a dead letter (security.md, fault 25)."""
 
 _GATHER = 0.2
-"""Seconds between two statements that take mail that SMTP has taken out of the outbox: the first goes at once, and in a
-rush each takes all that was sent meanwhile. A worker that is killed leaves as much of it to be sent a second time."""
+"""Seconds between two deletions of sent mail from the outbox: the first runs at once, under load each deletes all
+that was sent since the last. What a killed worker has sent and not deleted is sent a second time."""
 
 _SETTLE_TRIES = 60
 _GOODBYE = 3.0
-"""Seconds that mail in hand is waited for at a stop; the whole stop takes at most 10."""
+"""Seconds that a stop waits for mail in flight; the whole stop takes at most 10."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something else that is done every so many seconds."""
+    """A task that is repeated every so many seconds."""
 
     do: Callable[[], Awaitable[None]]
     every: float
@@ -54,7 +52,7 @@ class Chore:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The mail is with SMTP, or is not needed any more."""
+    """SMTP has taken the mail, or it is not needed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,57 +77,47 @@ def _back_off(attempts: int) -> timedelta:
     return timedelta(seconds=_BACK_OFF[min(attempts, len(_BACK_OFF)) - 1])
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What there is to do: a mailer for each kind of job, and chores beside them."""
+@dataclass(slots=True, eq=False)
+class MailWorker:
+    """Sends the mail of the outbox, at most ``concurrency`` mails at the same time."""
 
-    mailers: Mapping[str, Mailer]
+    database: Database
+    listen_url: str
+    mail_queue: MailQueue
+    handlers: Mapping[str, MailHandler]
     chores: Sequence[Chore]
     counters: Counters
-
-
-class MailWorker:
-    """Sends what the outbox holds, several mails at a time."""
-
-    def __init__(self, database: Database, listen_url: str, bell: MailQueue, work: Work, *, hands: int) -> None:
-        self._database = database
-        self._listen_url = listen_url
-        self._bell = bell
-        self._wake = bell.rung
-        self._mailers = work.mailers
-        self._hands = hands
-        self._chores = work.chores
-        self._counters = work.counters
-        self._held: dict[int, Job] = {}
-        self._sent: set[int] = set()
-        self._some_sent = asyncio.Event()
-        # What was just taken out of the outbox must not come back by a lease that was answered before.
-        self._outbox = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._more = False
+    concurrency: int
+    _in_flight: dict[int, Job] = field(init=False, default_factory=dict)
+    _sent: set[int] = field(init=False, default_factory=set)
+    _some_sent: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    # A lease that is read before a deletion must not bring back a job after it.
+    _outbox: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _may_be_more: bool = field(init=False, default=False)
 
     async def run(self) -> None:
-        """Work until cancelled; mail in hand is then finished or, if SMTP is slow, left to the end of its lease."""
-        self._bell.hands = LocalWorker(self._free, self._take)
+        """Work until cancelled; mail in flight is then finished or, if SMTP is slow, left to the end of its lease."""
+        self.mail_queue.local_worker = LocalWorker(self._free_slots, self._submit)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for duty, pause in (
                     (self._listen, _POLL_EVERY),
                     (self._send_due, 0.0),
                     (self._renew, _RENEW_EVERY),
-                    (self._clear_sent, 0.0),
-                    *((chore.do, chore.every) for chore in self._chores),
+                    (self._delete_sent, 0.0),
+                    *((chore.do, chore.every) for chore in self.chores),
                 ):
                     tasks.create_task(self._for_ever(duty, pause))
         finally:
-            self._bell.hands = None
+            self.mail_queue.local_worker = None
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=_GOODBYE)
             with suppress(Unavailable):
-                await self._clear()
+                await self._delete()
 
     async def _for_ever(self, duty: Callable[[], Awaitable[None]], pause: float) -> None:
-        """Supervise one duty: whatever happens to it, it is taken up again."""
+        """Repeat one duty; after an error too."""
         while True:
             try:
                 await duty()
@@ -137,99 +125,99 @@ class MailWorker:
                 log.warning("a server is away, mail may have to wait")
                 await asyncio.sleep(_POLL_EVERY)
             except Exception:
-                log.exception("the mail worker stumbled")
+                log.exception("a duty of the mail worker failed, and is repeated")
                 await asyncio.sleep(_POLL_EVERY)
             else:
                 await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
-        async with listen(self._listen_url, self._wake) as lost:
-            self._wake.set()
+        async with listen(self.listen_url, self.mail_queue.wakeup) as lost:
+            self.mail_queue.wakeup.set()
             await lost.wait()
 
     async def _send_due(self) -> None:
-        """Take what is due for the hands that are free, then wait for a call, for at most a second."""
-        self._wake.clear()
-        free = self._free() - self._bell.promised
+        """Lease as many due mails as there are free slots, then wait for a wakeup, for at most a second."""
+        self.mail_queue.wakeup.clear()
+        free = self._free_slots() - self.mail_queue.reserved
         jobs: list[Job] = []
         if free > 0:
             async with self._outbox:
-                async with self._database.statement() as db:
+                async with self.database.statement() as db:
                     jobs = await db.outbox.lease(free, LEASE)
                 for job in jobs:
-                    self._take(job)
-        self._more = len(jobs) >= free
-        # Not `wait_for`: up to Python 3.11 it swallows a cancellation that comes with the call, and no stop would end.
+                    self._submit(job)
+        self._may_be_more = len(jobs) >= free
+        # Not `wait_for`: in Python 3.11 it swallows a cancellation that comes with the event, and no stop would end.
         with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_EVERY):
-                await self._wake.wait()
+                await self.mail_queue.wakeup.wait()
 
-    def _free(self) -> int:
-        return self._hands - len(self._held)
+    def _free_slots(self) -> int:
+        return self.concurrency - len(self._in_flight)
 
-    def _take(self, job: Job) -> None:
+    def _submit(self, job: Job) -> None:
         if job.id in self._sent:
             return
-        in_hand = job.id in self._held
-        self._held[job.id] = job
-        # A lease that ran out may come back to ourselves while the mail is still in hand: it goes on, renewed.
-        if not in_hand:
+        is_in_flight = job.id in self._in_flight
+        self._in_flight[job.id] = job
+        # A lease that has expired may be leased again by this worker while the mail is in flight: it goes on, renewed.
+        if not is_in_flight:
             task = asyncio.create_task(self._handle(job))
             self._tasks.add(task)
-            task.add_done_callback(self._forget)
+            task.add_done_callback(self._on_task_done)
 
-    async def _clear_sent(self) -> None:
-        """Wait until mail has been sent, and take it out of the outbox, seldom however much it is."""
+    async def _delete_sent(self) -> None:
+        """Wait until mail has been sent, and delete it from the outbox in batches."""
         if not self._sent:
             self._some_sent.clear()
             await self._some_sent.wait()
         while self._sent:
-            # Tried anew soon: when PostgreSQL is back, its lease is over, and another worker would send it again.
+            # Retried soon: once the lease is over, another worker would send the mail again.
             with suppress(Unavailable):
-                await self._clear()
+                await self._delete()
             await asyncio.sleep(_GATHER)
 
-    async def _clear(self) -> None:
-        """Take what was sent out of the outbox."""
+    async def _delete(self) -> None:
+        """Delete all sent mail from the outbox."""
         async with self._outbox:
             if sent := set(self._sent):
-                async with self._database.statement() as db:
+                async with self.database.statement() as db:
                     await db.outbox.delete_sent(sent)
                 self._sent -= sent
 
     async def _renew(self) -> None:
-        if self._held:
-            async with self._database.statement() as db:
-                await db.outbox.renew(list(self._held.values()), LEASE)
+        if self._in_flight:
+            async with self.database.statement() as db:
+                await db.outbox.renew(list(self._in_flight.values()), LEASE)
 
     async def _handle(self, job: Job) -> None:
-        """One attempt, and what follows from it."""
+        """Attempt a job once, and settle it."""
         request_id.set(job.payload.get("request"))
         try:
             outcome = await self._attempt(job)
-            self._counters.count(Counter.MAILS, job.kind, type(outcome).__name__.lower())
+            self.counters.count(Counter.MAILS, job.kind, type(outcome).__name__.lower())
             if isinstance(outcome, Done):
                 self._sent.add(job.id)
                 self._some_sent.set()
-                if self._bell.hands is None:  # we stop, and nobody gathers any more
-                    await self._clear()
+                if self.mail_queue.local_worker is None:  # the worker stops, and `_delete_sent` runs no more
+                    await self._delete()
             else:
                 await self._settle(job, outcome)
         finally:
-            del self._held[job.id]
-            if self._more:
-                self._wake.set()
+            del self._in_flight[job.id]
+            if self._may_be_more:
+                self.mail_queue.wakeup.set()
 
     async def _attempt(self, job: Job) -> Outcome:
-        """Send the mail, and say what is to become of the job."""
+        """Send the mail, and return what becomes of the job."""
         if job.given_up:
             return Dead("given up: too old")
         try:
-            await self._mailers[job.kind](job.payload)
+            await self.handlers[job.kind](job)
         except MailDelayed as error:
             log.warning("mail %d delayed: %s", job.id, error)
-            blame = RECIPIENT_DEFERRED if isinstance(error, RecipientDelayed) else ""
-            return Later(_back_off(job.attempts), f"{blame}{error}")
+            prefix = RECIPIENT_DEFERRED if isinstance(error, RecipientDelayed) else ""
+            return Later(_back_off(job.attempts), f"{prefix}{error}")
         except MailRefused as error:
             log.warning("mail %d refused: %s", job.id, error)
             return Dead(str(error))
@@ -242,22 +230,22 @@ class MailWorker:
         return Done()
 
     async def _settle(self, job: Job, outcome: Later | Dead) -> None:
-        """Write down what became of a mail that was not sent. When PostgreSQL stays away its lease runs out."""
+        """Store the outcome of a mail that was not sent. If PostgreSQL stays away, the lease expires."""
         for _ in range(_SETTLE_TRIES):
             try:
-                async with self._database.statement() as db:
-                    held = self._held[job.id]
+                async with self.database.statement() as db:
+                    leased = self._in_flight[job.id]
                     match outcome:
                         case Later(delay, reason):
-                            await db.outbox.reschedule(held, delay, reason)
+                            await db.outbox.reschedule(leased, delay, reason)
                         case Dead(reason):
-                            await db.outbox.mark_dead(held, reason)
+                            await db.outbox.mark_dead(leased, reason)
             except Unavailable:
                 await asyncio.sleep(0.5)
             else:
                 return
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("a mail fell out of hand, and is sent again when its lease ends", exc_info=error)
+            log.error("a mail was not settled, and is sent again when its lease ends", exc_info=error)

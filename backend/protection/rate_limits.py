@@ -14,7 +14,7 @@ from models.context.client import ClientInfo
 from models.errors import TooManyRequests, Unavailable
 from models.settings.groups import LimitSettings
 from models.settings.notations import Rates
-from models.values.flow import DELETE, EMAIL, LOGIN, RECOVER, REGISTER
+from models.values.flow import SPECS
 from redis_tools.pipeline import Command, Valkey
 from redis_tools.thermostat import Thermostat
 from redis_tools.token_bucket import Bucket, LimitResult
@@ -46,14 +46,7 @@ class RateLimits:
         self._valkey = valkey
         self._audit_buffer = audit_buffer
         self._rates = rates
-        self._starts = {
-            REGISTER.name: rates.registrations,
-            LOGIN.name: rates.logins,
-            RECOVER.name: rates.recoveries,
-            # An account rarely needs either, and both send mail, as recoveries do.
-            EMAIL.name: rates.recoveries,
-            DELETE.name: rates.recoveries,
-        }
+        self._starts: dict[str, Rates] = {spec.name: getattr(rates, spec.start_limit) for spec in SPECS.values()}
         self._thermostats = thermostats
 
     async def charge_start(self, purpose: str, client: ClientInfo, device: str = "") -> Permit:

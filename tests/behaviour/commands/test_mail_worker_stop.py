@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from backend.mail.enqueue import MailQueue
-from backend.mail.worker import MailWorker, Work
+from backend.mail.worker import MailWorker
 from database.engine import open_database
 from devstack.stack import Stack
 from models.settings.groups import DatabaseSettings
@@ -20,11 +20,11 @@ async def test_a_worker_that_is_stopped_as_it_is_called_stops(stack: Stack, roun
     stack.postgres.create_database(name, template="migrated")
     url = stack.postgres.url(name)
     async with open_database(DatabaseSettings.model_validate({"url": url})) as database:
-        bell = MailQueue(heard=True)
-        worker = MailWorker(database, url, bell, Work({}, (), null_counters()), hands=4)
+        queue = MailQueue(database, has_local_worker=True)
+        worker = MailWorker(database, url, queue, {}, (), null_counters(), concurrency=4)
         working = asyncio.create_task(worker.run())
         await asyncio.sleep(0.3)
-        bell.rung.set()
+        queue.wakeup.set()
         for _ in range(rounds):
             await asyncio.sleep(0)
         working.cancel()

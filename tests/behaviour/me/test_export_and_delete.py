@@ -286,7 +286,7 @@ def test_who_deletes_an_account_that_he_took_over_cannot_unsay_that_its_address_
     [row] = db.rows("SELECT * FROM users WHERE email = $1", person.email)
     user = User(row["id"], "", "", "", Locale.EN, 1, blocked_at=None, created_at=row["created_at"])
     rightful = somebody("rightful")
-    told = RecipientEncryptor(keys).seal(
+    told = RecipientEncryptor(keys).encrypt(
         User(user.id, rightful.email, rightful.login, "", Locale.RU, 1, blocked_at=None, created_at=user.created_at)
     )
     # A notice to the old address that waits for a mail server, and one to the account itself.

@@ -6,7 +6,9 @@ import secrets
 
 import pytest
 
-from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, NewFlow, Proof
+from models.values.flow import RECOVER, Step
+from models.values.flow_data import RecoverData
+from redis_tools.flow_store import CodeOutdated, FlowKey, FlowStore, MintedCode, NewFlow, Proof
 from redis_tools.pipeline import Valkey
 
 
@@ -15,15 +17,15 @@ def store(valkey: Valkey) -> FlowStore:
     return FlowStore(valkey)
 
 
-async def opened(valkey: Valkey, store: FlowStore, device: str = "") -> FlowKey:
-    key = FlowKey(secrets.token_bytes(16), "recover", secrets.token_bytes(32))
-    opening = NewFlow(step="code", subject="somebody", device=device, epoch=0, data={})
-    await valkey.execute(store.create(key, opening, ttl=60, resend=60))
+async def opened(valkey: Valkey, store: FlowStore, device: str = "") -> FlowKey[RecoverData]:
+    key = FlowKey(secrets.token_bytes(16), RECOVER, secrets.token_bytes(32))
+    flow = NewFlow(RecoverData(email="alice@example.com"), subject="a subject", device=device, epoch=0)
+    await valkey.execute(store.create(key, flow, ttl=60, resend_after=60))
     return key
 
 
-async def mint(store: FlowStore, key: FlowKey, *, serial: int, epoch: int) -> bool:
-    return await store.set_code(key.flow_id, "code", "a mac", serial=serial, ttl=60, rung=4, epoch=epoch)
+async def mint(store: FlowStore, key: FlowKey[RecoverData], *, serial: int, epoch: int) -> bool:
+    return await store.set_code(key.flow_id, MintedCode("a mac", serial, rung=4, epoch=epoch), ttl=60)
 
 
 async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_of_it(
@@ -31,7 +33,7 @@ async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_
 ) -> None:
     key = await opened(valkey, store)
     with pytest.raises(CodeOutdated) as told:
-        await store.claim(key, "code", tries=3, epoch=1, proof=Proof(["another mac"]))
+        await store.claim(key, Step.CODE, tries=3, epoch=1, proof=Proof(["another mac"]))
     assert not await mint(store, key, serial=0, epoch=0)
     # Not the serial alone: a job for another code may have read the floor before it rose, too.
     assert not await mint(store, key, serial=told.value.serial, epoch=0)
@@ -41,5 +43,5 @@ async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_
 async def test_a_known_device_is_minted_its_code_in_any_epoch(valkey: Valkey, store: FlowStore) -> None:
     key = await opened(valkey, store, device="a known one")
     assert await mint(store, key, serial=0, epoch=0)
-    claim = await store.claim(key, "code", tries=3, epoch=9, proof=Proof(["a mac"]))
+    claim = await store.claim(key, Step.CODE, tries=3, epoch=9, proof=Proof(["a mac"]))
     assert claim.tries_left == 2
