@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.batch_delete import delete_batch, has_more
 from database.tables import audit_log
+from models.admin.audit_log import AuditQuery
 from models.context.audit import Record
 
 _ADD = insert(audit_log)
@@ -44,19 +45,6 @@ class AuditLine:
     times: int
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which lines are wanted; what is None does not matter."""
-
-    event: str | None = None
-    actor: UUID | None = None
-    subject: UUID | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    before: int | None = None
-    """Lines older than the one of this id: the next page."""
-
-
 class AuditRepo:
     """Adds lines, shows them, and forgets them in time; nothing changes one."""
 
@@ -72,9 +60,9 @@ class AuditRepo:
         """Write down several, and how often each happened."""
         await self._connection.execute(_ADD, [_values(record, times) for record, times in records])
 
-    async def list(self, query: AuditFilter, limit: int) -> Sequence[AuditLine]:
-        """The newest lines first."""
-        wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
+    async def list(self, query: AuditQuery) -> Sequence[AuditLine]:
+        """Return the matching lines, newest first, and one more than fits on the page if there is one."""
+        wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(query.limit + 1)
         for column, value in (
             (audit_log.c.event, query.event),
             (audit_log.c.actor, query.actor),
@@ -86,8 +74,8 @@ class AuditRepo:
             wanted = wanted.where(audit_log.c.at >= query.since)
         if query.until is not None:
             wanted = wanted.where(audit_log.c.at < query.until)
-        if query.before is not None:
-            wanted = wanted.where(audit_log.c.id < query.before)
+        if query.cursor is not None:
+            wanted = wanted.where(audit_log.c.id < query.cursor)
         return [AuditLine(**row) for row in (await self._connection.execute(wanted)).mappings()]
 
     async def list_of_user(self, user_id: UUID, *, after: int, last: int, limit: int) -> Sequence[AuditLine]:

@@ -33,8 +33,8 @@ class RoleAssignments:
             Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            member, acting = await _locked(db, actor, user_id, name)
-            if name not in member.roles and len(member.roles) >= MOST_ROLES:
+            account, acting = await _locked(db, actor, user_id, name)
+            if name not in account.roles and len(account.roles) >= MOST_ROLES:
                 raise TooManyRoles
             if await db.roles.assign(user_id, name):
                 await audit(db, Event.ROLE_GIVEN, acting, user_id, role=name)
@@ -49,8 +49,8 @@ class RoleAssignments:
             Unavailable: a server is unavailable.
         """
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            member, acting = await _locked(db, actor, user_id, name)
-            ensure_outranks(acting, member)
+            account, acting = await _locked(db, actor, user_id, name)
+            ensure_outranks(acting, account)
             if not await db.roles.revoke(user_id, name):
                 return
             if name == ADMIN_ROLE:
@@ -67,12 +67,12 @@ async def _locked(db: Db, actor: Actor, user_id: UUID, name: str) -> tuple[UserW
         UserNotFound, RoleNotFound: there is no such user or role.
         InsufficientScope: the actor neither has the role nor may do everything.
     """
-    member = await db.users.find_for_update(user_id)
-    if member is None:
+    account = await db.users.find_for_update(user_id)
+    if account is None:
         raise UserNotFound
     if await db.roles.find_for_update(name) is None:
         raise RoleNotFound
     acting = await reload_actor(db, actor, Permission.ROLE_WRITE)
     if name not in acting.roles and not acting.permissions.issuperset(await db.roles.list_permission_names()):
         raise InsufficientScope("Only an administrator, or a user who has this role, may assign or revoke it.")
-    return member, acting
+    return account, acting

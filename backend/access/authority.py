@@ -19,19 +19,19 @@ async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
     Raises:
         InsufficientScope: the actor no longer has the permission.
     """
-    member = await db.users.find_with_access(actor.user_id) if actor.user_id else None
-    if member is None or member.user.blocked or needed not in member.permissions:
+    account = await db.users.find_with_access(actor.user_id) if actor.user_id else None
+    if account is None or account.user.blocked or needed not in account.permissions:
         raise InsufficientScope(f"This needs {needed}.")
-    return replace(actor, permissions=frozenset(member.permissions), roles=frozenset(member.roles))
+    return replace(actor, permissions=frozenset(account.permissions), roles=frozenset(account.roles))
 
 
-def ensure_outranks(actor: Actor, member: UserWithAccess) -> None:
+def ensure_outranks(actor: Actor, account: UserWithAccess) -> None:
     """Refuse to act on a user who may do what the actor may not; the user's row has to be locked.
 
     Raises:
         InsufficientScope: the user has a permission that the actor lacks.
     """
-    if not actor.permissions.issuperset(member.permissions):
+    if not actor.permissions.issuperset(account.permissions):
         raise InsufficientScope("This user has a permission that you lack. Ask an administrator who has it.")
 
 

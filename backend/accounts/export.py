@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -53,19 +53,19 @@ class ExportService:
         """
         await self.limits.charge_export(owner.client, owner.user_id)
         async with self.database.snapshot() as db:
-            member = await db.users.find_with_access(owner.user_id)
-            if member is None:
+            account = await db.users.find_with_access(owner.user_id)
+            if account is None:
                 raise InvalidAccessToken
             last = await audit(db, Event.ACCOUNT_EXPORTED, owner.actor, owner.user_id)
             sessions = await db.sessions.list_of_user(owner.user_id)
             mails = await db.outbox.list_of_user(owner.user_id)
-            budgets, reserved = await db.ladder.list_of_subjects(ladder_subjects(member.user, self.keys))
-        algorithm, iterations = describe_hash(member.user.password_hash)
+            budgets, reserved = await db.ladder.list_of_subjects(ladder_subjects(account.user, self.keys))
+        algorithm, iterations = describe_hash(account.user.password_hash)
         head = Export(
             exported_at=datetime.now(UTC),
-            user=profile(member),
-            blocked=member.user.blocked,
-            version=member.user.version,
+            user=profile(account),
+            blocked=account.user.blocked,
+            version=account.user.version,
             password=StoredPassword(algorithm=algorithm, iterations=iterations),
             sessions=[to_own_session(session, owner.session_id) for session in sessions],
             unsent_mails=[_mail(mail) for mail in mails],
@@ -115,7 +115,4 @@ def _mail(mail: WaitingMail) -> UnsentMail:
 
 
 def _guesses(budgets: Iterable[BudgetLeft]) -> list[GuessBudget]:
-    return [
-        GuessBudget(purpose=left.purpose, device=left.device, digits=left.digits, guesses=left.guesses, at=left.at)
-        for left in budgets
-    ]
+    return [GuessBudget.model_validate(asdict(left)) for left in budgets]

@@ -60,9 +60,9 @@ async def lock_if_unchanged(db: Db, user: User) -> UserWithAccess:
         WrongPassword: the password or the address has changed meanwhile.
         InvalidAccessToken: the account was deleted or blocked meanwhile.
     """
-    member = await db.users.find_for_update(user.id)
-    if member is None or member.user.blocked:
+    account = await db.users.find_for_update(user.id)
+    if account is None or account.user.blocked:
         raise InvalidAccessToken(_GONE)
-    if member.user.version != user.version:
+    if account.user.version != user.version:
         raise WrongPassword("The account was changed a moment ago. Send its current password.")
-    return member
+    return account

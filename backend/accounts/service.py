@@ -65,10 +65,10 @@ class AccountService:
                 raise LoginTaken
             await notify(db, Notice.LOGIN_CHANGED, user.id)
             await audit(db, Event.LOGIN_CHANGED, owner.actor, user.id, old=masked_name(user.login))
-            member = await db.users.find_with_access(user.id)
-        if member is None:
+            account = await db.users.find_with_access(user.id)
+        if account is None:
             raise InvalidAccessToken
-        return profile(member)
+        return profile(account)
 
     async def change_locale(self, owner: Owner, locale: Locale) -> UserProfile:
         """Set the language of mails; setting the current one is no change, and leaves no line in the audit log.
@@ -81,9 +81,9 @@ class AccountService:
         await self.limits.charge_step(owner.client)
         async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:
             changed = await db.users.set_locale(owner.user_id, locale)
-            member = await db.users.find_with_access(owner.user_id)
-            if member is None:
+            account = await db.users.find_with_access(owner.user_id)
+            if account is None:
                 raise InvalidAccessToken
             if changed:
                 await audit(db, Event.LOCALE_CHANGED, owner.actor, owner.user_id, locale=locale.value)
-        return profile(member)
+        return profile(account)

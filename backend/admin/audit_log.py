@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from database.audit import AuditFilter
 from database.engine import Database
 from models.admin.audit_log import AuditEntry, AuditPage, AuditQuery
 from models.admin.pagination import paginate
@@ -22,15 +21,7 @@ class AuditLogService:
         Raises:
             Unavailable: PostgreSQL is unavailable.
         """
-        wanted = AuditFilter(
-            event=query.event,
-            actor=query.actor,
-            subject=query.subject,
-            since=query.since,
-            until=query.until,
-            before=query.cursor,
-        )
         async with self.database.statement() as db:
-            found = await db.audit.list(wanted, query.limit + 1)
+            found = await db.audit.list(query)
         page, next_cursor = paginate(found, query.limit, lambda line: line.id)
         return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=next_cursor)

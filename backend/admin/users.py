@@ -56,8 +56,8 @@ class AdminUserService:
         )
         async with self.database.statement() as db:
             found = await db.user_search.list(search, query.limit + 1)
-        page, next_cursor = paginate(found, query.limit, lambda member: member.user.id)
-        return UserPage(items=[_to_admin_user(member) for member in page], next=next_cursor)
+        page, next_cursor = paginate(found, query.limit, lambda account: account.user.id)
+        return UserPage(items=[_to_admin_user(account) for account in page], next=next_cursor)
 
     async def get(self, user_id: UUID) -> AdminUser:
         """Return the account of that id.
@@ -67,10 +67,10 @@ class AdminUserService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            member = await db.users.find_with_access(user_id)
-        if member is None:
+            account = await db.users.find_with_access(user_id)
+        if account is None:
             raise UserNotFound
-        return _to_admin_user(member)
+        return _to_admin_user(account)
 
     async def invite(self, actor: Actor, email: str, login: str, locale: Locale) -> AdminUser:
         """Create an account without a password, and mail its owner how to choose one.
@@ -89,12 +89,12 @@ class AdminUserService:
                 await notify(db, Notice.INVITATION, new.id)
                 names = {"email": masked_name(email), "login": masked_name(login)}
                 await audit(db, Event.USER_INVITED, actor, new.id, **names)
-            member = await db.users.find_with_access(new.id)
+            account = await db.users.find_with_access(new.id)
         if outcome == "email_taken":
             raise EmailTaken
-        if member is None:
+        if account is None:
             raise LoginTaken
-        return _to_admin_user(member)
+        return _to_admin_user(account)
 
     async def block(self, actor: Actor, user_id: UUID) -> None:
         """End every session of a user and refuse every log-in; no change if the user is blocked already.
@@ -105,9 +105,9 @@ class AdminUserService:
             LastAdministrator: no administrator would be left.
             Unavailable: a server is unavailable.
         """
-        async with self._acting_on(actor, user_id) as (db, member):
+        async with self._acting_on(actor, user_id) as (db, account):
             if await db.users.block(user_id):
-                if ADMIN_ROLE in member.roles:
+                if ADMIN_ROLE in account.roles:
                     await ensure_admin_remains(db)
                 await db.sessions.delete_all(user_id)
                 await notify(db, Notice.ACCOUNT_BLOCKED, user_id)
@@ -135,8 +135,8 @@ class AdminUserService:
             LastAdministrator: no administrator would be left.
             Unavailable: a server is unavailable.
         """
-        async with self._acting_on(actor, user_id) as (db, member):
-            await delete_account(db, self.keys, member)
+        async with self._acting_on(actor, user_id) as (db, account):
+            await delete_account(db, self.keys, account)
             await audit(db, Event.ACCOUNT_DELETED, actor, user_id)
 
     async def list_sessions(self, user_id: UUID) -> list[UserSession]:
@@ -183,11 +183,11 @@ class AdminUserService:
     ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
         """Open a transaction with the user's row locked; every process sees its effect once the block is left."""
         async with self.user_cache.changing(user_id), self.database.transaction() as db:
-            member = await db.users.find_for_update(user_id)
-            if member is None:
+            account = await db.users.find_for_update(user_id)
+            if account is None:
                 raise UserNotFound
-            ensure_outranks(await reload_actor(db, actor, needed), member)
-            yield db, member
+            ensure_outranks(await reload_actor(db, actor, needed), account)
+            yield db, account
 
 
 def _canonical_prefix(typed: str) -> str:
@@ -203,9 +203,9 @@ def _parse_id(typed: str) -> UUID | None:
     return None
 
 
-def _to_admin_user(member: UserWithAccess) -> AdminUser:
+def _to_admin_user(account: UserWithAccess) -> AdminUser:
     return AdminUser(
-        **profile(member).model_dump(),
-        blocked_at=member.user.blocked_at,
-        has_password=not is_unusable(member.user.password_hash),
+        **profile(account).model_dump(),
+        blocked_at=account.user.blocked_at,
+        has_password=not is_unusable(account.user.password_hash),
     )

@@ -43,7 +43,7 @@ class SessionService:
     """Sessions of one user; the oldest one ends when one more begins."""
 
     async def create(
-        self, db: Db, member: UserWithAccess, client: ClientInfo, change: str
+        self, db: Db, account: UserWithAccess, client: ClientInfo, change: str
     ) -> tuple[Session, RefreshToken]:
         """Create a session in the transaction of the log-in, which has locked the user's row.
 
@@ -51,12 +51,12 @@ class SessionService:
         under the id ``change``.
         """
         refresh = self.refresh_tokens.create(uuid7())
-        new = NewSession(refresh.session_id, member.user.id, refresh.digest, client.user_agent)
+        new = NewSession(refresh.session_id, account.user.id, refresh.digest, client.user_agent)
         session, evicted = await db.sessions.create(new, self.life, limit=self.max_sessions)
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
-        await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(client, member.user.id), member.user.id, **details)
+        await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(client, account.user.id), account.user.id, **details)
         if evicted:
-            await self.user_cache.announce(member.user.id, change)
+            await self.user_cache.announce(account.user.id, change)
         return session, refresh
 
     async def refresh(self, token: str, client: ClientInfo) -> Tokens:
@@ -74,9 +74,9 @@ class SessionService:
         key = self.tokens.signing_key
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
-            member = await db.users.find_with_access(rotation.session.user_id) if rotation else None
+            account = await db.users.find_with_access(rotation.session.user_id) if rotation else None
             # Everything that may fail comes before the rotation: after it, the answer needs no other server.
-            if rotation is None or member is None or member.user.blocked:
+            if rotation is None or account is None or account.user.blocked:
                 raise InvalidGrant
             successor = next(self.refresh_tokens.successors(presented))
             session = await db.sessions.rotate(presented.session_id, presented.digest, successor.digest, self.life)
@@ -84,13 +84,13 @@ class SessionService:
                 # The token was replaced before, perhaps since the first read.
                 rotation = await db.sessions.find(presented.session_id, presented.digest)
         if session is not None:
-            return self.tokens.issue(key, member, session, successor)
+            return self.tokens.issue(key, account, session, successor)
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
         if rotation.replaced_for is None or rotation.replaced_for >= self.life.repeat:
             await self._end_stolen(rotation.session, anonymous_actor(client))
             raise InvalidGrant
-        return self.tokens.issue(key, member, rotation.session, self._successor(presented, rotation))
+        return self.tokens.issue(key, account, rotation.session, self._successor(presented, rotation))
 
     def _successor(self, presented: RefreshToken, rotation: Rotation) -> RefreshToken:
         """Return the session's current token for a token that was replaced a moment ago.

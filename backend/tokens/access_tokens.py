@@ -33,17 +33,17 @@ class TokenService:
         """
         return self.keys.signing_key
 
-    def issue(self, key: SigningKey, member: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
+    def issue(self, key: SigningKey, account: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
         """Return the tokens of a session that a password and a mailed code have opened (``pwd``, ``otp``: RFC 8176)."""
         grant = Grant(
-            subject=str(member.user.id),
+            subject=str(account.user.id),
             client_id=self.client_id,
             sid=str(session.id),
             auth_time=int(session.created_at.timestamp()),
             amr=("pwd", "otp"),
-            login=member.user.login,
-            roles=member.roles,
-            permissions=member.permissions,
+            login=account.user.login,
+            roles=account.roles,
+            permissions=account.permissions,
         )
         # An access token never outlives its session.
         ttl = max(1, min(self.ttl, int((session.ends_at - datetime.now(UTC)).total_seconds())))
