@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from models.context.audit import Actor, Event, Record
 from models.errors import Unavailable
 

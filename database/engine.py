@@ -1,104 +1,33 @@
-"""The connection to PostgreSQL: transactions with a deadline, and the repositories inside them."""
+"""The connection pool of PostgreSQL, and the three ways to use it: statement, transaction, snapshot."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cached_property
 
 import asyncpg
 from sqlalchemy import event, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from database.administrators import AdministratorRepo
-from database.audit import AuditRepo
 from database.faults import unavailable_when_away
-from database.ladder import LadderRepo
-from database.mail_queue import MailQueueRepo
-from database.outbox import OutboxRepo
-from database.roles import RoleRepo
-from database.sessions import SessionRepo
-from database.signing_keys import SigningKeyRepo
-from database.used_flows import UsedFlowRepo
-from database.user_search import UserSearchRepo
-from database.user_transfer import UserTransferRepo
-from database.users import UserRepo
+from database.repositories import Db
 from models.settings.groups import DatabaseSettings
 
+# security.md, section 4: no statement, lock or forgotten transaction may block other requests for long.
+_REQUEST_TIMEOUTS = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
 
-class Db:
-    """One connection while it is ours, and the repositories that speak through it."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
-
-    @cached_property
-    def users(self) -> UserRepo:
-        """Accounts."""
-        return UserRepo(self.connection)
-
-    @cached_property
-    def roles(self) -> RoleRepo:
-        """Roles and permissions."""
-        return RoleRepo(self.connection)
-
-    @cached_property
-    def user_transfers(self) -> UserTransferRepo:
-        """Accounts by the thousand, on their way in or out."""
-        return UserTransferRepo(self.connection)
-
-    @cached_property
-    def used_flows(self) -> UsedFlowRepo:
-        """Steps that took effect."""
-        return UsedFlowRepo(self.connection)
-
-    @cached_property
-    def ladder(self) -> LadderRepo:
-        """Budgets of guesses."""
-        return LadderRepo(self.connection)
-
-    @cached_property
-    def outbox(self) -> OutboxRepo:
-        """Mail that waits."""
-        return OutboxRepo(self.connection)
-
-    @cached_property
-    def sessions(self) -> SessionRepo:
-        """Sessions."""
-        return SessionRepo(self.connection)
-
-    @cached_property
-    def signing_keys(self) -> SigningKeyRepo:
-        """Signing keys."""
-        return SigningKeyRepo(self.connection)
-
-    @cached_property
-    def audit(self) -> AuditRepo:
-        """The audit log."""
-        return AuditRepo(self.connection)
-
-    @cached_property
-    def administrators(self) -> AdministratorRepo:
-        """Who may do everything."""
-        return AdministratorRepo(self.connection)
-
-    @cached_property
-    def user_search(self) -> UserSearchRepo:
-        """Accounts, to be searched."""
-        return UserSearchRepo(self.connection)
-
-    @cached_property
-    def mail_queue(self) -> MailQueueRepo:
-        """Mail that waits or was given up, to be looked at."""
-        return MailQueueRepo(self.connection)
+# The import and the export of users may have to wait for the pipe that they read or write.
+_BATCH_TIMEOUTS = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
+_BATCH_TIMEOUT = 60.0
+"""Seconds that a transaction, or a statement, of such a command may take."""
 
 
 class Database:
-    """Hands out transactions. Each has a deadline, so that a PostgreSQL that hangs is told from one that is busy."""
+    """Opens transactions, snapshots and single statements, each with a deadline: PostgreSQL may hang."""
 
     def __init__(self, engine: AsyncEngine, timeout: float) -> None:
         self._autocommit = engine
@@ -107,15 +36,15 @@ class Database:
         self._timeout = timeout
 
     def transaction(self) -> AbstractAsyncContextManager[Db]:
-        """Everything inside is committed together when the block ends, and not at all when it raises.
+        """Open a transaction: it commits when the block ends, and rolls back when the block raises.
 
         Raises:
-            Unavailable: PostgreSQL is away or slower than the deadline; whether a commit stood is then unknown.
+            Unavailable: PostgreSQL is away or slower than the deadline; a commit may then have succeeded or not.
         """
         return self._begin(self._committed)
 
     def snapshot(self) -> AbstractAsyncContextManager[Db]:
-        """A transaction whose reads agree with each other: all of them see PostgreSQL as it was at the first one.
+        """Open a transaction whose reads agree with each other: all see the database as the first one saw it.
 
         Raises:
             Unavailable: see `transaction`.
@@ -125,13 +54,12 @@ class Database:
     @asynccontextmanager
     async def _begin(self, engine: AsyncEngine) -> AsyncIterator[Db]:
         with unavailable_when_away():
-            async with asyncio.timeout(self._timeout):
-                async with engine.begin() as connection:
-                    yield Db(connection)
+            async with asyncio.timeout(self._timeout), engine.begin() as connection:
+                yield Db(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Db]:
-        """For one statement, or for reads that need not agree: each commits by itself, with no BEGIN and COMMIT.
+        """Open a connection for one statement, or for reads that need not agree: each commits alone, without BEGIN.
 
         Raises:
             Unavailable: PostgreSQL is away or slower than the deadline.
@@ -141,15 +69,13 @@ class Database:
                 try:
                     yield Db(connection)
                 except (asyncio.CancelledError, TimeoutError):
-                    # The server may still be at work for it: the next statement must not wait behind this one.
+                    # The server may still be executing: the next statement must not wait behind this one.
                     await connection.invalidate()
                     raise
 
     @asynccontextmanager
     async def long_snapshot(self) -> AsyncIterator[Db]:
-        """For reading much: all inside see the database as it was at the first statement, and nothing is committed.
-
-        Each statement has its deadline, and the whole has none.
+        """Open a snapshot for much data: each statement has its deadline, the whole has none; nothing is committed.
 
         Raises:
             Unavailable: PostgreSQL is away or slower than the deadline.
@@ -169,7 +95,7 @@ class Database:
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc] # the driver ships no types
-    """Leaves without a farewell: a server that hangs would let a caller whose deadline is over wait for it."""
+    """Closes without a goodbye message: to send it, a request past its deadline would wait for a hung server."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - the driver's signature
         """Cut the connection."""
@@ -177,26 +103,17 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc] # the driver ships 
 
 
 def _refuse_closed(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
-    """Notice a restart of PostgreSQL before a request does, at no round trip: the driver knows its socket is closed."""
+    """Notice a restart of PostgreSQL before a request does, without a round trip: the driver sees the closed socket."""
     driver = getattr(connection, "driver_connection", None)
     if driver is None or driver.is_closed():
         raise InvalidatePoolError
 
 
-# security.md, section 4: no statement, lock or forgotten transaction may hold others up.
-_REQUEST_TIMEOUTS = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
-
-# A command that moves people may be kept waiting by the pipe that it reads or writes.
-_BATCH_TIMEOUTS = {"statement_timeout": "60000", "lock_timeout": "10000", "idle_in_transaction_session_timeout": "0"}
-_BATCH_TIMEOUT = 60.0
-"""Seconds that a transaction, or a statement, of such a command may take."""
-
-
 @asynccontextmanager
 async def open_database(settings: DatabaseSettings, *, batch: bool = False) -> AsyncIterator[Database]:
-    """Open the pool; connections are made when they are first needed, so that a late PostgreSQL stops no start.
+    """Open the pool. Connections are made when first needed: a start does not depend on PostgreSQL.
 
-    At leisure no request waits for an answer: a minute is then soon enough.
+    ``batch`` gives each statement a minute, for a command that no request waits for.
     """
     timeout = _BATCH_TIMEOUT if batch else settings.timeout
     url = make_url(settings.url.get_secret_value()).set(drivername="postgresql+asyncpg")
@@ -206,10 +123,10 @@ async def open_database(settings: DatabaseSettings, *, batch: bool = False) -> A
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=1,
-        # Most of what is asked is one statement: a connection is set up for these, and made ready for a transaction.
+        # Most uses are one statement: connections are set up for these, and switched for a transaction.
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        hide_parameters=True,  # an error's text goes to the log, and a password hash must not go with it
+        hide_parameters=True,  # the text of an error is logged, and must not contain a password hash
         connect_args={
             "connection_class": _Connection,
             "timeout": 1,

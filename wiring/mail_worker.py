@@ -14,7 +14,8 @@ from backend.mail.smtp_pool import SmtpPool
 from backend.mail.worker import Chore, MailWorker
 from backend.protection.code_length_ladder import CodeLengthLadder
 from config import Settings
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from template_message.render import MailTemplates
 from wiring.shared import Shared
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from backend.access.authority import ensure_admin_remains, ensure_outranks, reload_actor
 from backend.audit import audit
 from backend.sessions.user_cache import UserCache
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.users import UserWithAccess
 from models.admin.roles import MOST_ROLES
 from models.context.audit import Actor, Event

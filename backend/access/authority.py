@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from database.engine import Db
+from database.repositories import Db
 from database.users import UserWithAccess
 from models.context.audit import Actor
 from models.errors import InsufficientScope, LastAdministrator
-from models.values.permission import Permission
+from models.values.permission import ADMIN_ROLE, Permission
 
 
 async def reload_actor(db: Db, actor: Actor, needed: Permission) -> Actor:
@@ -43,6 +43,6 @@ async def ensure_admin_remains(db: Db) -> None:
     Raises:
         LastAdministrator: none would be left.
     """
-    await db.administrators.lock()
-    if not await db.administrators.count():
+    await db.roles.lock(ADMIN_ROLE)
+    if not await db.roles.count_admins():
         raise LastAdministrator

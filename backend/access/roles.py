@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from backend.access.authority import reload_actor
 from backend.audit import audit
 from backend.sessions.user_cache import UserCache
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.roles import PermissionRow, Role
 from models.admin.roles import MOST_PERMISSIONS, PermissionResponse, RoleResponse
 from models.context.audit import Actor, Event

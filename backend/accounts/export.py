@@ -17,7 +17,7 @@ from backend.sessions.service import to_own_session
 from database.audit import AuditLine
 from database.engine import Database
 from database.ladder import BudgetLeft
-from database.outbox import WaitingMail
+from database.mail.outbox import WaitingMail
 from models.context.audit import Event
 from models.context.owner import Owner
 from models.errors import InvalidAccessToken

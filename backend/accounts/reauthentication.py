@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from backend.audit import AuditBuffer
 from backend.passwords.hasher import PasswordHasher
 from backend.protection.rate_limits import RateLimits
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.users import User, UserWithAccess
 from models.context.audit import Event
 from models.context.owner import Owner

@@ -35,7 +35,7 @@ class AdministratorService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
-            return await db.administrators.count() > 0
+            return await db.roles.count_admins() > 0
 
     async def find_account(self, email: str) -> User | None:
         """Return the account of that address.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from backend.audit import audit
 from backend.passwords.hasher import is_unusable, unusable_password
 from backend.passwords.imported_hashes import UnsupportedHash, password_verifier
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.user_transfer import ImportOutcome
 from models.admin.roles import MOST_ROLES
 from models.admin.user_transfer import UserRecord, parse_record

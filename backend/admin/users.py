@@ -18,7 +18,8 @@ from backend.passwords.hasher import is_unusable, unusable_password
 from backend.sessions.profile import profile
 from backend.sessions.service import to_user_session
 from backend.sessions.user_cache import UserCache
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.user_search import UserSearch
 from database.users import NewUser, UserWithAccess
 from models.admin.pagination import paginate

@@ -13,7 +13,7 @@ from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from backend.sessions.user_cache import UserCache
-from database.engine import Db
+from database.repositories import Db
 from database.users import UserWithAccess
 from models.context.audit import Event
 from models.context.client import FlowResult

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from backend.protection.code_attempts import CodeAttempt
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from models.errors import FlowGone
 from models.responses.flows import NextStep
 from models.values.flow import Data_co, FlowSpec, Step

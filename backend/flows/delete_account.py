@@ -13,7 +13,8 @@ from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.user_cache import UserCache
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from models.context.audit import Event
 from models.context.masking import masked_name
 from models.context.owner import Owner

@@ -13,7 +13,7 @@ from backend.passwords.policy import own_words, refuse_common, refuse_own_words
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
-from database.engine import Db
+from database.repositories import Db
 from database.users import NewUser, UserWithAccess
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo, FlowResult

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from database.engine import Database
-from database.outbox import Job
+from database.mail.outbox import Job
 from models.context.request_id import request_id
 from models.values.flow import WaitingFlow
 

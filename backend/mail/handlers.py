@@ -12,7 +12,7 @@ from backend.mail.notices import Notice
 from backend.mail.sealed_recipient import Recipient, RecipientEncryptor
 from backend.mail.smtp_pool import SmtpPool
 from database.engine import Database
-from database.outbox import SEALED, Job
+from database.mail.outbox import SEALED, Job
 from database.users import User
 from models.values.flow import CODE_MAIL, CodeRecipient, WaitingFlow
 from redis_tools.flow_store import FlowStore

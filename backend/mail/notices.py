@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from database.engine import Db
-from database.outbox import SEALED
+from database.mail.outbox import SEALED
+from database.repositories import Db
 from models.context.request_id import request_id
 
 _LIFE = timedelta(hours=48)

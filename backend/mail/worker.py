@@ -14,8 +14,8 @@ from backend.mail.enqueue import LEASE, LocalWorker, MailQueue
 from backend.mail.handlers import MailHandler
 from backend.mail.smtp import MailDelayed, MailRefused, RecipientDelayed
 from database.engine import Database
-from database.outbox import RECIPIENT_DEFERRED, Job
-from database.outbox_listener import listen
+from database.mail.outbox import RECIPIENT_DEFERRED, Job
+from database.mail.outbox_listener import listen
 from models.context.counters import Counter
 from models.context.request_id import request_id
 from models.errors import Unavailable

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 
 from database.engine import Database
-from database.outbox import MailStats
+from database.mail.outbox import MailStats
 from models.context.counters import Counter
 from models.errors import Unavailable
 from redis_tools import counters

@@ -15,7 +15,8 @@ from backend.protection.rate_limits import RateLimits
 from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.refresh_tokens import RefreshToken, RefreshTokens
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.sessions import NewSession, Rotation, Session, SessionLife
 from database.users import UserWithAccess
 from models.context.audit import Actor, Event, anonymous_actor

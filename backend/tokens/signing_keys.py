@@ -19,7 +19,8 @@ from cryptography.fernet import InvalidToken
 
 from backend.audit import audit
 from backend.keys import Encryptor
-from database.engine import Database, Db
+from database.engine import Database
+from database.repositories import Db
 from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 from models.context.audit import COMMAND_LINE, SCHEDULE, Event

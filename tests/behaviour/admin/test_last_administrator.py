@@ -66,7 +66,7 @@ async def make_fewer(database: Database, user_id: UUID, way: object) -> bool:
 
 async def remaining(database: Database) -> int:
     async with database.statement() as db:
-        return await db.administrators.count()
+        return await db.roles.count_admins()
 
 
 async def test_the_last_administrator_is_neither_blocked_nor_deleted_nor_stripped(database: Database) -> None:

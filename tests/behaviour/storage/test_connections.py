@@ -12,7 +12,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 import pytest
 from sqlalchemy import bindparam, func, select, text
 
-from database.engine import Database, Db, open_database
+from database.engine import Database, open_database
+from database.repositories import Db
 from devstack.stack import Stack
 from models.errors import Unavailable
 from models.settings.groups import DatabaseSettings

@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 from database.faults import unavailable_when_away
-from database.outbox import CHANNEL
+from database.mail.outbox import CHANNEL
 
 
 @asynccontextmanager

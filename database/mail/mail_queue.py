@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Interval, bindparam, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.outbox import CHANNEL
+from database.mail.outbox import CHANNEL
 from database.tables import outbox
 
 
