@@ -1,1 +1,1 @@
-"""Access tokens (RFC 9068): made by the service, checked by anybody. Imports nothing of the rest of the project."""
+"""Access tokens (RFC 9068): the service signs them, any service verifies them. Imports nothing else of this project."""

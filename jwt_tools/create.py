@@ -1,4 +1,4 @@
-"""Makes access tokens."""
+"""Creates access tokens."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jwt_tools.keys import ACCESS_TOKEN_TYPE, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """What a token says of its bearer."""
+class AccessTokenClaims:
+    """What a token says about its user and session."""
 
     subject: str
     """User id, never the e-mail address."""
@@ -22,32 +22,32 @@ class Grant:
     sid: str
     """The session that the token belongs to."""
     auth_time: int
-    """When the person proved who they are, in seconds since 1970."""
+    """When the user authenticated, in seconds since 1970."""
     amr: Sequence[str]
-    """How: values of RFC 8176 section 2."""
+    """How the user authenticated: values of RFC 8176 section 2."""
     login: str
     roles: Sequence[str]
     permissions: Sequence[str]
 
 
-def create_access_token(key: SigningKey, grant: Grant, *, issuer: str, audience: str, ttl: int) -> str:
-    """A signed token of RFC 9068 section 2 that lives ``ttl`` seconds."""
+def create_access_token(key: SigningKey, claims: AccessTokenClaims, *, issuer: str, audience: str, ttl: int) -> str:
+    """Return a signed token of RFC 9068 section 2 that lives ``ttl`` seconds."""
     now = int(time.time())
-    claims = {
+    payload = {
         "iss": issuer,
-        "sub": grant.subject,
+        "sub": claims.subject,
         "aud": audience,
         "exp": now + ttl,
         "iat": now,
         "nbf": now,
         "jti": uuid4().hex,
-        "client_id": grant.client_id,
-        "sid": grant.sid,
-        "auth_time": grant.auth_time,
-        "amr": list(grant.amr),
-        "login": grant.login,
-        "roles": list(grant.roles),
-        "permissions": list(grant.permissions),
+        "client_id": claims.client_id,
+        "sid": claims.sid,
+        "auth_time": claims.auth_time,
+        "amr": list(claims.amr),
+        "login": claims.login,
+        "roles": list(claims.roles),
+        "permissions": list(claims.permissions),
     }
     headers = {"typ": ACCESS_TOKEN_TYPE, "kid": key.kid}
-    return jwt.encode(claims, key.private_key, algorithm=key.algorithm, headers=headers)
+    return jwt.encode(payload, key.private_key, algorithm=key.algorithm, headers=headers)

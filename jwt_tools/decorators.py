@@ -1,8 +1,7 @@
 """Guards FastAPI routes: ``@requires("reports:read")``, ``@role_required("admin")``, ``@signed_in``.
 
-A guarded room is a router with ``dependencies=[Depends(guard)]``; `guard` finds a `TokenVerifier` in
-``app.state.token_verifier`` and what the route requires in the mark that its decorator left. A route without a
-mark fails closed.
+A guarded router has ``dependencies=[Depends(guard)]``. `guard` verifies the token with the `TokenVerifier` in
+``app.state.token_verifier``, and checks what the route's decorator requires. A route without a decorator is refused.
 """
 
 from __future__ import annotations
@@ -23,13 +22,17 @@ _Route = TypeVar("_Route", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a caller needs: one permission, one role, or neither."""
+    """What a principal needs: one permission, one role, or neither."""
 
     permission: str | None = None
     role: str | None = None
 
     def check(self, principal: Principal) -> None:
-        """Raise `MissingPermission` unless the caller has what is needed."""
+        """Check that the principal has what is required.
+
+        Raises:
+            MissingPermission: the principal lacks it.
+        """
         if self.permission is not None and self.permission not in principal.permissions:
             raise MissingPermission(self.permission, principal.subject)
         if self.role is not None and self.role not in principal.roles:
@@ -40,7 +43,7 @@ _marks: WeakKeyDictionary[Callable[..., Any], Requirement] = WeakKeyDictionary()
 
 
 def requirement_of(route: Callable[..., Any]) -> Requirement | None:
-    """What a route requires; None when nobody said."""
+    """Return what a route requires; None for a route without a decorator."""
     return _marks.get(route)
 
 
@@ -53,17 +56,17 @@ def _mark(requirement: Requirement) -> Callable[[_Route], _Route]:
 
 
 def requires(permission: str) -> Callable[[_Route], _Route]:
-    """The caller needs a permission, such as ``reports:read``."""
+    """Require a permission, such as ``reports:read``."""
     return _mark(Requirement(permission=permission))
 
 
 def role_required(role: str) -> Callable[[_Route], _Route]:
-    """The caller needs a role, such as ``admin``."""
+    """Require a role, such as ``admin``."""
     return _mark(Requirement(role=role))
 
 
 def signed_in(route: _Route) -> _Route:
-    """The caller needs a good token and nothing more."""
+    """Require a valid token and nothing more."""
     return _mark(Requirement())(route)
 
 
@@ -74,10 +77,10 @@ bearer_scheme = HTTPBearer(
 
 
 def bearer_token(request: Request) -> str:
-    """The token of the one ``Authorization: Bearer`` header (RFC 6750 section 2.1), read without mercy.
+    """Return the token of the ``Authorization: Bearer`` header (RFC 6750 section 2.1).
 
     Raises:
-        InvalidToken: no such header, two of them, or one that reads otherwise.
+        InvalidToken: there is no such header, more than one, or one of another form.
     """
     values = request.headers.getlist("authorization")
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
@@ -87,12 +90,12 @@ def bearer_token(request: Request) -> str:
 
 
 async def guard(request: Request, _documented: Annotated[object, Depends(bearer_scheme)]) -> Principal:
-    """The caller, if the token is good and allows what the route requires.
+    """Return the principal, if the token is valid and allows what the route requires.
 
     Raises:
         InvalidToken: see `TokenVerifier.verify`.
         MissingPermission: the token does not allow it.
-        UnmarkedRoute: nobody said what the route requires.
+        UnmarkedRoute: the route has no decorator that says what it requires.
     """
     principal: Principal = await request.app.state.token_verifier.verify(bearer_token(request))
     requirement = requirement_of(request.scope["route"].endpoint)
@@ -103,4 +106,4 @@ async def guard(request: Request, _documented: Annotated[object, Depends(bearer_
 
 
 SignedIn = Annotated[Principal, Depends(guard)]
-"""The caller, for routes that want to know; asked once a request."""
+"""The principal, for routes that need it; verified once per request."""

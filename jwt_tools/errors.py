@@ -1,29 +1,29 @@
-"""What can be wrong with a caller."""
+"""Reasons to refuse a request."""
 
 from __future__ import annotations
 
 
 class TokenError(Exception):
-    """The caller may not do this."""
+    """The request is refused."""
 
 
 class InvalidToken(TokenError):
-    """There is no bearer token, or it was not made by our issuer, for us, for now (RFC 6750: ``invalid_token``)."""
+    """No bearer token, or none of this issuer for this audience and moment (RFC 6750: ``invalid_token``)."""
 
 
 class MissingPermission(TokenError):
-    """The token is good and does not allow this (RFC 6750: ``insufficient_scope``)."""
+    """The token is valid and does not allow this (RFC 6750: ``insufficient_scope``)."""
 
     def __init__(self, needed: str, subject: str = "") -> None:
         super().__init__(needed)
         self.needed = needed
         self.subject = subject
-        """Whose token it is."""
+        """The user id of the token."""
 
 
 class UnmarkedRoute(TokenError):
-    """A route in a guarded room says neither what it requires nor that it requires nothing; it stays closed."""
+    """A route of a guarded router has none of the decorators; it stays closed."""
 
 
 class KeysUnavailable(TokenError):
-    """The issuer's keys cannot be had at the moment, so that no token can be told from a forged one."""
+    """The issuer's keys cannot be read at the moment, so that no token can be verified."""

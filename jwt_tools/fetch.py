@@ -1,4 +1,4 @@
-"""Reads one small JSON document from an issuer: with patience, without redirects, and never more than a little."""
+"""Fetches one small JSON document from an issuer: without redirects, and bounded in time and size."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from jwt_tools.errors import KeysUnavailable
 
-PATIENCE = 2.5
-"""Seconds for a connection, and for each word on it; somebody waits at the other end."""
+TIMEOUT = 2.5
+"""Seconds for a connection, and for each read from it; a request waits meanwhile."""
 
-_LARGEST = 65_536
+_MAX_BYTES = 65_536
 """Bytes; a hundred RSA keys are less."""
 
-_LIFE = 300.0
-"""Seconds that a document is good for when its issuer does not say."""
+_DEFAULT_LIFE = 300.0
+"""Seconds that a document stays fresh when its issuer does not say."""
 
-# RFC 9110 section 8.8.3. What looks otherwise is not sent back: a tag that our own library refuses to send would keep
-# the list from ever being read again.
+# RFC 9110 section 8.8.3. A tag of another form is not sent back: if urllib refused to send it, the list could never be
+# read again.
 _ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 
-# RFC 9111 section 5.2.2.1; the other words of the header are about caches that are shared.
+# RFC 9111 section 5.2.2.1; the other directives of the header concern shared caches.
 _MAX_AGE = re.compile(r'(?:^|[,\s])max-age="?([0-9]{1,9})', re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Whoever may redirect a request may hand us keys of their own; a redirect is an answer like any other refusal."""
+    """Follows no redirect: a server that may redirect a request could serve keys of its own."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """No other request takes the place of the first one."""
+        """Return no request; the redirect is then an error like any other."""
 
 
 _OPENER = build_opener(_NoRedirects)
@@ -47,19 +47,19 @@ _OPENER = build_opener(_NoRedirects)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What an address answered."""
+    """The answer of an address."""
 
     content: Any
-    """JSON; None when it is the same as before."""
+    """JSON; None when it is unchanged."""
     is_unchanged: bool
     etag: str
     """Names this content (RFC 9110 section 8.8.3); empty when the issuer names none."""
     life: float
-    """Seconds that it is good for."""
+    """Seconds that it stays fresh."""
 
 
 def is_http(address: str) -> bool:
-    """Whether this is the address of a web server: urllib would read files, too."""
+    """Return whether this is an address of http or https: urllib would read files, too."""
     try:
         parts = urlsplit(address)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -68,25 +68,25 @@ def is_http(address: str) -> bool:
 
 
 async def fetch(address: str, etag: str = "") -> Document:
-    """The document at an address, or that it is still the one with this entity tag.
+    """Return the document at an address, or that it still has this entity tag.
 
-    Runs on a thread, which cannot be stopped: it ends some time after `PATIENCE`, and later only while names are
-    looked up or headers trickle in. Who waits for it has to have a clock of their own.
+    Runs on a thread, which cannot be stopped: it ends some time after `TIMEOUT`, later only while a name is resolved
+    or headers trickle in. The caller needs its own timeout.
 
     Raises:
-        KeysUnavailable: no answer, not in time, or none that we can use.
+        KeysUnavailable: there is no answer, none in time, or none that can be used.
     """
     return await asyncio.to_thread(_get, address, etag)
 
 
 def _get(address: str, etag: str) -> Document:
-    deadline = monotonic() + PATIENCE
-    # A name of its own: firewalls before public servers turn "Python-urllib" away.
+    deadline = monotonic() + TIMEOUT
+    # Firewalls before public servers refuse the default, "Python-urllib".
     headers = {"Accept": "application/json", "User-Agent": "jwt_tools"}
     if etag:
         headers["If-None-Match"] = etag
     try:
-        with _OPENER.open(Request(address, headers=headers), timeout=PATIENCE) as response:  # noqa: S310 - is_http
+        with _OPENER.open(Request(address, headers=headers), timeout=TIMEOUT) as response:  # noqa: S310 - is_http
             return _document(response, deadline)
     except HTTPError as refusal:
         with refusal:
@@ -94,7 +94,7 @@ def _get(address: str, etag: str) -> Document:
                 return Document(None, is_unchanged=True, etag=etag, life=_life(refusal.headers))
             raise KeysUnavailable(f"status {refusal.code}") from refusal
     except (OSError, HTTPException, ValueError, RecursionError) as error:
-        # The kind alone: the text of some holds what the other side said.
+        # The type alone: the text of some errors holds what the server sent.
         cause = error.reason if isinstance(error, URLError) else error
         raise KeysUnavailable(type(cause).__name__) from error
 
@@ -113,20 +113,20 @@ def _document(response: HTTPResponse, deadline: float) -> Document:
 
 def _body(response: HTTPResponse, deadline: float) -> bytes:
     body = b""
-    while chunk := response.read1(_LARGEST + 1 - len(body)):
+    while chunk := response.read1(_MAX_BYTES + 1 - len(body)):
         body += chunk
-        if len(body) > _LARGEST:
+        if len(body) > _MAX_BYTES:
             raise KeysUnavailable("too large")
-        # A timeout is for one word; whoever sends a byte a second would keep us for a day.
+        # The timeout is per read: a server that sends one byte a second would hold the thread for a day.
         if monotonic() > deadline:
             raise KeysUnavailable("too slow")
     return body
 
 
 def _life(headers: Message) -> float:
-    """How long a document is good from now on (RFC 9111 section 4.2): a cache on the way has had it for `Age`."""
-    said = _MAX_AGE.search(headers.get("Cache-Control", ""))
-    if said is None:
-        return _LIFE
+    """Return how long a document stays fresh (RFC 9111 section 4.2); a cache on the way has kept it for `Age`."""
+    found = _MAX_AGE.search(headers.get("Cache-Control", ""))
+    if found is None:
+        return _DEFAULT_LIFE
     age = headers.get("Age", "")
-    return float(said[1]) - (float(age) if _SECONDS.fullmatch(age) else 0)
+    return float(found[1]) - (float(age) if _SECONDS.fullmatch(age) else 0)

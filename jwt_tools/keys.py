@@ -1,4 +1,4 @@
-"""Keys: what signs, what verifies, what each is called, and the public list that everybody may see (RFC 7517)."""
+"""Signing keys, verifying keys, their names, and the published list of them (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EDDSA = "EdDSA"
 """Ed25519 (RFC 8037 section 3.1)."""
 
 RS256 = "RS256"
-"""RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 section 3.3), which RFC 9068 section 4 asks everybody to understand."""
+"""RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 section 3.3), which RFC 9068 section 4 requires of every verifier."""
 
 ALGORITHMS = (ES256, EDDSA, RS256)
 
@@ -58,16 +58,16 @@ _READ_JWK: Mapping[object, Callable[[dict[str, Any]], object]] = {
     "OKP": OKPAlgorithm.from_jwk,
     "RSA": RSAAlgorithm.from_jwk,
 }
-_NAMING = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
-"""The members that make a key what it is, by its type (RFC 7638 section 3.2, RFC 8037 section 2)."""
+_THUMBPRINT_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
+"""The required members of a key, by its type (RFC 7638 section 3.2, RFC 8037 section 2)."""
 
 
 class UnusableKey(ValueError):
-    """A public key that we would not verify a token with."""
+    """A public key that must not verify tokens."""
 
 
 def _algorithm_of(key: object) -> str:
-    """The one algorithm that a key is used with; a token has no say in it (RFC 8725 section 3.1)."""
+    """Return the one algorithm that a key is used with; a token does not choose it (RFC 8725 section 3.1)."""
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return ES256
     if isinstance(key, Ed25519PublicKey):
@@ -84,12 +84,12 @@ def _jwk_of(key: PublicKey) -> dict[str, str]:
         members = OKPAlgorithm.to_jwk(key, as_dict=True)
     else:
         members = RSAAlgorithm.to_jwk(key, as_dict=True)
-    return {name: str(members[name]) for name in _NAMING[members["kty"]]}
+    return {name: str(members[name]) for name in _THUMBPRINT_MEMBERS[members["kty"]]}
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
-    """The name of a key: RFC 7638, base64url."""
-    members = {name: jwk[name] for name in _NAMING[jwk["kty"]]}
+    """Return the name of a key: RFC 7638, base64url."""
+    members = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
     digest = sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest()
     return base64url_encode(digest).decode()
 
@@ -103,18 +103,18 @@ class VerifyingKey:
     public_key: PublicKey
 
     @classmethod
-    def of(cls, public_key: PublicKey) -> Self:
-        """Name a key of ours by its thumbprint."""
+    def from_public_key(cls, public_key: PublicKey) -> Self:
+        """Return the key, named by its thumbprint."""
         return cls(thumbprint(_jwk_of(public_key)), _algorithm_of(public_key), public_key)
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> Self:
-        """A key out of somebody's list.
+        """Return the key of an entry in a published list.
 
         Raises:
-            UnusableKey: it has no name, is private, is for something else, or is of a kind that we do not use.
+            UnusableKey: it has no name, is private, has another use, or has an algorithm that is not supported.
         """
-        kid, use, told = jwk.get("kid"), jwk.get("use", "sig"), jwk.get("alg")
+        kid, use, declared = jwk.get("kid"), jwk.get("use", "sig"), jwk.get("alg")
         read = _READ_JWK.get(str(jwk.get("kty")))
         if not isinstance(kid, str) or use != "sig" or "d" in jwk or read is None:
             raise UnusableKey("no public signature key with a name")
@@ -123,13 +123,13 @@ class VerifyingKey:
         except (InvalidKeyError, UnsupportedAlgorithm, ValueError, TypeError, KeyError) as error:
             raise UnusableKey(type(error).__name__) from error
         algorithm = _algorithm_of(key)
-        if told not in (None, algorithm):
+        if declared not in (None, algorithm):
             raise UnusableKey("for another algorithm")
         return cls(kid, algorithm, cast("PublicKey", key))
 
     @property
     def jwk(self) -> dict[str, str]:
-        """RFC 7517 section 4."""
+        """Return the entry of a published list (RFC 7517 section 4)."""
         return {**_jwk_of(self.public_key), "kid": self.kid, "use": "sig", "alg": self.algorithm}
 
 
@@ -138,34 +138,34 @@ class SigningKey:
 
     def __init__(self, private_key: PrivateKey) -> None:
         self.private_key = private_key
-        self.verifying = VerifyingKey.of(private_key.public_key())
+        self.verifying = VerifyingKey.from_public_key(private_key.public_key())
         self.kid = self.verifying.kid
         self.algorithm = self.verifying.algorithm
 
     @classmethod
     def generate(cls, algorithm: str = ES256) -> Self:
-        """A new key. An RSA key takes up to a second, which belongs on a thread."""
+        """Return a new key. An RSA key takes up to a second: generate it on a thread."""
         return cls(_GENERATE[algorithm]())
 
     @classmethod
     def from_der(cls, der: bytes) -> Self:
-        """A key as `to_der` wrote it."""
+        """Return the key that `to_der` has written."""
         return cls(cast("PrivateKey", load_der_private_key(der, password=None)))
 
     def to_der(self) -> bytes:
-        """PKCS #8, not encrypted: whoever stores it encrypts it first."""
+        """Return the key as PKCS #8, not encrypted: encrypt it before you store it."""
         return self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 class KeySource(Protocol):
-    """Where a verifier finds keys."""
+    """The keys of an issuer."""
 
     async def find_key(self, kid: str) -> VerifyingKey | None:
-        """The issuer's key of that name, if there is one."""
+        """Return the issuer's key of that name, or None."""
 
 
 class KeyRing:
-    """The published keys, newest first, as they were at one moment."""
+    """A published list of keys, newest first."""
 
     def __init__(self, keys: Sequence[VerifyingKey]) -> None:
         self._keys = {key.kid: key for key in keys}
@@ -173,10 +173,10 @@ class KeyRing:
 
     @classmethod
     def from_jwks(cls, jwks: object) -> Self:
-        """The keys of a list that we can use; what we cannot use is left out (RFC 7517 section 5).
+        """Return the usable keys of a list; the others are left out (RFC 7517 section 5).
 
         Raises:
-            UnusableKey: it is no list of keys.
+            UnusableKey: this is no list of keys.
         """
         entries = jwks.get("keys") if isinstance(jwks, dict) else None
         if not isinstance(entries, list):
@@ -191,12 +191,12 @@ class KeyRing:
 
     @property
     def kids(self) -> list[str]:
-        """The names of all keys, newest first."""
+        """Return the names of all keys, newest first."""
         return list(self._keys)
 
     def __contains__(self, kid: object) -> bool:
         return kid in self._keys
 
     async def find_key(self, kid: str) -> VerifyingKey | None:
-        """The key of that name, if it is here."""
+        """Return the key of that name, or None."""
         return self._keys.get(kid)

@@ -1,4 +1,4 @@
-"""Has a FastAPI service accept the tokens of one issuer, and refuse all else in the words of RFC 6750 and RFC 9457."""
+"""Makes a FastAPI app accept the tokens of one issuer, and refuse all others as RFC 6750 and RFC 9457 define."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.errors import InvalidToken, KeysUnavailable, MissingPermission, UnmarkedRoute
-from jwt_tools.remote import PAUSE, RemoteKeys
+from jwt_tools.remote import RETRY_PAUSE, RemoteKeys
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 def protect(
     app: FastAPI, issuer: str, *, audience: str | None = None, jwks_url: str | None = None, leeway: int = 30
 ) -> None:
-    """Guard the rooms of an app that have ``dependencies=[Depends(guard)]`` (see `jwt_tools.decorators`).
+    """Guard the routers of an app that have ``dependencies=[Depends(guard)]`` (see `jwt_tools.decorators`).
 
-    ``audience`` is what the tokens are for, the issuer itself when it is not told; ``jwks_url`` is where the issuer's
-    keys are, for whoever cannot reach its public address; ``leeway`` is in seconds, see `TokenVerifier`. Calls nobody
-    until the first token comes.
+    ``audience`` is `aud` of the tokens, the issuer by default; ``jwks_url`` is the address of the issuer's keys, for a
+    service that cannot reach the issuer's public address; ``leeway`` is in seconds, see `TokenVerifier`. The issuer is
+    first called when the first token comes.
 
     Raises:
-        ValueError: an address is not one of http or https.
+        ValueError: an address does not start with http or https.
     """
     app.state.token_verifier = TokenVerifier(
         RemoteKeys(issuer, jwks_url=jwks_url), issuer, issuer if audience is None else audience, leeway
@@ -37,8 +37,8 @@ def protect(
 
 
 async def _invalid(request: Request, _: Exception) -> Response:
-    # RFC 6750 section 3.1: who has sent nothing is told how to authenticate, and of no error. Why a token is refused
-    # is never told: it would help a forger alone.
+    # RFC 6750 section 3.1: a request without credentials gets no error code. The reason of a refusal is never sent: it
+    # would help an attacker who forges tokens, and no honest client.
     challenge = 'error="invalid_token"' if "authorization" in request.headers else 'realm="api"'
     return _problem(
         HTTPStatus.UNAUTHORIZED,
@@ -55,7 +55,7 @@ async def _insufficient(_: Request, error: Exception) -> Response:
 
 
 async def _unmarked(request: Request, _: Exception) -> Response:
-    log.error("%s in a guarded room says nothing of what it requires", request.scope["route"].path)
+    log.error("%s has no decorator that says what it requires: every request is refused", request.scope["route"].path)
     return _forbidden(None)
 
 
@@ -75,12 +75,12 @@ async def _unavailable(_: Request, _error: Exception) -> Response:
         "unavailable",
         "The service cannot answer at the moment.",
         None,
-        {"Retry-After": f"{PAUSE:.0f}"},
+        {"Retry-After": f"{RETRY_PAUSE:.0f}"},
     )
 
 
 def _problem(status: HTTPStatus, code: str, title: str, detail: str | None, headers: dict[str, str]) -> Response:
-    """The answer that the issuer itself would give (RFC 9457 section 3), so that clients need to know one kind."""
+    """Return the answer that the issuer itself would give (RFC 9457 section 3), so that clients know one format."""
     body: dict[str, str | int] = {"type": f"/problems/{code}", "title": title, "status": status.value, "code": code}
     if detail is not None:
         body["detail"] = detail

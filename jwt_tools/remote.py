@@ -1,4 +1,4 @@
-"""The keys of an issuer that is elsewhere."""
+"""Fetches and caches the keys of a remote issuer."""
 
 from __future__ import annotations
 
@@ -9,92 +9,92 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from jwt_tools.errors import KeysUnavailable
-from jwt_tools.fetch import PATIENCE, Document, fetch, is_http
+from jwt_tools.fetch import TIMEOUT, Document, fetch, is_http
 from jwt_tools.keys import KeyRing, UnusableKey, VerifyingKey
 
 log = logging.getLogger(__name__)
 
-PAUSE = 5.0
-"""Seconds from a failed try to the next one; whoever calls in between is refused at once if there is no list."""
+RETRY_PAUSE = 5.0
+"""Seconds from a failed fetch to the next one; meanwhile requests are refused at once if there is no list."""
 
-_LEAST, _MOST = 1.0, 3600.0
-"""Seconds that a list is kept at least and at most, whatever its issuer says: less would be a call for each request,
-and more would keep a withdrawn key. No more than that at least: an issuer may sign with a new key as soon as every list
-that lacks it is out of date by its own word."""
+_MIN_LIFE, _MAX_LIFE = 1.0, 3600.0
+"""Bounds of the seconds that a list stays fresh, whatever its issuer says. Less would fetch it for each request, more
+would keep a withdrawn key. The lower bound is small: an issuer may sign with a new key as soon as every list without it
+has expired."""
 
-_OLDEST = 86_400.0
-"""Seconds that a list serves on while its issuer is away."""
+_MAX_STALE = 86_400.0
+"""Seconds that a list is used while its issuer is away."""
 
-_NEXT_LOOK = 60.0
-"""Seconds between two looks for names that are not in the list; whoever makes names up costs no more than that."""
+_SEARCH_INTERVAL = 60.0
+"""Seconds between two fetches for names that are not in the list: made-up names cost no more than that."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """A list as it was read, and the moments of our own clock that it is good until."""
+    """A list as it was fetched, and until when it may be used by this process's clock."""
 
     ring: KeyRing
     address: str
     etag: str
     fresh_until: float
-    useful_until: float
+    usable_until: float
 
 
 class RemoteKeys:
-    """An issuer's published keys, kept for as long as it says, and read again by one reader at a time.
+    """An issuer's published keys, kept for as long as the issuer says, and fetched by one task at a time.
 
-    A list that is out of date serves on while it is read again, and for a day when it cannot be. For one event loop.
+    An expired list is used while it is fetched again, and for a day when that fails. For one event loop.
     """
 
     def __init__(self, issuer: str, *, jwks_url: str | None = None) -> None:
-        """Give the address of the list if it is not to be learned from the issuer's metadata.
+        """Without ``jwks_url`` the address of the list is read from the issuer's metadata.
 
         Raises:
-            ValueError: one of the two is no address of http or https.
+            ValueError: an address does not start with http or https.
         """
         if not all(is_http(address) for address in (issuer, jwks_url or issuer)):
             raise ValueError("the issuer, and the address of its keys, must start with https:// or http://")
         self._issuer = issuer
         self._jwks_url = jwks_url
-        self._learned = ""
-        self._learned_until = 0.0
+        self._discovered = ""
+        self._discovered_until = 0.0
         self._published: _Published | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._paused_until = float("-inf")
-        self._next_look = float("-inf")
+        self._retry_at = float("-inf")
+        self._next_search = float("-inf")
 
     async def find_key(self, kid: str) -> VerifyingKey | None:
-        """The issuer's key of that name.
+        """Return the issuer's key of that name, or None.
 
         Raises:
-            KeysUnavailable: there is no list, or an old one without the name that cannot be read again.
+            KeysUnavailable: there is no list, or an expired one without the name that cannot be fetched again.
         """
         published = self._published
-        if published is None or monotonic() >= published.useful_until:
+        if published is None or monotonic() >= published.usable_until:
             self._read_in_background()
             await self._wait()
-            return await self._at_hand().ring.find_key(kid)
+            return await self._usable_list().ring.find_key(kid)
         if monotonic() >= published.fresh_until:
             self._read_in_background()
         key = await published.ring.find_key(kid)
-        return await self._look_again(kid) if key is None else key
+        return await self._find_new_key(kid) if key is None else key
 
-    async def _look_again(self, kid: str) -> VerifyingKey | None:
-        """The key, if it is new: the list is read again, but not for every name that somebody makes up."""
-        if not self._is_reading() and monotonic() >= max(self._next_look, self._paused_until):
-            self._next_look = monotonic() + _NEXT_LOOK
+    async def _find_new_key(self, kid: str) -> VerifyingKey | None:
+        """Fetch the list again, since the key may be new; but not for every made-up name."""
+        if not self._is_reading() and monotonic() >= max(self._next_search, self._retry_at):
+            self._next_search = monotonic() + _SEARCH_INTERVAL
             self._read_in_background()
         await self._wait()
-        published = self._at_hand()
+        published = self._usable_list()
         key = await published.ring.find_key(kid)
-        # A name that a fresh list lacks is nobody's. An old list does not tell, and "try again" is then the answer: for
-        # a bad token its bearer would log in anew.
+        # A key that a fresh list lacks does not exist. When an expired list lacks it, the answer is "try again": for an
+        # invalid token the client would make its user log in again.
         if key is None and monotonic() >= published.fresh_until:
             raise KeysUnavailable("an old list of keys")
         return key
 
-    def _at_hand(self) -> _Published:
-        if self._published is None or monotonic() >= self._published.useful_until:
+    def _usable_list(self) -> _Published:
+        if self._published is None or monotonic() >= self._published.usable_until:
             raise KeysUnavailable("no list of keys")
         return self._published
 
@@ -102,18 +102,18 @@ class RemoteKeys:
         return self._reading is not None and not self._reading.done()
 
     def _read_in_background(self) -> None:
-        """Have the list read, unless that is under way, or has failed a moment ago."""
-        if not self._is_reading() and monotonic() >= self._paused_until:
+        """Start a fetch, unless one is under way, or has failed a moment ago."""
+        if not self._is_reading() and monotonic() >= self._retry_at:
             self._reading = asyncio.create_task(self._read())
 
     async def _wait(self) -> None:
-        """Wait until the list is read, if it is being read, and not for long; its reader goes on without us."""
+        """Wait for the fetch under way, but not for long; the fetch itself goes on."""
         if self._reading is not None and self._is_reading():
-            await asyncio.wait([self._reading], timeout=PATIENCE)
+            await asyncio.wait([self._reading], timeout=TIMEOUT)
 
     async def _read(self) -> None:
         try:
-            self._published = await self._newest()
+            self._published = await self._fetch_list()
         except (KeysUnavailable, UnusableKey) as error:
             self._pause()
             log.warning("the keys of %s cannot be read: %s", self._issuer, error)
@@ -122,36 +122,36 @@ class RemoteKeys:
             log.exception("the keys of %s cannot be read", self._issuer)
 
     def _pause(self) -> None:
-        self._learned = ""  # the list may have moved
-        self._paused_until = monotonic() + PAUSE
+        self._discovered = ""  # the list may have moved
+        self._retry_at = monotonic() + RETRY_PAUSE
 
-    async def _newest(self) -> _Published:
+    async def _fetch_list(self) -> _Published:
         now = monotonic()
-        address = self._jwks_url or await self._learn()
+        address = self._jwks_url or await self._discover()
         before = self._published if self._published and self._published.address == address else None
         document = await fetch(address, before.etag if before else "")
         ring = before.ring if before and document.is_unchanged else KeyRing.from_jwks(document.content)
         if not ring.kids:
             raise UnusableKey("no key in the list that we could use")
-        life = min(max(document.life, _LEAST), _MOST)
-        return _Published(ring, address, document.etag, fresh_until=now + life, useful_until=now + _OLDEST)
+        life = min(max(document.life, _MIN_LIFE), _MAX_LIFE)
+        return _Published(ring, address, document.etag, fresh_until=now + life, usable_until=now + _MAX_STALE)
 
-    async def _learn(self) -> str:
-        """The address of the list, as the issuer's metadata has it (RFC 8414 section 2)."""
-        if self._learned and monotonic() < self._learned_until:
-            return self._learned
+    async def _discover(self) -> str:
+        """Return the address of the list in the issuer's metadata (RFC 8414 section 2)."""
+        if self._discovered and monotonic() < self._discovered_until:
+            return self._discovered
         document = await fetch(_metadata_url(self._issuer))
-        self._learned = self._jwks_uri(document)
-        self._learned_until = monotonic() + _MOST
-        return self._learned
+        self._discovered = self._jwks_uri(document)
+        self._discovered_until = monotonic() + _MAX_LIFE
+        return self._discovered
 
     def _jwks_uri(self, document: Document) -> str:
         metadata = document.content if isinstance(document.content, dict) else {}
-        # RFC 8414 section 3.3: metadata that somebody else's server hands out is not taken for the issuer's.
+        # RFC 8414 section 3.3: another server must not pass its metadata off as the issuer's.
         if metadata.get("issuer") != self._issuer:
             raise KeysUnavailable("metadata of another issuer")
         address = metadata.get("jwks_uri")
-        # Keys that came without TLS would undo the TLS that the metadata came by.
+        # Keys fetched without TLS would undo the TLS of the metadata.
         if not isinstance(address, str) or not is_http(address) or (_has_tls(self._issuer) and not _has_tls(address)):
             raise KeysUnavailable("metadata without an address of keys")
         return address
@@ -162,7 +162,7 @@ def _has_tls(address: str) -> bool:
 
 
 def _metadata_url(issuer: str) -> str:
-    """Where an issuer describes itself: RFC 8414 section 3.1, between its host and its path."""
+    """Return the address of the issuer's metadata: RFC 8414 section 3.1, between host and path."""
     parts = urlsplit(issuer)
     path = f"/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
     return parts._replace(path=path, query="", fragment="").geturl()

@@ -9,7 +9,7 @@ from backend.tokens.refresh_tokens import RefreshToken
 from backend.tokens.signing_keys import SigningKeys
 from database.sessions import Session
 from database.users import UserWithAccess
-from jwt_tools.create import Grant, create_access_token
+from jwt_tools.create import AccessTokenClaims, create_access_token
 from jwt_tools.keys import SigningKey
 from models.responses.tokens import Tokens
 
@@ -35,7 +35,7 @@ class TokenService:
 
     def issue(self, key: SigningKey, account: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
         """Return the tokens of a session that a password and a mailed code have opened (``pwd``, ``otp``: RFC 8176)."""
-        grant = Grant(
+        claims = AccessTokenClaims(
             subject=str(account.user.id),
             client_id=self.client_id,
             sid=str(session.id),
@@ -47,5 +47,5 @@ class TokenService:
         )
         # An access token never outlives its session.
         ttl = max(1, min(self.ttl, int((session.ends_at - datetime.now(UTC)).total_seconds())))
-        token = create_access_token(key, grant, issuer=self.issuer, audience=self.audience, ttl=ttl)
+        token = create_access_token(key, claims, issuer=self.issuer, audience=self.audience, ttl=ttl)
         return Tokens(access_token=token, expires_in=ttl, refresh_token=str(refresh))

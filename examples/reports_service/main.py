@@ -1,4 +1,4 @@
-"""A service beside ours: our tokens open its doors, and it calls us for our public keys alone.
+"""A service that accepts our tokens; it calls us only for our public keys.
 
 ``ISSUER=http://127.0.0.1:8000 uvicorn examples.reports_service.main:app --port 8100``
 """
@@ -19,28 +19,28 @@ if not ISSUER:
 app = FastAPI(title="Reports")
 protect(app, ISSUER)
 
-room = APIRouter(dependencies=[Depends(guard)])
+router = APIRouter(dependencies=[Depends(guard)])
 
 
-@room.get("/reports")
+@router.get("/reports")
 @requires("reports:read")
 async def list_reports() -> list[str]:
-    """For whoever may read reports."""
+    """Return the reports, for users who may read them."""
     return ["spring", "summer"]
 
 
-@room.get("/drafts")
+@router.get("/drafts")
 @role_required("admin")
 async def list_drafts() -> list[str]:
-    """For administrators."""
+    """Return the drafts, for administrators."""
     return ["autumn"]
 
 
-@room.get("/whoami")
+@router.get("/whoami")
 @signed_in
-async def tell_who_calls(principal: SignedIn) -> dict[str, str]:
-    """For whoever has a good token."""
+async def show_user(principal: SignedIn) -> dict[str, str]:
+    """Return the user, for every valid token."""
     return {"id": principal.subject, "login": principal.login}
 
 
-app.include_router(room)
+app.include_router(router)

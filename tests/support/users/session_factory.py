@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from backend.keys import Keys
 from backend.tokens.refresh_tokens import RefreshTokens
-from jwt_tools.create import Grant, create_access_token
+from jwt_tools.create import AccessTokenClaims, create_access_token
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.people import Person, Tokens
@@ -34,6 +34,8 @@ class SessionFactory:
             refresh.digest,
             timedelta(days=1),
         )
-        grant = Grant(str(user_id), "web", str(refresh.session_id), 1, ("pwd", "otp"), person.login, ("user",), ())
-        access = create_access_token(self._key, grant, issuer=self._issuer, audience=self._issuer, ttl=600)
+        claims = AccessTokenClaims(
+            str(user_id), "web", str(refresh.session_id), 1, ("pwd", "otp"), person.login, ("user",), ()
+        )
+        access = create_access_token(self._key, claims, issuer=self._issuer, audience=self._issuer, ttl=600)
         return Tokens(access, str(refresh))

@@ -17,12 +17,12 @@ STRANGER = SigningKey.generate()
 
 def let_pass(keys: RemoteKeys, seconds: float) -> None:
     """Date everything that much further back; there is no test clock."""
-    keys._learned_until -= seconds
-    keys._paused_until -= seconds
-    keys._next_look -= seconds
+    keys._discovered_until -= seconds
+    keys._retry_at -= seconds
+    keys._next_search -= seconds
     if keys._published is not None:
-        fresh, useful = keys._published.fresh_until - seconds, keys._published.useful_until - seconds
-        keys._published = replace(keys._published, fresh_until=fresh, useful_until=useful)
+        fresh, useful = keys._published.fresh_until - seconds, keys._published.usable_until - seconds
+        keys._published = replace(keys._published, fresh_until=fresh, usable_until=useful)
 
 
 async def has_landed(keys: RemoteKeys) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_tools.create import Grant, create_access_token
+from jwt_tools.create import AccessTokenClaims, create_access_token
 from jwt_tools.decode import Principal, TokenVerifier
 from jwt_tools.errors import InvalidToken
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
@@ -25,11 +25,11 @@ ISSUER = "https://auth.example.com"
 KEY = SigningKey.generate()
 RING = KeyRing([KEY.verifying])
 VERIFIER = TokenVerifier(RING, ISSUER, ISSUER, leeway=30)
-GRANT = Grant("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", ("user",), ("account:read",))
+CLAIMS = AccessTokenClaims("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", ("user",), ("account:read",))
 
 
 def token_of(ttl: int = 600) -> str:
-    return create_access_token(KEY, GRANT, issuer=ISSUER, audience=ISSUER, ttl=ttl)
+    return create_access_token(KEY, CLAIMS, issuer=ISSUER, audience=ISSUER, ttl=ttl)
 
 
 def forged(key: Any = KEY.private_key, algorithm: str = "ES256", headers: Any = None, **claims: Any) -> str:
@@ -201,7 +201,7 @@ async def test_a_token_that_was_refused_is_not_remembered_and_a_twin_of_a_good_o
 
 
 async def test_no_more_tokens_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jwt_tools.decode._REMEMBERED", 3)
+    monkeypatch.setattr("jwt_tools.decode._MAX_CACHED", 3)
     verifier = TokenVerifier(RING, ISSUER, ISSUER, leeway=30)
     tokens = [token_of() for _ in range(10)]
     for _ in range(2):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jwt_tools.fetch import is_http
-from jwt_tools.remote import PAUSE, RemoteKeys
+from jwt_tools.remote import RETRY_PAUSE, RemoteKeys
 from tests.support.servers.key_server import JWKS, METADATA, KeyServer, Saying, dripping, http, published
 from tests.support.servers.smtp_server import Certificates
 from tests.support.values.remote_keys import STRANGER, has_landed, knows, let_pass, refuses
@@ -32,7 +32,7 @@ async def test_a_silent_issuer_is_waited_for_three_seconds_and_by_one_reader(
     assert time.monotonic() - began < 1
     assert len(server.calls) == 1
     server.open.set()
-    let_pass(keys, PAUSE)
+    let_pass(keys, RETRY_PAUSE)
     assert await knows(keys, server.key)
 
 
@@ -56,14 +56,14 @@ async def test_an_issuer_that_drips_is_not_waited_for_much_longer(
     began = time.monotonic()
     await asyncio.gather(*(refuses(keys) for _ in range(20)))
     assert time.monotonic() - began < 5
-    let_pass(keys, PAUSE)
+    let_pass(keys, RETRY_PAUSE)
     began = time.monotonic()
     await asyncio.gather(*(refuses(keys) for _ in range(20)))
     assert time.monotonic() - began < 5
     assert server.paths.count(JWKS) <= 2
     await has_landed(keys)
     server.says = {}
-    let_pass(keys, PAUSE)
+    let_pass(keys, RETRY_PAUSE)
     assert await knows(keys, server.key)
 
 

@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
-from jwt_tools.create import Grant, create_access_token
+from jwt_tools.create import AccessTokenClaims, create_access_token
 from jwt_tools.decode import TokenVerifier
 from jwt_tools.errors import InvalidToken
 from jwt_tools.keys import ALGORITHMS, KeyRing, SigningKey, UnusableKey, VerifyingKey
 
 ISSUER = "https://auth.example.com"
 KEYS = {algorithm: SigningKey.generate(algorithm) for algorithm in ALGORITHMS}
-GRANT = Grant("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", ("user",), ("account:read",))
+CLAIMS = AccessTokenClaims("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", ("user",), ("account:read",))
 
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
 def token_of(key: SigningKey) -> str:
-    return create_access_token(key, GRANT, issuer=ISSUER, audience=ISSUER, ttl=600)
+    return create_access_token(key, CLAIMS, issuer=ISSUER, audience=ISSUER, ttl=600)
 
 
 def accepts(ring: KeyRing, token: str) -> bool:

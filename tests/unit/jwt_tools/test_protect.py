@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from jwt_tools.create import Grant, create_access_token
+from jwt_tools.create import AccessTokenClaims, create_access_token
 from jwt_tools.decorators import SignedIn, guard, requires, role_required, signed_in
 from jwt_tools.keys import SigningKey
 from jwt_tools.protect import protect
@@ -59,8 +59,8 @@ def bearer(
     server: KeyServer, *permissions: str, role: str = "user", key: SigningKey | None = None, audience: str = ""
 ) -> dict[str, str]:
     """The header with a token that allows this."""
-    grant = Grant("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", (role,), permissions)
-    token = create_access_token(key or server.key, grant, issuer=server.url, audience=audience or server.url, ttl=600)
+    claims = AccessTokenClaims("user-id", "web", "session-id", 1, ("pwd", "otp"), "alice", (role,), permissions)
+    token = create_access_token(key or server.key, claims, issuer=server.url, audience=audience or server.url, ttl=600)
     return {"Authorization": f"Bearer {token}"}
 
 

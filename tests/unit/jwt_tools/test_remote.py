@@ -9,7 +9,7 @@ import pytest
 
 from devstack.ports import free_port
 from jwt_tools.keys import SigningKey
-from jwt_tools.remote import PAUSE, RemoteKeys, _metadata_url
+from jwt_tools.remote import RETRY_PAUSE, RemoteKeys, _metadata_url
 from tests.support.servers.key_server import JWKS, METADATA, KeyServer, http, published
 from tests.support.values.remote_keys import STRANGER, has_landed, knows, let_pass, refuses
 
@@ -167,7 +167,7 @@ async def test_an_old_list_serves_on_for_a_day_while_the_issuer_is_away(
     if away == "refuses":
         server.start()
     server.says = {}
-    let_pass(keys, PAUSE)
+    let_pass(keys, RETRY_PAUSE)
     assert await knows(keys, server.key)
 
 
@@ -180,7 +180,7 @@ async def test_while_the_issuer_is_away_there_is_a_pause_between_two_tries(serve
             assert await knows(keys, server.key)
             await has_landed(keys)
         assert len(server.calls) == 2 + tries
-        let_pass(keys, PAUSE)
+        let_pass(keys, RETRY_PAUSE)
 
 
 async def test_an_old_list_does_not_tell_whether_a_name_is_made_up(server: KeyServer, keys: RemoteKeys) -> None:
@@ -202,7 +202,7 @@ async def test_without_any_list_the_answer_comes_at_once_and_each_try_is_made_on
         for _ in range(100):
             await refuses(keys)
         assert server.paths == [METADATA] * tries
-        let_pass(keys, PAUSE)
+        let_pass(keys, RETRY_PAUSE)
     server.says = {}
     assert await knows(keys, server.key)
 
@@ -274,7 +274,7 @@ async def test_a_list_that_has_moved_is_found_at_its_new_address(server: KeyServ
     let_pass(keys, 301)
     assert await knows(keys, server.key)
     await has_landed(keys)
-    let_pass(keys, PAUSE)
+    let_pass(keys, RETRY_PAUSE)
     assert await knows(keys, server.key)
     await has_landed(keys)
     assert await knows(keys, new)
