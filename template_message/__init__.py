@@ -1,1 +1,1 @@
-"""The texts of the house: a folder per language and mail, and what turns them into a mail."""
+"""The mail templates, a folder per language and mail, and the code that renders them into messages."""

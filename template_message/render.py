@@ -1,4 +1,6 @@
-"""Renders the mails: `<locale>/<mail>/{subject.txt,body.txt,body.html}` in, subject, text and HTML out."""
+"""Renders the mails: templates `<locale>/<mail>/{subject.txt,body.txt,body.html}` to subject, text and HTML."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,10 +31,10 @@ class _Parts:
 
 
 class MailTemplates:
-    """Every mail in every language we write, read and compiled once: a broken template stops the start."""
+    """Every mail in every language, read and compiled once: a broken template stops the start."""
 
     def __init__(self, service: str) -> None:
-        """Take the name by which the mails call the service."""
+        """``service`` is the name of the service in the mails."""
         environment = Environment(
             loader=FileSystemLoader(HERE),
             autoescape=select_autoescape(enabled_extensions=("html",), default=False),
@@ -54,12 +56,16 @@ class MailTemplates:
         }
 
     def render(self, mail: str, locale: str, **values: object) -> Rendered:
-        """Write one mail; a language we do not speak becomes English, an unknown mail raises LookupError."""
-        spoken = locale if (locale, mail) in self._mails else FALLBACK_LOCALE
-        if (spoken, mail) not in self._mails:
+        """Render one mail, in English if it does not exist in the language.
+
+        Raises:
+            LookupError: there is no such mail.
+        """
+        language = locale if (locale, mail) in self._mails else FALLBACK_LOCALE
+        if (language, mail) not in self._mails:
             raise LookupError(f"there is no mail {mail!r}")
-        parts = self._mails[spoken, mail]
-        context = {"service": self._service, "locale": spoken} | values
+        parts = self._mails[language, mail]
+        context = {"service": self._service, "locale": language} | values
         lines = {name: _on_one_line(value) for name, value in context.items()}
         return Rendered(
             subject=" ".join(parts.subject.render(lines).splitlines()).strip(),
@@ -69,7 +75,7 @@ class MailTemplates:
 
 
 def counted(number: int, one: str, few: str, many: str | None = None) -> str:
-    """Say how many: two forms of the noun for English, three for Russian (1 минуту, 2 минуты, 5 минут)."""
+    """Return number and noun: two forms of the noun for English, three for Russian (1 минуту, 2 минуты, 5 минут)."""
     last, teen = number % 10, number % 100 in range(11, 15)
     if many is None:
         noun = one if number == 1 else few
@@ -83,10 +89,10 @@ def counted(number: int, one: str, few: str, many: str | None = None) -> str:
 
 
 def moment(when: object, layout: str) -> str:
-    """Write a point in time in UTC; what is not a datetime is taken as written already."""
+    """Format a point in time in UTC; return other values as text."""
     return when.astimezone(UTC).strftime(layout) if isinstance(when, datetime) else str(when)
 
 
 def _on_one_line(value: object) -> object:
-    """Keep a value from bringing lines of its own: one made of digits would pass for the code."""
+    """Remove line ends from a value: a line of digits in a login would look like the code."""
     return " ".join(value.splitlines()) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What a caller may send: unknown fields are refused, nothing is coerced, and no refusal repeats what was sent."""
+"""Request bodies: unknown fields are refused, nothing is coerced, and no refusal repeats what was sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSWORD_LENGTH = (8, 128)
 """Code points after NFKC: NIST SP 800-63B section 3.1.1.2 asks for at least 8 and for 64 or more to be allowed."""
 
 PASSWORD_BYTES = 512
-"""UTF-8 bytes after NFKC; 128 code points of four bytes fit, so that nothing is ever cut off."""
+"""UTF-8 bytes after NFKC: 128 code points of four bytes fit, so that no password is ever cut off."""
 
 
 def _printable(value: object) -> object:
@@ -31,7 +31,7 @@ def _printable(value: object) -> object:
 
 
 def _normalised(password: SecretStr) -> SecretStr:
-    """NFKC, so that one password typed on two keyboards is one password (NIST SP 800-63B section 3.1.1.2)."""
+    """Apply NFKC: a password typed on two keyboards stays one password (NIST SP 800-63B section 3.1.1.2)."""
     value = unicodedata.normalize("NFKC", password.get_secret_value())
     shortest, longest = PASSWORD_LENGTH
     if not shortest <= len(value) <= longest or len(value.encode()) > PASSWORD_BYTES:
@@ -53,7 +53,7 @@ TypedPassword = Annotated[
     Printable,
     Field(min_length=1, max_length=512, examples=["correct horse battery"]),
 ]
-"""A password as typed at log-in: any that could have been stored, also one that today's rules would refuse."""
+"""A password as typed at log-in: it may be an older one, which today's rules would refuse."""
 
 SessionKey = Annotated[
     SecretStr,
@@ -81,7 +81,7 @@ Code = Annotated[
     Printable,
     AfterValidator(fitting(_CODE, "must be the digits from the mail, or its rescue code, as a text")),
     Field(
-        description="The digits from the mail, or the rescue code that a mail under pressure carries.",
+        description="The digits from the mail, or the rescue code that the mail carries during an attack.",
         examples=["0427"],
         json_schema_extra={"pattern": f"^({_CODE})$"},
     ),
@@ -126,7 +126,7 @@ class CodeConfirmation(Form):
 
 
 class LoginChoice(Form):
-    """Another login, the first one being taken."""
+    """Another login, because the first one is taken."""
 
     session_key: SessionKey
     login: Annotated[Login, Printable]
@@ -140,18 +140,18 @@ class PasswordChoice(Form):
 
 
 class RefreshRequest(Form):
-    """A refresh token, to be traded for the next one."""
+    """A refresh token, which is replaced by the next one."""
 
     refresh_token: TypedRefreshToken
 
 
 class LogoutRequest(Form):
-    """The session to be ended, by its refresh token, for who has no access token at hand."""
+    """A refresh token whose session is to end, for clients without an access token."""
 
     refresh_token: TypedRefreshToken
 
 
 class ResendRequest(Form):
-    """A wish for another code."""
+    """A request for another code."""
 
     session_key: SessionKey

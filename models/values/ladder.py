@@ -17,7 +17,7 @@ TAKEOVER_BOUND = 0.001
 """The promise: chance a year that codes of one account and purpose are guessed (design.md, section 4)."""
 
 DEVICE_TAKEOVER_BOUND = 0.0022
-"""The same for whoever has also stolen the secret of a known device."""
+"""The same for an attacker who has also stolen the secret of a known device."""
 
 _WRITTEN = re.compile(r"(\d{1,6})/(\d{1,6})")
 
