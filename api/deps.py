@@ -58,9 +58,9 @@ async def _wished_locale(
     return preferred_locale(accept_language)
 
 
-Register = Annotated[RegisterService, _service(RegisterService)]
-Login = Annotated[LoginService, _service(LoginService)]
-Recover = Annotated[RecoverService, _service(RecoverService)]
+Registrations = Annotated[RegisterService, _service(RegisterService)]
+Logins = Annotated[LoginService, _service(LoginService)]
+Recoveries = Annotated[RecoverService, _service(RecoverService)]
 Sessions = Annotated[SessionService, _service(SessionService)]
 Account = Annotated[AccountService, _service(AccountService)]
 EmailChanges = Annotated[EmailChangeService, _service(EmailChangeService)]

@@ -1,4 +1,4 @@
-"""POST /token/refresh and /logout: a session goes on, or ends."""
+"""POST /token/refresh and /logout: a client continues or ends a session."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ router = APIRouter(tags=["session"], route_class=StrictJsonRoute)
 
 @router.post(
     "/token/refresh",
-    summary="Trade a refresh token for the next one",
-    response_description="A new access token, and the refresh token to use next time.",
+    summary="Refresh the tokens",
+    response_description="A new access token and a new refresh token.",
     responses=error_responses(*RATE_LIMITED_ERRORS, _MISSING, InvalidGrant()),
 )
 async def refresh_tokens(form: RefreshRequest, sessions: Sessions, client: ClientAddress) -> Tokens:
-    """Go on with a session. The new access token has the roles of this moment; a blocked user gets none.
+    """Exchange a refresh token for a new access token, with the user's current roles, and the next refresh token.
 
-    A refresh token is good once. Within ten seconds a repeat gives the same successor, so that a lost answer or a
-    second tab costs nobody a log-in; a later one ends the session and tells its owner by mail, for then two have it.
+    A refresh token is valid once. A repeat within ten seconds gets the same new refresh token, so that a lost answer or
+    a second tab does not end the session. A later repeat is a sign of theft: the session ends, and its owner is
+    notified by mail.
     """
     return await sessions.refresh(form.refresh_token.get_secret_value(), client)
 
@@ -38,7 +39,7 @@ async def refresh_tokens(form: RefreshRequest, sessions: Sessions, client: Clien
     "/logout",
     status_code=204,
     response_class=Response,
-    summary="End the session",
+    summary="Log out",
     response_description="The session has ended; its tokens are refused from now on.",
     responses=error_responses(*COMMON_ERRORS, _MISSING, InvalidAccessToken(SEND_TOKEN)),
     openapi_extra={"security": [{bearer_scheme.scheme_name: []}, {}]},
@@ -52,10 +53,10 @@ async def log_out(
 ) -> None:
     """End the session of the `refresh_token` in the body or, without a body, of the access token.
 
-    Whoever sends both is heard by the body alone, so that an expired access token beside it does no harm.
+    If a request has both, only the body counts, so that an expired access token does no harm.
     """
     if form is not None:
         await sessions.end_by_token(form.refresh_token.get_secret_value(), client)
     else:
-        bearer = await authenticator.verify(bearer_token(request))
-        await sessions.log_out(anonymous_actor(client, bearer.user_id), bearer.user_id, bearer.session_id)
+        user = await authenticator.verify(bearer_token(request))
+        await sessions.log_out(anonymous_actor(client, user.user_id), user.user_id, user.session_id)

@@ -1,4 +1,4 @@
-"""/admin/audit: what happened to accounts, for administrators."""
+"""/admin/audit: administrators read the audit log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(
 @router.get(
     "",
     summary="Read the audit log",
-    response_description="A page of the lines that fit, the newest first.",
+    response_description="A page of the matching lines, newest first.",
     responses=error_responses(
         *refusals(Permission.AUDIT_READ),
         validation_error("query.since", "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"),
@@ -27,5 +27,5 @@ router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(
 )
 @requires(Permission.AUDIT_READ)
 async def read_audit_log(query: Annotated[AuditQuery, Query()], audit_log: AuditLog) -> AuditPage:
-    """Who did what to whose account, and what was refused; names and addresses are masked."""
+    """List security events: changes of accounts and refused requests. Names and addresses are masked."""
     return await audit_log.search(query)

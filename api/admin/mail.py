@@ -1,4 +1,4 @@
-"""/admin/mail: mail that has not left, for administrators."""
+"""/admin/mail: administrators read unsent mail and have it sent again."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MailId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.get(
     "",
-    summary="List mail that has not left",
-    response_description="A page of waiting mail and dead letters, the newest first.",
+    summary="List unsent mail",
+    response_description="A page of waiting mail and dead letters, newest first.",
     responses=error_responses(
         *refusals(Permission.MAIL_READ), validation_error("query.state", "Input should be 'waiting' or 'dead'")
     ),
 )
 @requires(Permission.MAIL_READ)
 async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> MailPage:
-    """What waits for the mail server, and what was given up. Mail that has left is not kept."""
+    """List the mail that waits to be sent, and the dead letters, which are not retried. Sent mail is not stored."""
     return await mail.search(query)
 
 
@@ -39,7 +39,7 @@ async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> Ma
     status_code=204,
     response_class=Response,
     summary="Send a mail again",
-    response_description="The mail is tried now.",
+    response_description="The mail is due now.",
     responses=error_responses(
         *refusals(Permission.MAIL_WRITE),
         MailNotFound(),
@@ -48,9 +48,9 @@ async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> Ma
 )
 @requires(Permission.MAIL_WRITE)
 async def send_mail_again(mail_id: MailId, actor: CurrentActor, mail: AdminMail) -> None:
-    """Have a mail tried at once; a dead letter is then tried for as long as it was at first.
+    """Send a mail now; a dead letter is retried for as long as it was at first.
 
-    A mail that is being tried at this moment stays as it is. A code whose flow is over is not sent: it would open
-    nothing.
+    A mail that is being sent at this moment stays as it is. A code whose flow has ended is not sent, since it would be
+    of no use.
     """
     await mail.send_again(actor, mail_id)

@@ -1,4 +1,4 @@
-"""/admin/permissions: what roles are made of."""
+"""/admin/permissions: administrators manage the permissions that roles consist of."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ _NO_NAME = validation_error("path.permission", "must be resource:action, such as
 
 @router.get(
     "",
-    summary="List the permissions",
-    response_description="Every permission, by name.",
+    summary="List permissions",
+    response_description="Every permission, sorted by name.",
     responses=error_responses(*refusals(Permission.ROLE_READ)),
 )
 @requires(Permission.ROLE_READ)
 async def list_permissions(roles: Roles) -> list[PermissionResponse]:
-    """Everything that a role can allow: what this service asks for, and what services of yours do."""
+    """List every permission: those that this service requires, and those that you have created for your services."""
     return await roles.list_permissions()
 
 
 @router.post(
     "",
     status_code=201,
-    summary="Make a permission",
-    response_description="The permission; administrators have it.",
+    summary="Create a permission",
+    response_description="The permission; administrators have it already.",
     responses=error_responses(*COMMON_ERRORS, *_WRITE, PermissionExists(), TooManyPermissions()),
 )
 @requires(Permission.ROLE_WRITE)
 async def create_permission(form: NewPermission, actor: CurrentActor, roles: Roles) -> PermissionResponse:
-    """A permission for a service of yours to ask for, with `@requires("reports:read")`; `admin` allows it at once."""
+    """Create a permission that your services can require: `@requires("reports:read")`. `admin` allows it at once."""
     return await roles.create_permission(actor, form.name, form.description)
 
 
 @router.patch(
     "/{permission}",
-    summary="Describe a permission",
-    response_description="The permission as it is now.",
+    summary="Change a permission's description",
+    response_description="The changed permission.",
     responses=error_responses(*COMMON_ERRORS, *_WRITE, PermissionNotFound()),
 )
 @requires(Permission.ROLE_WRITE)
 async def change_permission(
     permission: PermissionName, form: PermissionChange, actor: CurrentActor, roles: Roles
 ) -> PermissionResponse:
-    """Another description; a name is for ever, since other services ask for it."""
+    """Replace the description. The name cannot be changed, because other services require it."""
     return await roles.update_permission(actor, permission, form.description)
 
 
@@ -66,10 +66,10 @@ async def change_permission(
     status_code=204,
     response_class=Response,
     summary="Delete a permission",
-    response_description="The permission is gone, from every role that allowed it.",
+    response_description="The permission is deleted, and no role allows it any more.",
     responses=error_responses(*_WRITE, PermissionNotFound(), BuiltIn(), _NO_NAME),
 )
 @requires(Permission.ROLE_WRITE)
 async def delete_permission(permission: PermissionName, actor: CurrentActor, roles: Roles) -> None:
-    """Take a permission out of every role and forget it. What this service itself asks for stays."""
+    """Delete a permission and remove it from every role. Permissions that this service requires cannot be deleted."""
     await roles.delete_permission(actor, permission)

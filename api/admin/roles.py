@@ -1,4 +1,4 @@
-"""/admin/roles: named sets of permissions."""
+"""/admin/roles: administrators manage roles, which are named sets of permissions."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, d
 
 @router.get(
     "",
-    summary="List the roles",
-    response_description="Every role, by name.",
+    summary="List roles",
+    response_description="Every role, sorted by name.",
     responses=error_responses(*_READ),
 )
 @requires(Permission.ROLE_READ)
 async def list_roles(roles: Roles) -> list[RoleResponse]:
-    """Every role and what it allows."""
+    """List every role with its permissions."""
     return await roles.list_roles()
 
 
 @router.post(
     "",
     status_code=201,
-    summary="Make a role",
-    response_description="The role; nobody has it yet.",
+    summary="Create a role",
+    response_description="The role; no user has it yet.",
     responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleExists(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
 async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleResponse:
-    """A new named set of permissions. Nobody makes a role that allows more than he may do himself."""
+    """Create a named set of permissions. It can contain only permissions that you have."""
     return await roles.create(actor, form.name, form.description, form.permissions)
 
 
@@ -54,21 +54,21 @@ async def create_role(form: NewRole, actor: CurrentActor, roles: Roles) -> RoleR
 )
 @requires(Permission.ROLE_READ)
 async def show_role(role: RoleName, roles: Roles) -> RoleResponse:
-    """One role and what it allows."""
+    """Read a role with its permissions."""
     return await roles.get(role)
 
 
 @router.patch(
     "/{role}",
     summary="Change a role",
-    response_description="The role as it is now.",
+    response_description="The changed role.",
     responses=error_responses(*COMMON_ERRORS, *_WRITE, RoleNotFound(), BuiltIn(), UnknownPermission()),
 )
 @requires(Permission.ROLE_WRITE)
 async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, roles: Roles) -> RoleResponse:
-    """Another description, other permissions, or both; everybody who has it may do so from the next request on.
+    """Replace the description, the permissions or both, effective from the next request of each user with the role.
 
-    `admin` allows everything and stays as it is.
+    `admin` allows everything and cannot be changed.
     """
     return await roles.update(actor, role, form.description, form.permissions)
 
@@ -78,10 +78,10 @@ async def change_role(role: RoleName, form: RoleChange, actor: CurrentActor, rol
     status_code=204,
     response_class=Response,
     summary="Delete a role",
-    response_description="The role is gone, from everybody who had it.",
+    response_description="The role is deleted, and no user has it any more.",
     responses=error_responses(*_WRITE, RoleNotFound(), BuiltIn(), _NO_NAME),
 )
 @requires(Permission.ROLE_WRITE)
 async def delete_role(role: RoleName, actor: CurrentActor, roles: Roles) -> None:
-    """Take a role from everybody and forget it. `admin` and `user` stay."""
+    """Delete a role and revoke it from every user. `admin` and `user` cannot be deleted."""
     await roles.delete(actor, role)

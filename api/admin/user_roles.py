@@ -1,4 +1,4 @@
-"""/admin/users/{user_id}/roles: who has which role."""
+"""/admin/users/{user_id}/roles: administrators assign and revoke roles."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _WRITE = (*refusals(Permission.ROLE_WRITE), UserNotFound(), RoleNotFound(), inva
     "/{role}",
     status_code=204,
     response_class=Response,
-    summary="Give a user a role",
+    summary="Assign a role to a user",
     response_description="The user has the role.",
     responses=error_responses(*_WRITE, TooManyRoles()),
 )
 @requires(Permission.ROLE_WRITE)
 async def give_role(user_id: UUID, role: RoleName, actor: CurrentActor, assignments: Assignments) -> None:
-    """The user may do what the role allows from the next request on. Nobody gives what he may not do himself."""
+    """Assign a role, effective from the user's next request. You can assign only a role that you have."""
     await assignments.assign(actor, user_id, role)
 
 
@@ -38,14 +38,14 @@ async def give_role(user_id: UUID, role: RoleName, actor: CurrentActor, assignme
     "/{role}",
     status_code=204,
     response_class=Response,
-    summary="Take a role from a user",
+    summary="Revoke a role from a user",
     response_description="The user does not have the role.",
     responses=error_responses(*_WRITE, LastAdministrator()),
 )
 @requires(Permission.ROLE_WRITE)
 async def take_role(user_id: UUID, role: RoleName, actor: CurrentActor, assignments: Assignments) -> None:
-    """The user may not do any more what the role alone allowed, from the next request on.
+    """Revoke a role, effective from the user's next request.
 
-    The last administrator stays one.
+    The last administrator cannot lose the role `admin`.
     """
     await assignments.revoke(actor, user_id, role)

@@ -1,4 +1,4 @@
-"""/admin/users/{user_id}/sessions: where a user is signed in, for administrators."""
+"""/admin/users/{user_id}/sessions: administrators list and end the sessions of a user."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _ENDING = (
 @router.get(
     "",
     summary="List the sessions of a user",
-    response_description="The sessions that live, newest first.",
+    response_description="The active sessions, newest first.",
     responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), invalid_id("user_id")),
 )
 @requires(Permission.USER_READ)
 async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSession]:
-    """Where a user is signed in: one entry a log-in."""
+    """List where a user is signed in: one entry for each log-in."""
     return await users.list_sessions(user_id)
 
 
@@ -46,9 +46,9 @@ async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSessi
 )
 @requires(Permission.SESSION_WRITE)
 async def end_user_sessions(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
-    """Sign a user out everywhere. Nothing keeps the user from logging in again; a block does.
+    """Sign a user out everywhere. The user can log in again; to prevent that, block the user.
 
-    Nobody does so to somebody who may do more.
+    You cannot sign out a user who has a permission that you lack.
     """
     await users.end_sessions(actor, user_id)
 
@@ -59,11 +59,9 @@ async def end_user_sessions(user_id: UUID, actor: CurrentActor, users: AdminUser
     response_class=Response,
     summary="End one session of a user",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=error_responses(
-        *_ENDING, SessionNotFound("GET /admin/users/{user_id}/sessions lists those that there are.")
-    ),
+    responses=error_responses(*_ENDING, SessionNotFound("GET /admin/users/{user_id}/sessions lists the active ones.")),
 )
 @requires(Permission.SESSION_WRITE)
 async def end_user_session(user_id: UUID, session_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
-    """Sign a user out on one device."""
+    """Sign a user out of one session."""
     await users.end_session(actor, user_id, session_id)

@@ -1,4 +1,4 @@
-"""/admin/users: accounts, for administrators."""
+"""/admin/users: administrators search, invite, block and delete users."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _ACTING = (
 @router.get(
     "",
     summary="Search users",
-    response_description="A page of the users that fit, the newest first.",
+    response_description="A page of the matching users, newest first.",
     responses=error_responses(
         *refusals(Permission.USER_READ), validation_error("query.limit", "Input should be less than or equal to 200")
     ),
 )
 @requires(Permission.USER_READ)
 async def find_users(query: Annotated[UserQuery, Query()], users: AdminUsers) -> UserPage:
-    """Find users by how their login or e-mail address begins, or by their id, their role, or whether they are blocked.
+    """Search users by the start of login or e-mail address, by id, by role, or by whether they are blocked.
 
-    How many there are in all is not told: counting costs a look at each of them.
+    The answer contains no total, because counting would read every user.
     """
     return await users.search(query)
 
@@ -47,15 +47,16 @@ async def find_users(query: Annotated[UserQuery, Query()], users: AdminUsers) ->
 @router.post(
     "",
     status_code=201,
-    summary="Make an account and mail an invitation",
-    response_description="The new account. It has no password yet.",
+    summary="Create an account and mail an invitation",
+    response_description="The new account; it has no password yet.",
     responses=error_responses(*COMMON_ERRORS, *refusals(Permission.USER_WRITE), EmailTaken(), LoginTaken()),
 )
 @requires(Permission.USER_WRITE)
 async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, wished: WishedLocale) -> AdminUser:
-    """Make an account with the role `user` for somebody, who is told so by mail, and chooses a password by `/recover`.
+    """Create an account with the role `user`, and mail its owner an invitation to choose a password at `/recover`.
 
-    That mailed code proves that the address is theirs; the invitation itself holds neither link nor secret.
+    The code of that recovery proves that the owner receives mail at the address; the invitation itself contains neither
+    a link nor a secret.
     """
     return await users.invite(actor, form.email, form.login, form.locale or wished)
 
@@ -63,12 +64,12 @@ async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, 
 @router.get(
     "/{user_id}",
     summary="Read a user",
-    response_description="The user as of now.",
+    response_description="The user.",
     responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), _NO_ID),
 )
 @requires(Permission.USER_READ)
 async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:
-    """One user, with roles and permissions."""
+    """Read a user with roles and permissions."""
     return await users.get(user_id)
 
 
@@ -82,9 +83,9 @@ async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:
 )
 @requires(Permission.USER_WRITE)
 async def block_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
-    """Keep a user out: all sessions end, the next request is refused, and so is every log-in; a mail says so.
+    """Block a user: all sessions end, every request and every log-in is refused. The user is notified by mail.
 
-    Nobody blocks somebody who may do more, and the last administrator cannot be blocked.
+    You cannot block a user who has a permission that you lack, nor the last administrator.
     """
     await users.block(actor, user_id)
 
@@ -99,7 +100,7 @@ async def block_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> N
 )
 @requires(Permission.USER_WRITE)
 async def unblock_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
-    """Let a user log in again, and tell the owner by mail; no session from before comes back."""
+    """Let a user log in again; earlier sessions stay ended. The user is notified by mail."""
     await users.unblock(actor, user_id)
 
 
@@ -108,13 +109,13 @@ async def unblock_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) ->
     status_code=204,
     response_class=Response,
     summary="Delete a user",
-    response_description="The account is gone.",
+    response_description="The account is deleted.",
     responses=error_responses(*_ACTING, LastAdministrator()),
 )
 @requires(Permission.USER_WRITE)
 async def delete_user(user_id: UUID, actor: CurrentActor, users: AdminUsers) -> None:
-    """Forget an account for good: its roles, its sessions and its waiting mail. The audit log keeps the bare id.
+    """Delete an account for good, with its roles, sessions and unsent mail. The audit log keeps the user's id.
 
-    Nobody deletes somebody who may do more, and the last administrator cannot be deleted.
+    You cannot delete a user who has a permission that you lack, nor the last administrator.
     """
     await users.delete(actor, user_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Login
+from api.deps import Logins
 from api.openapi.examples import opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
     response_description="The password is right; a flow is open, and a code is on its way.",
     responses=error_responses(*RATE_LIMITED_ERRORS, BadCredentials()) | opened("/login/confirm"),
 )
-async def open_login(form: Credentials, login: Login, client: CurrentClient) -> FlowOpened:
+async def open_login(form: Credentials, login: Logins, client: CurrentClient) -> FlowOpened:
     """Check the password, open a flow and have a code mailed. `login` is the login name or the e-mail address.
 
     A wrong password and an unknown name get one answer, after the same work.
@@ -41,7 +41,7 @@ async def open_login(form: Credentials, login: Login, client: CurrentClient) -> 
     )
     | device_headers(200),
 )
-async def confirm_login(form: CodeConfirmation, login: Login, client: CurrentClient, response: Response) -> Tokens:
+async def confirm_login(form: CodeConfirmation, login: Logins, client: CurrentClient, response: Response) -> Tokens:
     """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
@@ -58,6 +58,6 @@ async def confirm_login(form: CodeConfirmation, login: Login, client: CurrentCli
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/login/confirm", expires_in=1735),
 )
-async def resend_login_code(form: ResendRequest, login: Login, client: CurrentClient) -> FlowOpened:
+async def resend_login_code(form: ResendRequest, login: Logins, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await login.resend_code(form.session_key.get_secret_value(), client)

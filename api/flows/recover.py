@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Recover
+from api.deps import Recoveries
 from api.openapi.examples import COMMON_PASSWORD, opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
     response_description="A flow is open; a code is on its way, should the address have an account.",
     responses=error_responses(*RATE_LIMITED_ERRORS) | opened("/recover/confirm"),
 )
-async def open_recovery(form: Recovery, recover: Recover, client: CurrentClient) -> FlowOpened:
+async def open_recovery(form: Recovery, recover: Recoveries, client: CurrentClient) -> FlowOpened:
     """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
     return await recover.start_recovery(form.email, client)
 
@@ -36,7 +36,7 @@ async def open_recovery(form: Recovery, recover: Recover, client: CurrentClient)
         *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()
     ),
 )
-async def confirm_recovery(form: CodeConfirmation, recover: Recover, client: CurrentClient) -> NextStep:
+async def confirm_recovery(form: CodeConfirmation, recover: Recoveries, client: CurrentClient) -> NextStep:
     """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
 
     A flow has three guesses; at the last wrong one it is gone, whatever the code was.
@@ -54,7 +54,7 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recover, client: Cur
     | device_headers(204),
 )
 async def choose_new_password(
-    form: PasswordChoice, recover: Recover, client: CurrentClient, response: Response
+    form: PasswordChoice, recover: Recoveries, client: CurrentClient, response: Response
 ) -> None:
     """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
     password = form.password.get_secret_value()
@@ -71,6 +71,6 @@ async def choose_new_password(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/recover/confirm", expires_in=1735),
 )
-async def resend_recovery_code(form: ResendRequest, recover: Recover, client: CurrentClient) -> FlowOpened:
+async def resend_recovery_code(form: ResendRequest, recover: Recoveries, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await recover.resend_code(form.session_key.get_secret_value(), client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Register, WishedLocale
+from api.deps import Registrations, WishedLocale
 from api.openapi.examples import COMMON_PASSWORD, opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJson
     responses=error_responses(*RATE_LIMITED_ERRORS, WeakPassword(COMMON_PASSWORD)) | opened("/register/confirm"),
 )
 async def open_registration(
-    form: Registration, register: Register, wished: WishedLocale, client: CurrentClient
+    form: Registration, register: Registrations, wished: WishedLocale, client: CurrentClient
 ) -> FlowOpened:
     """Open a registration and have a code mailed. The answer is the same for a taken e-mail or login.
 
@@ -50,7 +50,7 @@ async def open_registration(
     | device_headers(201),
 )
 async def confirm_registration(
-    form: CodeConfirmation, register: Register, client: CurrentClient, response: Response
+    form: CodeConfirmation, register: Registrations, client: CurrentClient, response: Response
 ) -> UserProfile:
     """Trade the mailed code for an account. When the login was taken meanwhile, go on at `/register/login`.
 
@@ -69,7 +69,7 @@ async def confirm_registration(
     | device_headers(201),
 )
 async def choose_another_login(
-    form: LoginChoice, register: Register, client: CurrentClient, response: Response
+    form: LoginChoice, register: Registrations, client: CurrentClient, response: Response
 ) -> UserProfile:
     """Choose another login, after `/register/confirm` said `login_taken`; the session key is the same.
 
@@ -87,6 +87,6 @@ async def choose_another_login(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/register/confirm", expires_in=1735),
 )
-async def resend_registration_code(form: ResendRequest, register: Register, client: CurrentClient) -> FlowOpened:
+async def resend_registration_code(form: ResendRequest, register: Registrations, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
     return await register.resend_code(form.session_key.get_secret_value(), client)

@@ -1,4 +1,4 @@
-"""/me: the own account."""
+"""/me: users read and change their own account."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ _CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 @router.get(
     "",
-    summary="Read the own account",
-    response_description="The account as it is now.",
+    summary="Read your account",
+    response_description="The account.",
     responses=error_responses(*refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
-async def show_own_account(bearer: CurrentPrincipal) -> UserProfile:
-    """The account that the access token belongs to, as it is now, with roles and permissions."""
-    return bearer.user
+async def show_own_account(user: CurrentPrincipal) -> UserProfile:
+    """Read the account of the access token, with its current roles and permissions."""
+    return user.user
 
 
 @router.put(
     "/password",
     status_code=204,
     response_class=Response,
-    summary="Change the own password",
+    summary="Change your password",
     response_description="The password is changed; every other session has ended.",
     responses=error_responses(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_password(form: PasswordChange, account: Account, owner: CurrentUser) -> None:
-    """Set another password. The session that asks stays, all others end; the owner is told by mail."""
+    """Set a new password. Every session except the current one ends, and you are notified by mail."""
     current, password = form.current_password.get_secret_value(), form.password.get_secret_value()
     await account.change_password(owner, current, password)
 
 
 @router.put(
     "/login",
-    summary="Change the own login",
+    summary="Change your login",
     response_description="The account with its new login.",
     responses=error_responses(*_CHANGE, WrongPassword(), LoginTaken()),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_login(form: LoginChange, account: Account, owner: CurrentUser) -> UserProfile:
-    """Set another login; the owner is told by mail."""
+    """Set a new login. You are notified by mail."""
     return await account.change_login(owner, form.password.get_secret_value(), form.login)
 
 
 @router.put(
     "/locale",
-    summary="Change the language of mails",
+    summary="Change the language of your mails",
     response_description="The account with its new language.",
     responses=error_responses(*_CHANGE, validation_error("locale", "Input should be 'en' or 'ru'")),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_locale(form: LocaleChange, account: Account, owner: CurrentUser) -> UserProfile:
-    """Set another language of mails."""
+    """Set the language of the mails to you."""
     return await account.change_locale(owner, form.locale)

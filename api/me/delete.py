@@ -1,4 +1,4 @@
-"""/me/delete: the end of the own account."""
+"""/me/delete: users delete their own account."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 @router.post(
     "",
     status_code=202,
-    summary="Delete the own account: a code is mailed",
-    response_description="A flow is open; a code is on its way to the account's address.",
+    summary="Delete your account, step 1: get a code by mail",
+    response_description="A flow is open; a code is mailed to the account's address.",
     responses=error_responses(*_REFUSALS) | opened("/me/delete/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def open_deletion(deletions: Deletions, owner: CurrentUserOnDevice) -> FlowOpened:
-    """Have a code mailed to the account's address. Nothing is deleted yet."""
+    """Mail a code to the account's address. Nothing is deleted yet."""
     return await deletions.start_deletion(owner)
 
 
@@ -38,15 +38,15 @@ async def open_deletion(deletions: Deletions, owner: CurrentUserOnDevice) -> Flo
     "/confirm",
     status_code=204,
     response_class=Response,
-    summary="Give the code: the account is deleted",
-    response_description="The account is gone.",
+    summary="Delete your account, step 2: send the code",
+    response_description="The account is deleted.",
     responses=error_responses(*_REFUSALS, WrongCode(attempts_left=2), LastAdministrator(), FlowGone()),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: CurrentUser) -> None:
-    """Trade the mailed code for the end of the account, of its sessions and of all that is known of it.
+    """Delete the account, its sessions and all data about it.
 
-    What is left are lines of the audit log, with ids and masked names. Take along `/me/export` before.
+    Only lines of the audit log remain, with ids and masked names. To keep your data, call `/me/export` first.
     """
     await deletions.confirm_deletion(owner, form.session_key.get_secret_value(), form.code)
 
@@ -54,11 +54,11 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
 @router.post(
     "/resend",
     status_code=202,
-    summary="Have another code mailed",
-    response_description="Another code is on its way; the older one is dead.",
+    summary="Get another code by mail",
+    response_description="Another code is mailed; the earlier one is no longer valid.",
     responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: CurrentUser) -> FlowOpened:
-    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    """Mail another code. The session key and the number of attempts left stay the same."""
     return await deletions.resend_code(owner, form.session_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""/me/email: another address for the own account."""
+"""/me/email: users change their own e-mail address."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 @router.post(
     "",
     status_code=202,
-    summary="Change the own address: a code is mailed to it",
-    response_description="A flow is open; a code is on its way to the new address, should it be free.",
+    summary="Change your address, step 1: get a code by mail",
+    response_description="A flow is open; a code is mailed to the new address if it is free.",
     responses=error_responses(*_REFUSALS, WrongPassword()) | opened("/me/email/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def open_email_change(form: EmailChange, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
-    """Check the password and have a code mailed to the new address. The answer is the same if the address is taken.
+    """Check the password and mail a code to the new address. The answer is the same if the address is taken.
 
     Nothing is changed yet.
     """
@@ -41,7 +41,7 @@ async def open_email_change(form: EmailChange, changes: EmailChanges, owner: Cur
 
 @router.post(
     "/confirm",
-    summary="Give the code: the address is changed",
+    summary="Change your address, step 2: send the code",
     response_description="The account with its new address.",
     responses=error_responses(*_REFUSALS, WrongCode(attempts_left=2), FlowGone()) | device_headers(200),
 )
@@ -49,9 +49,9 @@ async def open_email_change(form: EmailChange, changes: EmailChanges, owner: Cur
 async def confirm_email_change(
     form: CodeConfirmation, changes: EmailChanges, owner: CurrentUserOnDevice, response: Response
 ) -> UserProfile:
-    """Trade the mailed code for the change; the old address is told.
+    """Change the address; the old address is notified by mail.
 
-    Log-ins and recoveries that were begun with the old address are dead. Should somebody else have taken the new one
+    Log-ins and recoveries that were begun with the old address end. If another account has taken the new address
     meanwhile, the answer is 410.
     """
     key = form.session_key.get_secret_value()
@@ -61,11 +61,11 @@ async def confirm_email_change(
 @router.post(
     "/resend",
     status_code=202,
-    summary="Have another code mailed to the new address",
-    response_description="Another code is on its way, should the address be free; the older one is dead.",
+    summary="Get another code by mail at the new address",
+    response_description="Another code is mailed if the address is free; the earlier one is no longer valid.",
     responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
-    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    """Mail another code. The session key and the number of attempts left stay the same."""
     return await changes.resend_code(owner, form.session_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""/me/export: the owner's copy, written piece by piece."""
+"""/me/export: users export their data, which is streamed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _LINES = TypeAdapter(list[AuditedEvent])
 
 @router.get(
     "/export",
-    summary="Take along all that is known of the own account",
+    summary="Export your data",
     response_model=Export,
-    response_description="Everything, as of now.",
+    response_description="Everything that is stored about the account.",
     responses=error_responses(*refusals(Permission.ACCOUNT_READ), TooManyRequests())
-    | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file to keep."}}}},
+    | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file name."}}}},
 )
 @requires(Permission.ACCOUNT_READ)
 async def export_own_account(exports: Exports, owner: CurrentUser) -> StreamingResponse:
-    """Everything that the service knows of the account: itself, its sessions, its lines of the audit log, its mail.
+    """Export everything that is stored about the account: profile, sessions, lines of the audit log, unsent mail.
 
-    Should a server go away while it is written, the connection is cut and the JSON is incomplete: ask once more.
+    If a server becomes unavailable during the export, the connection is closed and the JSON is incomplete: try again.
     """
     return StreamingResponse(
         _written(await exports.export(owner)),
@@ -45,7 +45,7 @@ async def export_own_account(exports: Exports, owner: CurrentUser) -> StreamingR
 
 
 async def _written(export: ExportInPages) -> AsyncIterator[bytes]:
-    """One `Export` as JSON. What fails in the middle leaves it without an end, so that nobody takes it for whole."""
+    """Yield one `Export` as JSON; a failure leaves the JSON unterminated, so that no reader takes it for complete."""
     yield export.head.model_dump_json(exclude={"audit_log"}).encode().removesuffix(b"}") + b',"audit_log":['
     comma = b""
     async for lines in export.pages:

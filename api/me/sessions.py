@@ -1,4 +1,4 @@
-"""/me/sessions: where the user is signed in."""
+"""/me/sessions: users list and end their own sessions."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _NO_ID = validation_error("path.session_id", "must be an id, such as 019aaa3e-1c
 
 @router.get(
     "",
-    summary="List the own sessions",
-    response_description="The sessions that live, newest first.",
+    summary="List your sessions",
+    response_description="The active sessions, newest first.",
     responses=error_responses(*refusals(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
-async def list_own_sessions(bearer: CurrentPrincipal, sessions: Sessions) -> list[OwnSession]:
-    """Where the user is signed in: one entry a log-in."""
-    return await sessions.list_own(bearer.user_id, bearer.session_id)
+async def list_own_sessions(user: CurrentPrincipal, sessions: Sessions) -> list[OwnSession]:
+    """List where you are signed in: one entry for each log-in."""
+    return await sessions.list_own(user.user_id, user.session_id)
 
 
 @router.delete(
     "/{session_id}",
     status_code=204,
     response_class=Response,
-    summary="End one of the own sessions",
+    summary="End one of your sessions",
     response_description="The session has ended; its tokens are refused from now on.",
     responses=error_responses(*refusals(Permission.ACCOUNT_WRITE), SessionNotFound(), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def end_own_session(session_id: UUID, bearer: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
-    """Sign the user out on one device, the one that asks included."""
-    await sessions.end(actor, bearer.user_id, session_id)
+async def end_own_session(session_id: UUID, user: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
+    """Sign out of one session, which can be the current one."""
+    await sessions.end(actor, user.user_id, session_id)
 
 
 @router.delete(
@@ -51,10 +51,10 @@ async def end_own_session(session_id: UUID, bearer: CurrentPrincipal, actor: Cur
     status_code=204,
     response_class=Response,
     summary="End all other sessions",
-    response_description="Every session but the one that asks has ended.",
+    response_description="Every session except the current one has ended.",
     responses=error_responses(*refusals(Permission.ACCOUNT_WRITE)),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def end_other_sessions(bearer: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
-    """Sign the user out everywhere else."""
-    await sessions.end_others(actor, bearer.user_id, bearer.session_id)
+async def end_other_sessions(user: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
+    """Sign out everywhere except in the current session."""
+    await sessions.end_others(actor, user.user_id, user.session_id)

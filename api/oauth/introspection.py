@@ -1,4 +1,4 @@
-"""POST /introspect and /revoke: for services that have a name and a secret with us (RFC 7662, RFC 7009)."""
+"""POST /introspect and /revoke: for services with a name and a secret in ``SERVICE_CLIENTS`` (RFC 7662, RFC 7009)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FORM = {
                         "token": {"type": "string", "minLength": 1},
                         "token_type_hint": {
                             "type": "string",
-                            "description": "Ignored: the token itself tells its kind.",
+                            "description": "Ignored: the kind is recognised by the token itself.",
                         },
                     },
                 },
@@ -40,7 +40,7 @@ _FORM = {
 
 
 async def _token(request: Request, _client: FromService) -> str:
-    """The token of a request whose sender has been let in; nobody else's body is read."""
+    """Return the token of the request; its body is read only after the service has been authenticated."""
     token = (await read_form(request)).get("token", "")
     if not token:
         raise InvalidForm("`token` is required.")
@@ -59,7 +59,7 @@ _GOOD_AND_BAD: dict[int | str, dict[str, Any]] = {
         "content": {
             "application/json": {
                 "examples": {
-                    "good": {"summary": "A good token.", "value": {"active": True, **_EXAMPLE}},
+                    "good": {"summary": "A valid token.", "value": {"active": True, **_EXAMPLE}},
                     "bad": {"summary": "Any other.", "value": {"active": False}},
                 }
             }
@@ -70,16 +70,16 @@ _GOOD_AND_BAD: dict[int | str, dict[str, Any]] = {
 
 @router.post(
     "/introspect",
-    summary="Ask whether an access token is good now",
-    response_description="What the token is worth at this moment.",
+    summary="Check whether an access token is valid now",
+    response_description="The state of the token.",
     response_model_exclude_none=True,
     responses=_REFUSALS | _GOOD_AND_BAD,
     openapi_extra=_FORM,
 )
 async def introspect(token: _Token, introspections: Introspections) -> Introspection:
-    """RFC 7662. A log-out, a block or a change of roles is seen at once, which verifying by the keys alone cannot.
+    """Introspect a token (RFC 7662). Unlike offline verification, the answer reflects a log-out or a block at once.
 
-    Roles and permissions are those of this moment. A refresh token is never active.
+    Roles and permissions are the user's current ones. A refresh token is never active.
     """
     return await introspections.introspect(token)
 
@@ -89,13 +89,13 @@ async def introspect(token: _Token, introspections: Introspections) -> Introspec
     status_code=200,
     response_class=Response,
     summary="End the session of a token",
-    response_description="What could be ended has ended.",
+    response_description="The session has ended, or there was none.",
     responses=_REFUSALS,
     openapi_extra=_FORM,
 )
 async def revoke(token: _Token, introspections: Introspections, client: ClientAddress) -> None:
-    """RFC 7009: end the session of a refresh token, a used one included, or of an access token that has not expired.
+    """End the session of a refresh token, even a used one, or of an access token that has not expired (RFC 7009).
 
-    The answer is 200 as well when there is nothing to end.
+    The answer is 200 also if there is no session to end.
     """
     await introspections.revoke(token, client)
