@@ -24,7 +24,7 @@ from api.middleware.request_id import RequestId
 from api.middleware.request_metrics import RequestMetrics
 from api.openapi import docs
 from backend.operations.startup_checks import advise_length, warn_of_caught_mail
-from config import Settings, load_settings
+from config import Settings, load_settings, setting_warnings
 from database.engine import open_database
 from redis_tools.connection import open_valkey
 from wiring.mail_worker import open_mail_worker
@@ -129,6 +129,8 @@ def create_app(settings: Settings) -> FastAPI:
 def __getattr__(name: str) -> FastAPI:
     if name == "app":
         created = create_app(load_settings())
+        for warning in setting_warnings():
+            log.warning(warning)
         globals()["app"] = created  # one app a process, however often it is asked for
         return created
     raise AttributeError(name)

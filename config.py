@@ -5,30 +5,25 @@ Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from models.settings.edge import EdgeSettings
 from models.settings.groups import (
     LONGEST_TOKEN,
     PBKDF2_FLOOR,
@@ -37,7 +32,6 @@ from models.settings.groups import (
     DatabaseSettings,
     DeviceSettings,
     FlowSettings,
-    Group,
     HashSettings,
     KeySettings,
     LadderSettings,
@@ -51,7 +45,10 @@ from models.settings.groups import (
     ThermostatSettings,
     TokenSettings,
 )
+from models.settings.loading import load
+from models.settings.names import misspelt_settings, renamed_settings
 from models.settings.notations import HostName, Networks, secrets_by_name, split
+from models.settings.sources import DotEnv, Environment, SecretFiles, given_variables, is_group, setting_names
 from models.values.flow import RECOVER, SPECS
 from models.values.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 
@@ -60,73 +57,6 @@ SECRET_KEY_VARIETY = 10
 
 SECRET_KEY_FLOOR = 32
 """Bytes; 256 bits, the output length of the HMAC and HKDF that the keys feed (RFC 2104 section 3)."""
-
-
-class ConfigurationError(Exception):
-    """The settings are missing, weak or contradictory; the text names each of them and shows no value."""
-
-
-def _is_group(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, Group)
-
-
-class _GroupsByField:
-    """Reads a group by the names of its fields alone: a bare ``MAIL`` in the environment is the login shell's."""
-
-    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - the library's signature
-        value = None if _is_group(field) else value
-        return super().prepare_field_value(field_name, field, value, value_is_complex)  # type: ignore[misc] # a mix-in
-
-    def explode_env_vars(self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]) -> dict[str, Any]:
-        """Take a list for a list: the library would read ``SECRET_KEYS_FILE`` as its member ``file``."""
-        if not _is_group(field):
-            return {}
-        return super().explode_env_vars(field_name, field, env_vars)  # type: ignore[misc,no-any-return] # a mix-in
-
-
-class _Environment(_GroupsByField, EnvSettingsSource):
-    pass
-
-
-class _DotEnv(_GroupsByField, DotEnvSettingsSource):
-    pass
-
-
-class _SecretFiles(_GroupsByField, EnvSettingsSource):
-    """Reads a setting from the file that ``NAME_FILE`` names, as with Docker's secrets; what is amiss is kept."""
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        self.problems: dict[str, str] = {}
-        super().__init__(settings_cls)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        given = {**_DotEnv(self.settings_cls).env_vars, **_Environment(self.settings_cls).env_vars}
-        read: dict[str, str | None] = {}
-        for name in _names(self.settings_cls):
-            path = given.get(f"{name}_file")
-            if not path:
-                continue
-            if given.get(name):
-                self.problems[name.upper()] = f"is set, and so is {name.upper()}_FILE; unset one of them"
-                continue
-            try:
-                read[name] = Path(path).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-                self.problems[name.upper()] = f"the file that {name.upper()}_FILE names cannot be read: {reason}"
-        return read
-
-
-def _names(settings_cls: type[BaseSettings]) -> list[str]:
-    """The settings as they are called in the environment, in small letters."""
-    names = []
-    for name, field in settings_cls.model_fields.items():
-        group = field.annotation
-        if _is_group(field) and group is not None:
-            names += [f"{name}_{inner.alias or key}" for key, inner in group.model_fields.items()]
-        else:
-            names.append(name)
-    return names
 
 
 class Settings(BaseSettings):
@@ -208,7 +138,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files; ours are named one by one
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then ``.env``, then the files that they name."""
-        return init_settings, _Environment(settings_cls), _DotEnv(settings_cls), _SecretFiles(settings_cls)
+        return init_settings, Environment(settings_cls), DotEnv(settings_cls), SecretFiles(settings_cls)
 
     _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(split)
 
@@ -309,71 +239,30 @@ class Settings(BaseSettings):
         return self.token.audience or self.issuer
 
 
-class EdgeSettings(BaseSettings):
-    """What `init` needs to know for nginx, from the environment alone: there is nothing secret in it."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    domain: HostName = Field(None, description="Public name of the service; `localhost` when unset.")
-    trusted_proxies: Networks = Field(
-        (), description="Proxies before nginx, whose X-Forwarded-For it believes; none when unset."
-    )
-    admin_allow: Networks = Field(
-        (), description="Networks that may call `/admin`, `/metrics` and `/health/ready` from outside."
-    )
-
-
-_UNUSABLE = "The configuration cannot be used:"
-
-_AnySettings = TypeVar("_AnySettings", bound=BaseSettings)
-
-
-def _load(settings_cls: type[_AnySettings], known: Mapping[str, str]) -> _AnySettings:
-    problems = [f"{name}: {text}" for name, text in known.items()]
-    try:
-        settings = settings_cls()
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "_".join(str(part) for part in problem["loc"] if not isinstance(part, int)).upper()
-            text = problem["msg"].removeprefix("Value error, ")
-            if name not in known:
-                # What is said of a group begins with the name of one of its settings.
-                problems.append(f"{name}: {text}" if name and not text.startswith(f"{name}_") else text)
-    if problems:
-        raise ConfigurationError("\n  ".join((_UNUSABLE, *problems)))
-    return settings
+def _given_names() -> list[str]:
+    return [name.upper() for name, value in given_variables(Settings).items() if value]
 
 
 def load_settings() -> Settings:
     """Read the environment, ``.env`` and the files that they name.
 
     Raises:
-        ConfigurationError: something is missing or wrong; every problem is told at once, by name, without values.
+        ConfigurationError: a setting is missing, wrong or was renamed; the text lists every problem at once.
     """
-    return _load(Settings, _SecretFiles(Settings).problems)
-
-
-def check_settings(*loads: Callable[[], object]) -> None:
-    """Load several kinds of settings for what is wrong with them.
-
-    Raises:
-        ConfigurationError: something is missing or wrong; every problem of all of them is told at once.
-    """
-    problems: list[str] = []
-    for load in loads:
-        try:
-            load()
-        except ConfigurationError as error:
-            lines = [line.strip() for line in str(error).splitlines()[1:]]
-            problems += [line for line in lines if line not in problems]
-    if problems:
-        raise ConfigurationError("\n  ".join((_UNUSABLE, *problems)))
+    return load(Settings, {**renamed_settings(_given_names()), **SecretFiles(Settings).problems})
 
 
 def load_edge_settings() -> EdgeSettings:
-    """Read what concerns nginx.
+    """Read the settings of nginx.
 
     Raises:
         ConfigurationError: as above.
     """
-    return _load(EdgeSettings, {})
+    return load(EdgeSettings, renamed_settings(_given_names()))
+
+
+def setting_warnings() -> list[str]:
+    """Return a warning for each variable that is probably a misspelt setting; a start logs them."""
+    known = {name.upper() for settings_cls in (Settings, EdgeSettings) for name in setting_names(settings_cls)}
+    groups = {name.upper() for name, field in Settings.model_fields.items() if is_group(field)}
+    return list(misspelt_settings(_given_names(), known, groups))

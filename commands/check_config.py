@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.settings_page import page
-from config import load_settings
+from config import load_settings, setting_warnings
 
 
 @click.command("check-config")
@@ -16,4 +16,6 @@ def check_config(*, as_page: bool) -> None:
         click.echo(page(), nl=False)
         return
     settings = load_settings()
+    for warning in setting_warnings():
+        click.echo(f"Warning: {warning}", err=True)
     click.echo(f"The configuration can be used. Tokens are issued by {settings.issuer}.")

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from config import ConfigurationError
+from models.settings.loading import ConfigurationError
 
 _COMMANDS = (
     *("serve", "worker", "migrate"),

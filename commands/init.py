@@ -13,7 +13,9 @@ from pathlib import Path
 import click
 
 from commands import self_signed_certificate
-from config import EdgeSettings, check_settings, load_edge_settings, load_settings
+from config import load_edge_settings, load_settings
+from models.settings.edge import EdgeSettings
+from models.settings.loading import check_settings
 
 _ONE_YEAR = 31_536_000
 """Seconds that browsers keep to HTTPS (security.md, section 4)."""

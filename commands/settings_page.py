@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from config import EdgeSettings, Settings
+from config import Settings
+from models.settings.edge import EdgeSettings
 
 _HEAD = """\
 # Settings

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 
 import click
 
 from commands.shared import logs
-from config import Settings, load_settings
+from config import Settings, load_settings, setting_warnings
 from database.engine import open_database
 from redis_tools.connection import open_valkey
 from wiring.mail_worker import open_mail_worker
 from wiring.shared import Shared
+
+log = logging.getLogger(__name__)
 
 
 async def _work(settings: Settings) -> None:
@@ -43,4 +46,7 @@ async def _work(settings: Settings) -> None:
 def worker() -> None:
     """Send the mail that waits in the outbox, until stopped."""
     logs.set_up()
-    asyncio.run(_work(load_settings()))
+    settings = load_settings()
+    for warning in setting_warnings():
+        log.warning(warning)
+    asyncio.run(_work(settings))
