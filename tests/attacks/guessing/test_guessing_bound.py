@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst
-from tests.support.service.process import AS_SHIPPED, ROOT, Service
+from tests.support.service.commands import run
+from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
 from tests.support.state.database_inspector import inspect_database
 from tests.support.users.user_factory import create_users
@@ -43,15 +43,7 @@ def as_shipped(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Service]]
 
 
 def _try_to_serve(service: Service) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "main.py", "serve", "--port", str(service.port)],
-        cwd=ROOT,
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run(service, "serve", "--port", str(service.port))
 
 
 def test_b2_the_bound_of_the_settings_as_shipped_is_the_promise(as_shipped: Callable[..., Service]) -> None:

@@ -66,14 +66,14 @@ def test_a_database_without_tables_is_told_with_what_to_do(unstarted: Service, s
 def test_variables_that_happen_to_be_called_like_a_group_of_settings_are_not_ours(unstarted: Service) -> None:
     # Login shells set MAIL, and CI systems set TOKEN.
     unstarted.environment |= {"MAIL": "/var/mail/alice", "TOKEN": "x", "CODE": "1", "REDIS": "y", "HASH": "sha1"}
-    unstarted.start()
+    unstarted.start(new_interpreter=True)
     assert unstarted.stop() == 0
 
 
 def test_the_database_may_be_asked_to_encrypt_or_not(unstarted: Service) -> None:
     plain = unstarted.environment["DATABASE_URL"]
     unstarted.environment["DATABASE_URL"] = f"{plain}?sslmode=disable"
-    unstarted.start()
+    unstarted.start(new_interpreter=True)
     assert unstarted.stop() == 0
     # The server of the tests has no certificate: whoever insists on one is not served without.
     unstarted.environment["DATABASE_URL"] = f"{plain}?sslmode=require"
@@ -89,7 +89,7 @@ def test_workers_that_cannot_come_up_are_not_started_for_ever(unstarted: Service
 
 
 def test_secret_keys_that_do_not_open_what_is_stored_are_told_by_name(unstarted: Service) -> None:
-    unstarted.start()
+    unstarted.start(new_interpreter=True)
     unstarted.stop()
     unstarted.environment["SECRET_KEYS"] = "another-key-of-more-than-32-characters"
     done = _try_to_serve(unstarted)

@@ -27,7 +27,7 @@ _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 def running(stack: Stack, tmp_path: Path) -> Iterator[Service]:
     stack.postgres.create_database("stopping", template="migrated")
     service = Service(stack, "stopping", 250, tmp_path)
-    service.start()
+    service.start(new_interpreter=True)
     yield service
     service.kill()
     stack.postgres.drop_database("stopping")
@@ -37,7 +37,7 @@ def running(stack: Stack, tmp_path: Path) -> Iterator[Service]:
 def without_worker(stack: Stack, tmp_path: Path) -> Iterator[Service]:
     stack.postgres.create_database("leaving", template="migrated")
     service = Service(stack, "leaving", 251, tmp_path, MAIL_WORKER="false")
-    service.start()
+    service.start(new_interpreter=True)
     yield service
     service.kill()
     stack.postgres.drop_database("leaving")

@@ -57,7 +57,7 @@ def test_two_workers_never_give_the_same_key_or_id(service: Service, walk: Walke
 def two_workers(stack: Stack, tmp_path: Path) -> Iterator[Service]:
     stack.postgres.create_database("two_workers", template="migrated")
     service = Service(stack, "two_workers", 255, tmp_path, workers=2)
-    service.start()
+    service.start(new_interpreter=True)
     yield service
     service.kill()
     stack.postgres.drop_database("two_workers")

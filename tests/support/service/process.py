@@ -20,6 +20,7 @@ import httpx
 from devstack.ports import free_port
 from devstack.processes import spawn
 from devstack.stack import Stack
+from tests.support.service.fork_server import ForkedProcess, fork_command
 
 _OFTEN = "1000000/60"
 OUT_OF_THE_WAY = {
@@ -101,7 +102,7 @@ class Service:
             **settings,
         }
         self.environment = {name: value for name, value in environment.items() if value}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._log: IO[bytes] | None = None
 
     @property
@@ -110,16 +111,16 @@ class Service:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self, *, wait: bool = True, new_interpreter: bool = False) -> None:
         """Start the processes, and wait until the service says that it is ready."""
         self._log = self.log_file.open("ab")
-        # It dies with the tests, should they be killed.
-        self._process = spawn(
-            [sys.executable, str(ROOT / "main.py"), "serve", "--port", str(self.port), "--workers", str(self.workers)],
-            folder=ROOT,
-            stdout=self._log,
-            environment=self.environment,
-        )
+        command = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
+        if new_interpreter or sys.platform != "linux":
+            command = [sys.executable, str(ROOT / "main.py"), *command]
+            # It dies with the tests, should they be killed.
+            self._process = spawn(command, folder=ROOT, stdout=self._log, environment=self.environment)
+        else:
+            self._process = fork_command(command, self.environment, self._log)
         if wait:
             self.wait_until_ready()
 
