@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from jwt_tools.errors import InvalidToken, MissingPermission, TokenError
 from models.context.audit import Actor, Event, anonymous_actor
-from models.context.client import ClientInfo, networks_of
+from models.context.client import ClientInfo, client_networks
 from models.errors import (
     BodyTooLarge,
     InsufficientScope,
@@ -92,7 +92,7 @@ _DENIALS = (InsufficientScope, LastAdministrator, InvalidClient)
 
 
 def _whoever_calls(request: Request, user_id: UUID | None) -> Actor:
-    return anonymous_actor(ClientInfo(networks_of(request.client.host if request.client else None)), user_id)
+    return anonymous_actor(ClientInfo(client_networks(request.client.host if request.client else None)), user_id)
 
 
 def _note_denial(request: Request, actor: Actor | None, **why: str) -> None:

@@ -9,7 +9,7 @@ from fastapi import Cookie, Depends, Header, Request, Response
 
 from api.deps import CurrentPrincipal
 from models.context.audit import Actor
-from models.context.client import ClientInfo, FlowResult, networks_of
+from models.context.client import ClientInfo, FlowResult, client_networks
 from models.context.masking import masked_network
 from models.context.owner import Owner
 from models.responses.common import Answer
@@ -33,7 +33,7 @@ async def _from_address(request: Request) -> ClientInfo:
     # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
     said = request.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
     user_agent = "".join(letter for letter in said if letter.isprintable())
-    return ClientInfo(networks_of(request.client.host if request.client else None), user_agent=user_agent)
+    return ClientInfo(client_networks(request.client.host if request.client else None), user_agent=user_agent)
 
 
 ClientAddress = Annotated[ClientInfo, Depends(_from_address)]

@@ -1,4 +1,4 @@
-"""What the machine allows: raw hashes per second, by the library and with the parameters that the service uses.
+"""The limit of the machine: hashes per second, with the library and the parameters that the service uses.
 
 ``python -m bench.ceiling ITERATIONS SECONDS``
 """
@@ -14,7 +14,7 @@ from backend.passwords.hasher import hash_password
 
 
 def hashes_per_second(iterations: int, seconds: float) -> float:
-    """Keep every core busy with nothing but hashes."""
+    """Hash on every core, and return the hashes per second."""
     threads = os.cpu_count() or 1
     began = time.perf_counter()
     end = began + seconds

@@ -1,4 +1,4 @@
-"""A load generator that costs next to nothing, for it runs on the cores that are being measured."""
+"""A load generator that costs little: it runs on the cores that are being measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class BenchClient:
-    """One kept connection, one request at a time (RFC 9112, answers with Content-Length alone)."""
+    """One persistent connection, one request at a time (RFC 9112; only answers with Content-Length)."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -29,7 +29,7 @@ class BenchClient:
         return await self._exchange(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
 
     async def get(self, path: str, token: str) -> tuple[int, dict[str, str]]:
-        """Read a protected address; return the same."""
+        """Send a GET with an access token; return the status and the headers."""
         return await self._exchange(
             f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
         )

@@ -1,4 +1,4 @@
-"""``python -m bench.import_users [COUNT]``: how many users a second move in, a second time, and out again."""
+"""``python -m bench.import_users [COUNT]``: users per second of an import, of its repetition, and of an export."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""``make bench``: how much of the hash ceiling log-ins reach, and what a storm of them does to a cheap read.
+"""``make bench``: log-ins per second against the hash ceiling, and the delay of a cheap read during a storm of log-ins.
 
-Two worker processes, full-cost hashes, real PostgreSQL, Valkey and SMTP, all on this machine. A refused caller waits
-as long as ``Retry-After`` says; only answers 202 count. Everybody logs in once: who does it time and again is mailed
-longer codes, and what that takes is another question.
+Two worker processes, full-cost hashes, real PostgreSQL, Valkey and SMTP, all on this machine. A refused client waits
+as long as ``Retry-After`` says; only answers 202 count. Each user logs in once: repeated log-ins are mailed longer
+codes, whose cost is not measured here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _percentile(values: list[float], percent: int) -> float:
 
 @dataclass
 class Storm:
-    """What a number of callers met."""
+    """The answers to a number of clients."""
 
     clients: int
     accepted: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Storm:
 
     @property
     def rate(self) -> float:
-        """Log-ins answered 202 per second."""
+        """Return the log-ins per second that were answered 202."""
         return len(self.accepted) / _SECONDS
 
 
@@ -76,7 +76,7 @@ async def _call(service: Service, people: Iterator[Person], storm: Storm, window
 
 
 async def _storm(service: Service, people: Iterator[Person], clients: int) -> Storm:
-    """Let everybody call at once; what is answered in the first moments and in the last ones does not count."""
+    """Let all clients call at once; answers of the first and the last moments do not count."""
     storm = Storm(clients)
     begin = time.perf_counter() + _WARM_UP
     await asyncio.gather(*(_call(service, people, storm, (begin, begin + _SECONDS)) for _ in range(clients)))
@@ -102,8 +102,8 @@ async def _storm_beside_a_reader(
     return storm, await reading
 
 
-def _move_in(service: Service, folder: Path) -> list[Person]:
-    """Thousands of accounts with one password, hashed once."""
+def _import_people(service: Service, folder: Path) -> list[Person]:
+    """Import thousands of accounts with one password, hashed once."""
     people = [Person(f"p{i}@example.com", f"person-{i}", _PASSWORD) for i in range(_PEOPLE)]
     password_hash = hash_password(_PASSWORD, PBKDF2_FLOOR)
     file = folder / "people.ndjson"
@@ -118,7 +118,7 @@ def _move_in(service: Service, folder: Path) -> list[Person]:
 
 
 def _ceiling() -> float:
-    """Hashes per second, in a process of its own: how fast it is depends a little on where its memory lies."""
+    """Return hashes per second, in a new process: the speed depends a little on where its memory lies."""
     asked = subprocess.run(
         [sys.executable, "-m", "bench.ceiling", str(PBKDF2_FLOOR), str(_SECONDS / 2)],
         cwd=ROOT,
@@ -130,11 +130,11 @@ def _ceiling() -> float:
 
 def _report(storms: list[Storm], ceilings: list[float], reads: list[float], idle_p99: float) -> None:
     accepted = [milliseconds for storm in storms for milliseconds in storm.accepted]
-    # The median: a neighbour on the machine takes a fifth of it for seconds, now from one and now from the other.
+    # The median: another load on the machine takes a fifth of it for seconds, in some rounds only.
     rate, ceiling = median(storm.rate for storm in storms), median(ceilings)
     p99 = _percentile(reads, 99)
     print(
-        f"\n{storms[0].clients} callers, {len(storms)} rounds of {_SECONDS:g} s, each after a look at the ceiling:\n"
+        f"\n{storms[0].clients} clients, {len(storms)} rounds of {_SECONDS:g} s, each after the ceiling is measured:\n"
         f"  ceiling    {ceiling:.1f} hashes/s ({', '.join(f'{one:.1f}' for one in ceilings)})\n"
         f"  log-ins    {rate:.1f}/s = {rate / ceiling:.2f} of the ceiling "
         f"({', '.join(f'{storm.rate:.1f}' for storm in storms)})\n"
@@ -145,13 +145,13 @@ def _report(storms: list[Storm], ceilings: list[float], reads: list[float], idle
 
 
 def main() -> None:
-    """Run everything and print the figures."""
+    """Run the benchmark and print the figures."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     with Stack(folder) as stack, Sink() as sink:
         migrated(stack)
         full_cost = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR), "SMTP_URL": sink.url}
         with serving_on(stack, folder, workers=2, **full_cost) as service:
-            people = _move_in(service, folder)
+            people = _import_people(service, folder)
             with service.client() as client:
                 token = Walker(client, sink).log_in(people[0])
             print("GET /me, idle …", flush=True)
@@ -161,7 +161,7 @@ def main() -> None:
             for clients in _CLIENTS:
                 storms, ceilings, reads = [], [], []
                 for number in range(_ROUNDS):
-                    print(f"{clients} callers, round {number + 1} of {_ROUNDS} …", flush=True)
+                    print(f"{clients} clients, round {number + 1} of {_ROUNDS} …", flush=True)
                     ceilings.append(_ceiling())
                     storm, read = asyncio.run(_storm_beside_a_reader(service, in_turn, clients, token))
                     storms.append(storm)

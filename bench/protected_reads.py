@@ -1,7 +1,7 @@
-"""``make bench``: protected reads per second, beside an answer that asks nothing of anybody, in one run.
+"""``make bench``: protected reads per second against an answer that needs no other server, in one run.
 
-`GET /me` verifies a token and sees a log-out at once; `GET /health/live` is what the framework alone takes. Two worker
-processes and the load share the cores of this machine, so that only the ratio says something.
+`GET /me` verifies a token and notices a log-out at once; `GET /health/live` costs only the framework. Two worker
+processes and the load share the cores of this machine, so that only the ratio is meaningful.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CALLS = ("/health/live", "/me")
 
 
 async def _read(url: str, path: str, token: str, clients: int) -> int:
-    """How many answers came to so many callers."""
+    """Return the number of answers to so many clients."""
     answered = 0
     end = time.perf_counter() + _SECONDS
 
@@ -49,7 +49,7 @@ def _count(url: str, path: str, token: str, clients: int) -> int:
 
 
 def main() -> None:
-    """Run everything and print the figures."""
+    """Run the benchmark and print the figures."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     with Stack(folder) as stack:
         migrated(stack)
@@ -57,7 +57,7 @@ def main() -> None:
             walker = Walker(client, stack.mailbox)
             walker.register(person := somebody("reader"))
             token = walker.log_in(person)
-            # A process of its own: the load's interpreter must not wait for ours.
+            # The load runs in another process: its interpreter must not wait for this one.
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as load:
                 for clients in _CLIENTS:
                     rates: dict[str, list[float]] = {path: [] for path in _CALLS}
@@ -68,7 +68,7 @@ def main() -> None:
                     live, me = (mean(rates[path]) for path in _CALLS)
                     rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(*rates.values(), strict=True))
                     print(
-                        f"{clients:3} callers: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
+                        f"{clients:3} clients: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
                         f"{me / live:.2f} of it ({rounds})",
                         flush=True,
                     )

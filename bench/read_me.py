@@ -1,4 +1,4 @@
-"""Reads GET /me at a steady pace in a process of its own: ``python -m bench.read_me URL TOKEN SECONDS``."""
+"""Reads GET /me at a steady pace, in a separate process: ``python -m bench.read_me URL TOKEN SECONDS``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from http import HTTPStatus
 from bench.client import BenchClient
 
 _PACE = 0.1
-"""Seconds between two reads: enough to see how long one takes, too few to take much from what is measured beside."""
+"""Seconds between two reads: short enough for many samples, long enough not to disturb the other measurement."""
 
 
 async def read(url: str, token: str, seconds: float) -> list[float]:
-    """How long each read took, in milliseconds."""
+    """Return how long each read took, in milliseconds."""
     took = []
     client = await BenchClient.connect(url)
-    await client.get("/me", token)  # the first one finds nothing in the caches, and is no sample
+    await client.get("/me", token)  # not counted: it fills the caches
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:
         status, _ = await client.get("/me", token)

@@ -1,4 +1,4 @@
-"""An SMTP server that costs next to nothing, for it runs on the cores that are being measured."""
+"""An SMTP server that costs little: it runs on the cores that are being measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ANSWERS = {b"EHLO": b"250-sink\r\n250 SIZE 1048576\r\n", b"DATA": b"354 go on\r
 
 
 class Sink:
-    """Takes every mail and keeps it in memory; as a context manager it listens on a port of its own."""
+    """Keeps every mail in memory; as a context manager it listens on a free port."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -32,7 +32,7 @@ class Sink:
 
     @property
     def url(self) -> str:
-        """The address of the server."""
+        """Return the address of the server."""
         return f"smtp://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class Sink:
         self._loop.close()
 
     def mails(self, to: str | None = None) -> list[Mail]:
-        """The mails to one address, oldest first, or all."""
+        """Return the mails to one address, oldest first, or all."""
         with self._arrived:
             return [mail for address, mails in self._mails.items() if to in (None, address) for mail in mails]
 
@@ -62,7 +62,7 @@ class Sink:
             return self._mails[to][-1]
 
     def keep(self, to: str, content: bytes) -> None:
-        """Take a mail."""
+        """Store a mail."""
         with self._arrived:
             self._mails[to].append(Mail(to, datetime.now(UTC), Path(), content))
             self._arrived.notify_all()
@@ -75,13 +75,13 @@ class Sink:
 
 
 class _Session(asyncio.Protocol):
-    """One client, who waits for an answer to each command (RFC 5321 section 3.3)."""
+    """One client, which waits for an answer to each command (RFC 5321 section 3.3)."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._received = b""
         self._to = ""
-        self._in_letter = False
+        self._in_data = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -89,16 +89,16 @@ class _Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if not self._received.endswith(_END if self._in_letter else b"\r\n"):
+        if not self._received.endswith(_END if self._in_data else b"\r\n"):
             return
         received, self._received = self._received, b""
-        if self._in_letter:
+        if self._in_data:
             self._sink.keep(self._to, received.removesuffix(_END))
-            self._in_letter = False
+            self._in_data = False
             self._transport.write(b"250 taken\r\n")
             return
         verb = received[:4].upper()
         if verb == b"RCPT":
             self._to = received.partition(b"<")[2].partition(b">")[0].decode()
-        self._in_letter = verb == b"DATA"
+        self._in_data = verb == b"DATA"
         self._transport.write(_ANSWERS.get(verb, b"250 fine\r\n"))

@@ -1,1 +1,1 @@
-"""The words of the house: what is sent, what is answered, what is refused."""
+"""Data types without behaviour of their own: requests, responses, errors, settings, values."""

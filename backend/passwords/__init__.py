@@ -1,1 +1,1 @@
-"""The password policy, and password hashes, ours and imported ones, computed in a bounded pool. Imports no wing."""
+"""The password policy, and hashes, our own and imported ones, computed in a bounded pool. Imports no other wing."""

@@ -188,9 +188,9 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PasswordVerifier]
         re.compile(rf"\$pbkdf2(?:-(sha256|sha512))?\$({_COUNT})\$({_AB64}{{0,200}})\$({_AB64}+)"),
         lambda found: _pbkdf2(found[1] or "sha1", found[2], _base64(found[3]), _base64(found[4])),
     ),
-    (re.compile(rf"(?:bcrypt\$)?{_BCRYPT}"), _bcrypt),  # Django, and everybody else
+    (re.compile(rf"(?:bcrypt\$)?{_BCRYPT}"), _bcrypt),  # Django, and all others
     (re.compile(rf"bcrypt_sha256\${_BCRYPT}"), _bcrypt_sha256),  # Django
-    (  # Django, and everybody else
+    (  # Django, and all others
         re.compile(
             r"(?:argon2)?(?P<hash>\$argon2(?P<kind>id|i|d)\$(?:v=(?:16|19)\$)?"
             rf"m=(?P<m>{_COUNT}),t=(?P<t>{_COUNT}),p=(?P<p>{_COUNT})\$(?P<salt>{_B64})\$(?P<digest>{_B64}))"

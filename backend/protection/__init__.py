@@ -1,1 +1,1 @@
-"""Limits what attackers can do: rate limits, code attempts, code lengths, known devices, mails. Imports no wing."""
+"""Limits on attackers: rates, code attempts, code lengths, known devices, mails. Imports no other wing."""

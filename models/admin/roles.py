@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StrictStr
 
 from models.requests.flows import Form, Printable
 from models.responses.common import Answer
-from models.values.patterns import fitting
+from models.values.patterns import pattern_validator
 
 MOST_PERMISSIONS = 100
 """In all, of at most 40 characters each: the token of a user who has all of them still fits into the 8 kB of an HTTP
@@ -23,12 +23,14 @@ _SHORT_PERMISSION = f"(?=.{{3,40}}$){_PERMISSION}"
 
 RoleName = Annotated[
     StrictStr,
-    AfterValidator(fitting(_ROLE, "must be 2 to 32 small Latin letters, digits, _ or -, a letter first")),
+    AfterValidator(pattern_validator(_ROLE, "must be 2 to 32 small Latin letters, digits, _ or -, a letter first")),
     Field(examples=["reporter"], json_schema_extra={"pattern": f"^{_ROLE}$"}),
 ]
 PermissionName = Annotated[
     StrictStr,
-    AfterValidator(fitting(_SHORT_PERMISSION, "must be resource:action, such as reports:read, of at most 40 letters")),
+    AfterValidator(
+        pattern_validator(_SHORT_PERMISSION, "must be resource:action, such as reports:read, of at most 40 letters")
+    ),
     Field(
         examples=["reports:read"], json_schema_extra={"pattern": f"^{_PERMISSION}$", "minLength": 3, "maxLength": 40}
     ),

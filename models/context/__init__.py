@@ -1,1 +1,1 @@
-"""Who acts, from where, and what is recorded about it. Imports responses."""
+"""The context of a request: client, signed-in user, actor, records of the audit log. Imports responses."""

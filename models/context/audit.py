@@ -1,4 +1,4 @@
-"""What the audit log tells: which events there are, who acts, and what is written down of an act."""
+"""The audit log: its events, its actors, and its records."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from models.context.masking import masked_network
 
 
 class Event(StrEnum):
-    """What happened; ``what it happened to``, a dot, ``what``."""
+    """What happened, as ``object.action``."""
 
-    # Coming in.
+    # Registration, log-in, recovery, sessions.
     ACCOUNT_REGISTERED = "account.registered"
     PASSWORD_ACCEPTED = "password.accepted"  # noqa: S105 - of a log-in that still lacks its code
     PASSWORD_REFUSED = "password.refused"  # noqa: S105
@@ -31,7 +31,7 @@ class Event(StrEnum):
     LIMIT_REACHED = "limit.reached"
     FLOOR_RAISED = "floor.raised"
 
-    # The own account.
+    # A user's own account.
     PASSWORD_CHANGED = "password.changed"  # noqa: S105
     EMAIL_CHANGE_STARTED = "email.change_started"
     EMAIL_CHANGED = "email.changed"
@@ -41,7 +41,7 @@ class Event(StrEnum):
     DELETION_STARTED = "account.deletion_started"
     ACCOUNT_DELETED = "account.deleted"
 
-    # What administrators do.
+    # Administration.
     USER_INVITED = "user.invited"
     USER_BLOCKED = "user.blocked"
     USER_UNBLOCKED = "user.unblocked"
@@ -55,7 +55,7 @@ class Event(StrEnum):
     PERMISSION_DELETED = "permission.deleted"
     MAIL_SENT_AGAIN = "mail.sent_again"
 
-    # What the operator does at the command line.
+    # The command line.
     ADMINISTRATOR_CREATED = "administrator.created"
     USERS_IMPORTED = "users.imported"
     USERS_EXPORTED = "users.exported"
@@ -64,25 +64,25 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, as far as that is known, and from where."""
+    """The user who acts, if known, and the origin of the request."""
 
     user_id: UUID | None
     source: str
-    """A network, masked; or the command line."""
+    """A masked network, or the command line."""
     permissions: frozenset[str] = frozenset()
-    """What the actor may do; nobody gives others what he has not."""
+    """The actor's permissions: actors cannot grant what they do not have."""
     roles: frozenset[str] = frozenset()
 
 
 COMMAND_LINE = Actor(None, "command line")
-"""The operator: whoever may read the secrets of the service may do everything."""
+"""The operator, who can read the secrets of the service and may therefore do everything."""
 
 SCHEDULE = Actor(None, "schedule")
-"""The service itself, when something is due."""
+"""The service itself, for its scheduled work."""
 
 
 def anonymous_actor(client: ClientInfo, user_id: UUID | None = None) -> Actor:
-    """Whoever sent a request without a token; who it is may be known by what he has shown."""
+    """Return the actor of a request without an access token; a password or a code may have shown the user."""
     return Actor(user_id, masked_network(client.networks))
 
 
@@ -93,6 +93,6 @@ class Record:
     event: Event
     actor: Actor
     subject: UUID | None = None
-    """Whose account it is about."""
+    """The account that the event is about."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else there is to say; names and addresses masked, never a secret."""
+    """Further facts: names and addresses are masked, and secrets never appear."""

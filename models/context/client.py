@@ -1,4 +1,4 @@
-"""Who calls, as far as that can be known: a network address, and the cards of a device."""
+"""The client of a request: its networks, and the tokens of its device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from models.responses.common import Answer
 
-SHARED_BY = 5
+SITE_SHARE = 5
 """An IPv6 /48, one site of many /64s, may do five times as much as each of them (security.md, section 4)."""
 
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
@@ -16,29 +16,29 @@ _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Addresses that count as one caller, and how many callers' share they have."""
+    """Addresses that count as one client, and how many clients' share they have."""
 
     name: str
     share: int = 1
 
 
-NOWHERE = (Network("unknown"),)
-"""An address that cannot be read: all of them share one bucket, so that no nonsense in a header is a way around."""
+UNKNOWN_NETWORK = (Network("unknown"),)
+"""The network of all addresses that cannot be parsed: a nonsense header must not evade the limits."""
 
 
-def networks_of(address: str | None) -> tuple[Network, ...]:
-    """The networks whose limits a caller at this address meets.
+def client_networks(address: str | None) -> tuple[Network, ...]:
+    """Return the networks whose limits apply to a client at this address.
 
-    One IPv4 address is one caller. One IPv6 subscriber has a whole /64 to call from, and a site a /48.
+    One IPv4 address is one client. An IPv6 subscriber has a whole /64, and a site a /48.
     """
     try:
         ip = ip_address((address or "").partition("%")[0])
     except ValueError:
-        return NOWHERE
+        return UNKNOWN_NETWORK
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is None:
             return tuple(
-                Network(str(ip_network((ip, bits), strict=False)), share) for bits, share in ((64, 1), (48, SHARED_BY))
+                Network(str(ip_network((ip, bits), strict=False)), share) for bits, share in ((64, 1), (48, SITE_SHARE))
             )
         ip = ip.ipv4_mapped
     return (Network(str(ip)),)
@@ -46,20 +46,20 @@ def networks_of(address: str | None) -> tuple[Network, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """Whoever sent a request."""
+    """The client that sent a request."""
 
     networks: tuple[Network, ...]
     device_tokens: str = ""
-    """What the device was given by the flows that it has finished; see `backend/protection/known_devices.py`."""
+    """The tokens that the device got from finished flows; see `backend/protection/known_devices.py`."""
     user_agent: str = ""
-    """What the program says that it is; for the list of the owner's sessions, believed by nobody."""
+    """The `User-Agent` header, shown in the user's list of sessions; nothing else relies on it."""
     uses_header: bool = False
-    """Whether the device keeps its cards itself and sends them as ``X-Device``; a browser has a cookie for them."""
+    """Whether the client sends the tokens as ``X-Device``, as apps do; a browser sends a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowResult(Generic[_AnswerType]):
-    """The answer to the last step of a flow, and the cards by which the device is known from now on."""
+    """The answer to the last step of a flow, and the device's tokens from now on."""
 
     answer: _AnswerType
     device_tokens: str

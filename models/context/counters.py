@@ -1,4 +1,4 @@
-"""What the service counts for its operator."""
+"""The counters of the service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Counter(StrEnum):
-    """A counter; backend/operations/metrics.py says what each tells, and by which labels."""
+    """A counter; backend/operations/metrics.py has its description and labels."""
 
     REQUESTS = "requests"
     HASHES = "hashes"

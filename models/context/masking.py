@@ -1,4 +1,4 @@
-"""Masks: enough of an address to recognise one's own, too little to find somebody by it."""
+"""Masks: users recognise their own address, and no other person can be identified by it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from models.context.client import Network
 
 _IPV4_BITS = 24
 _IPV6_BITS = 48
-"""What is left of a client's address: the neighbourhood, as the usual anonymisation of access logs leaves it."""
+"""Bits that are kept of a client's address, as usual in anonymised access logs."""
 
 
 def masked_name(identifier: str) -> str:
-    """A login or an e-mail address: its first letter, and the domain if there is one."""
+    """Return the first letter of a login or e-mail address, and the domain if there is one."""
     local, at, domain = identifier.rpartition("@")
     return f"{(local if at else domain)[:1]}***{at}{domain if at else ''}"
 
 
 def masked_network(networks: Sequence[Network]) -> str:
-    """Where a caller comes from: ``203.0.113.0/24``, ``2001:db8::/48``, or what `networks_of` says of nonsense."""
+    """Return the client's masked network: ``203.0.113.0/24``, ``2001:db8::/48``, or ``unknown``."""
     name = networks[0].name
     try:
         network = ip_network(name)

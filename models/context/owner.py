@@ -1,4 +1,4 @@
-"""Whoever is signed in and acts on the own account."""
+"""The signed-in user who acts on their own account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.responses.account import UserProfile
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A user with an access token: which account, by which session, from where."""
+    """A user with an access token: the account, the session, the actor and the client."""
 
     user: UserProfile
     session_id: UUID
@@ -21,5 +21,5 @@ class Owner:
 
     @property
     def user_id(self) -> UUID:
-        """Whose account it is."""
+        """Return the id of the account."""
         return self.user.id

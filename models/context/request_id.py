@@ -1,4 +1,4 @@
-"""The name of the request that is being answered: log lines carry it, and so do mails on their way to the worker."""
+"""The id of the request that is being answered: log lines carry it, and so do the jobs of its mails."""
 
 from __future__ import annotations
 

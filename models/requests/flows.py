@@ -12,7 +12,7 @@ from models.responses.tokens import REFRESH_TOKEN_EXAMPLE
 from models.values.email import Email
 from models.values.locale import Locale
 from models.values.login import Identifier, Login
-from models.values.patterns import fitting
+from models.values.patterns import pattern_validator
 
 PASSWORD_LENGTH = (8, 128)
 """Code points after NFKC: NIST SP 800-63B section 3.1.1.2 asks for at least 8 and for 64 or more to be allowed."""
@@ -79,7 +79,7 @@ _CODE = f"[0-9]{{4,12}}|[A-Z2-7]{{{RESCUE_LENGTH}}}"
 Code = Annotated[
     StrictStr,
     Printable,
-    AfterValidator(fitting(_CODE, "must be the digits from the mail, or its rescue code, as a text")),
+    AfterValidator(pattern_validator(_CODE, "must be the digits from the mail, or its rescue code, as a text")),
     Field(
         description="The digits from the mail, or the rescue code that the mail carries during an attack.",
         examples=["0427"],

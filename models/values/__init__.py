@@ -1,1 +1,1 @@
-"""Values with a meaning: an e-mail address, a login, a rate, a permission, the flows as data. Imports no other wing."""
+"""Validated values: e-mail address, login, rate, permission, the flows as data. Imports no other wing."""

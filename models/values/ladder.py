@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 GUESSES_PER_FLOW = 3
-"""Guesses that every flow has, and that its code reserves (design.md, section 4)."""
+"""Guesses that every flow allows, and that its code reserves (design.md, section 4)."""
 
 TOP = 12
-"""Digits of the last rung, which needs no budget: a guess finds one of 10^12."""
+"""Digits of the last rung, which needs no budget: a guess is right with a chance of one in 10^12."""
 
 TAKEOVER_BOUND = 0.001
-"""The promise: chance a year that codes of one account and purpose are guessed (design.md, section 4)."""
+"""The promise: the chance per year that a code of one account and purpose is guessed (design.md, section 4)."""
 
 DEVICE_TAKEOVER_BOUND = 0.0022
 """The same for an attacker who has also stolen the secret of a known device."""
@@ -24,7 +24,7 @@ _WRITTEN = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Wrong guesses: so many at once, and so many more a year, coming back little by little."""
+    """Wrong guesses: ``burst`` at once, and ``per_year`` more, which come back one by one."""
 
     burst: int
     per_year: int
@@ -37,7 +37,7 @@ class Budget:
         """Read ``6/2``: 6 at once, 2 more a year.
 
         Raises:
-            ValueError: it is not written so, or the burst is too small for a single flow.
+            ValueError: the text has another form, or the burst is too small for a single flow.
         """
         found = _WRITTEN.fullmatch(text.strip())
         if found is None or int(found[1]) < GUESSES_PER_FLOW:
@@ -47,14 +47,14 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One length of code, and what it may cost; the last one has no budget."""
+    """One length of code and its budget of wrong guesses; the last rung has no budget."""
 
     digits: int
     budget: Budget | None
 
 
 def takeover_bound(rungs: Iterable[Rung], mails_a_year: float) -> float:
-    """The most that a year of guessing with unlimited addresses can win: P <= sum of G/10^L (security.md, 2.1).
+    """Return the greatest chance of a year of guessing with unlimited addresses: sum of G/10^L (security.md, 2.1).
 
     G, the guesses at length L, are at most burst + refill; on the last rung every mail brings three.
     """

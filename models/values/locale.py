@@ -16,8 +16,8 @@ _LANGUAGES = frozenset(locale.value for locale in Locale)
 
 
 def preferred_locale(accept_language: str | None) -> Locale:
-    """The best of our languages for an ``Accept-Language`` header (RFC 9110 section 12.5.4); English when in doubt."""
-    wishes = []
+    """Return our best language for an ``Accept-Language`` header (RFC 9110 section 12.5.4); English by default."""
+    accepted = []
     for position, part in enumerate((accept_language or "")[:500].split(",")):
         tag, _, weight = part.partition(";")
         try:
@@ -26,5 +26,5 @@ def preferred_locale(accept_language: str | None) -> Locale:
             continue
         language = tag.strip().split("-")[0].lower()
         if language in _LANGUAGES and 0 < quality <= 1:
-            wishes.append((-quality, position, language))
-    return Locale(min(wishes)[2]) if wishes else Locale.EN
+            accepted.append((-quality, position, language))
+    return Locale(min(accepted)[2]) if accepted else Locale.EN

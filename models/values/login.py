@@ -7,24 +7,26 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictStr
 
 from models.values.email import canonical_email
-from models.values.patterns import fitting
+from models.values.patterns import pattern_validator
 
 _PATTERN = "[A-Za-z0-9_.-]{3,32}"
-_of_our_form = fitting(_PATTERN, "must be 3 to 32 Latin letters, digits or any of _ . -")
+_has_login_form = pattern_validator(_PATTERN, "must be 3 to 32 Latin letters, digits or any of _ . -")
 
 Login = Annotated[
-    StrictStr, AfterValidator(_of_our_form), Field(examples=["alice"], json_schema_extra={"pattern": f"^{_PATTERN}$"})
+    StrictStr,
+    AfterValidator(_has_login_form),
+    Field(examples=["alice"], json_schema_extra={"pattern": f"^{_PATTERN}$"}),
 ]
-"""A name to log in with; kept as typed, unique without case, and never an e-mail address for want of an @."""
+"""A name to log in with: stored as typed, unique without regard to case, and never an e-mail address: it has no @."""
 
 
 def canonical_login(login: str) -> str:
-    """The form in which two logins are compared; plain lower-casing is exact, for a login is ASCII."""
+    """Return the form in which logins are compared; plain lower-casing is exact, since a login is ASCII."""
     return login.lower()
 
 
 def _canonical_identifier(identifier: str) -> str:
-    return canonical_email(identifier) if "@" in identifier else canonical_login(_of_our_form(identifier))
+    return canonical_email(identifier) if "@" in identifier else canonical_login(_has_login_form(identifier))
 
 
 Identifier = Annotated[
@@ -32,4 +34,4 @@ Identifier = Annotated[
     AfterValidator(_canonical_identifier),
     Field(description="Login name or e-mail address.", min_length=3, max_length=254, examples=["alice"]),
 ]
-"""What a person types to log in: a login name or an e-mail address, in canonical form after validation."""
+"""What a user types to log in: a login name or an e-mail address, in canonical form after validation."""

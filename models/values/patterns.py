@@ -1,4 +1,4 @@
-"""Texts of a fixed form, refused with a sentence rather than with a regular expression."""
+"""Texts of a fixed form: a refusal shows a sentence instead of the regular expression."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 
-def fitting(pattern: str, sentence: str) -> Callable[[str], str]:
-    """A validator: takes a text that fits the pattern as a whole, refuses any other with the sentence."""
+def pattern_validator(pattern: str, sentence: str) -> Callable[[str], str]:
+    """Return a validator that accepts a text matching the whole pattern, and refuses others with the sentence."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Permissions, named ``resource:action``; roles are sets of them, kept as data in PostgreSQL."""
+"""Permissions, named ``resource:action``; a role is a set of permissions, stored as data in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many in how long: a limit's two numbers."""
+"""Rates: so many in so many seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WRITTEN = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``count`` at once, and as many again in every ``seconds``, coming back one by one."""
+    """``count`` at once, and ``count`` more in every ``seconds``, which come back one by one."""
 
     count: int
     seconds: int
@@ -20,7 +20,7 @@ class Rate:
         """Read ``20/60``: 20 at once, one more every 3 seconds.
 
         Raises:
-            ValueError: it is not written so, or one of the numbers is 0.
+            ValueError: the text has another form, or one of the numbers is 0.
         """
         found = _WRITTEN.fullmatch(text.strip())
         if found is None or int(found[1]) == 0 or int(found[2]) == 0:
@@ -31,5 +31,5 @@ class Rate:
         return f"{self.count}/{self.seconds}"
 
     def times(self, factor: int) -> Rate:
-        """The rate for a network that many share."""
+        """Return the rate for a network that ``factor`` clients share."""
         return Rate(self.count * factor, self.seconds)

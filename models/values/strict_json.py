@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it: UTF-8, without NaN, without doubled names."""
+"""Strict JSON (RFC 8259): UTF-8, without NaN, without duplicate names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 8259 section 4 leaves doubled names open, so that two readers may see two bodies; we see none."""
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse duplicate names: RFC 8259 section 4 lets each reader choose, so that two readers may see two bodies."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name stands twice in an object")
@@ -21,14 +21,14 @@ def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """What the text says.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is anything else; the message says nothing that was not said here.
+        ValueError: the text is not strict JSON; the message shows no part of it.
     """
     try:
-        return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_refuse_twins)
+        return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError):
-        # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an integer of 5,000 digits; a text that
-        # nests as deep as its length allows ends in a RecursionError.
+        # UnicodeDecodeError and JSONDecodeError are ValueErrors, and so is an integer of 5,000 digits; very deep
+        # nesting ends in a RecursionError.
         raise ValueError(REFUSAL) from None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from models.context.client import NOWHERE, networks_of
+from models.context.client import UNKNOWN_NETWORK, client_networks
 
 
 def names(address: str | None) -> list[str]:
-    return [network.name for network in networks_of(address)]
+    return [network.name for network in client_networks(address)]
 
 
 def test_an_ipv4_address_is_one_caller() -> None:
@@ -21,8 +21,8 @@ def test_an_ipv4_address_in_ipv6_clothes_is_the_same_caller(address: str) -> Non
 
 
 def test_a_whole_ipv6_subnet_is_one_caller_and_a_site_has_five_shares() -> None:
-    assert networks_of("2001:db8:1:2::1") == networks_of("2001:0DB8:0001:0002:ffff:ffff:ffff:ffff%eth0")
-    assert [(network.name, network.share) for network in networks_of("2001:db8:1:2::1")] == [
+    assert client_networks("2001:db8:1:2::1") == client_networks("2001:0DB8:0001:0002:ffff:ffff:ffff:ffff%eth0")
+    assert [(network.name, network.share) for network in client_networks("2001:db8:1:2::1")] == [
         ("2001:db8:1:2::/64", 1),
         ("2001:db8:1::/48", 5),
     ]
@@ -30,4 +30,4 @@ def test_a_whole_ipv6_subnet_is_one_caller_and_a_site_has_five_shares() -> None:
 
 @pytest.mark.parametrize("address", [None, "", "unknown", "_hidden", "1.2.3", "1.2.3.4.5", "01.2.3.4", "x" * 4096])
 def test_what_is_no_address_shares_one_bucket(address: str | None) -> None:
-    assert networks_of(address) == NOWHERE
+    assert client_networks(address) == UNKNOWN_NETWORK
