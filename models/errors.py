@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """A refusal the caller may read; its subclasses are all the refusals there are."""
+    """A refusal that the client may read; its subclasses are all refusals of the service."""
 
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
     advice: ClassVar[str | None]
-    """What to do about it, where that is the same in every case."""
+    """What the client can do, where that is the same in every case."""
 
     def __init_subclass__(cls, *, status: int, code: str, title: str, advice: str | None = None) -> None:
         cls.status, cls.code, cls.title, cls.advice = status, code, title, advice
@@ -40,7 +40,7 @@ class LoginTaken(ServiceError, status=409, code="login_taken", title="This login
 class FlowGone(ServiceError, status=410, code="flow_gone", title="This session key is not in use any more."): ...
 
 
-# Who may come in.
+# Authentication.
 class BadCredentials(ServiceError, status=401, code="bad_credentials", title="The login or the password is wrong."): ...
 
 
@@ -75,11 +75,11 @@ class SessionNotFound(
     status=404,
     code="session_not_found",
     title="There is no such session.",
-    advice="GET /me/sessions lists those that there are.",
+    advice="GET /me/sessions lists the active ones.",
 ): ...
 
 
-# What administrators meet.
+# Administration.
 class UserNotFound(ServiceError, status=404, code="user_not_found", title="There is no such user."): ...
 
 
@@ -88,7 +88,7 @@ class LastAdministrator(
     status=409,
     code="last_administrator",
     title="This is the last administrator.",
-    advice="Give somebody else the role admin first.",
+    advice="Assign the role admin to another user first.",
 ): ...
 
 
@@ -100,7 +100,7 @@ class MailNotFound(
     status=404,
     code="mail_not_found",
     title="There is no such mail.",
-    advice="It has left meanwhile, or was given up a fortnight ago.",
+    advice="It was sent meanwhile, or its dead letter was deleted after two weeks.",
 ): ...
 
 
@@ -109,7 +109,7 @@ class RoleNotFound(
     status=404,
     code="role_not_found",
     title="There is no such role.",
-    advice="GET /admin/roles lists those that there are.",
+    advice="GET /admin/roles lists the existing ones.",
 ): ...
 
 
@@ -118,7 +118,7 @@ class PermissionNotFound(
     status=404,
     code="permission_not_found",
     title="There is no such permission.",
-    advice="GET /admin/permissions lists those that there are.",
+    advice="GET /admin/permissions lists the existing ones.",
 ): ...
 
 
@@ -127,7 +127,7 @@ class UnknownPermission(
     status=422,
     code="unknown_permission",
     title="One of the permissions does not exist.",
-    advice="Make it first, at POST /admin/permissions.",
+    advice="Create it first with POST /admin/permissions.",
 ): ...
 
 
@@ -139,7 +139,7 @@ class PermissionExists(
 ): ...
 
 
-class BuiltIn(ServiceError, status=409, code="built_in", title="The service brings this along, and needs it."): ...
+class BuiltIn(ServiceError, status=409, code="built_in", title="It is built in and stays as it is."): ...
 
 
 class TooManyPermissions(
@@ -155,7 +155,7 @@ class TooManyRoles(
 class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
 
 
-# What was sent.
+# Requests.
 class InvalidRequest(ServiceError, status=422, code="invalid_request", title="The request does not fit."): ...
 
 
@@ -170,19 +170,19 @@ class UnsupportedMediaType(
 class BodyTooLarge(ServiceError, status=413, code="body_too_large", title="The body is larger than 16 kB."): ...
 
 
-# Not now.
+# Limits and availability.
 class TooSoon(ServiceError, status=429, code="too_soon", title="It is too early for another code."): ...
 
 
 class TooManyRequests(ServiceError, status=429, code="too_many_requests", title="That was too often."):
-    """A limit is reached; the same answer whoever is asked about, and whether or not the password was right."""
+    """A limit is reached; the answer depends neither on the account nor on whether the password was right."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 60) -> None:
         super().__init__(detail or "Wait for Retry-After seconds.", headers={"Retry-After": str(retry_after)})
 
 
 class Unavailable(ServiceError, status=503, code="unavailable", title="The service cannot answer at the moment."):
-    """A server we depend on is away, or the queue before us is full; trying again is right."""
+    """A server that we depend on is unavailable, or a queue is full; the client should try again."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 2) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
