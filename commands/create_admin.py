@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 import click
@@ -14,7 +15,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from backend.admin.first_admin import AdministratorService
 from backend.passwords.hasher import is_unusable
-from backend.sessions.user_cache import UserCache
+from backend.sessions.profile import read_signed_in
 from commands.shared.errors import exit_when_unavailable
 from commands.shared.interruption import Interruption
 from config import load_settings
@@ -24,6 +25,7 @@ from models.requests.flows import Password, Printable
 from models.values.email import Email
 from models.values.login import Login
 from redis_tools.connection import open_valkey
+from redis_tools.user_cache import UserCache
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Annotated[Email, Printable])
 _LOGIN: TypeAdapter[str] = TypeAdapter(Annotated[Login, Printable])
@@ -59,7 +61,7 @@ def _password(text: str) -> str:
 async def _administrators() -> AsyncIterator[AdministratorService]:
     settings = load_settings()
     async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
-        user_cache = UserCache(database, valkey)
+        user_cache = UserCache(valkey, partial(read_signed_in, database))
         yield AdministratorService(database, user_cache, settings.hash.iterations, settings.service_name)
 
 

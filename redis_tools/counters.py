@@ -1,29 +1,23 @@
-"""The service's counters: one hash for all processes, so that each of them tells an operator the same."""
+"""The service's counters: one hash for all processes, so that each process reports the same numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from redis_tools.pipeline import Command, Script, ignore
+from redis_tools.command import Command, ignore, load_script
 
-_PLACE = "counters"
-
-# KEYS: counters. ARGV: field, how much, field, how much, ...
-_ADD = Script(
-    """
-for i = 1, #ARGV, 2 do redis.call('HINCRBYFLOAT', KEYS[1], ARGV[i], ARGV[i + 1]) end
-"""
-)
+_KEY = "counters"
+_ADD = load_script("counters_add")
 
 
 def add(counts: Mapping[str, float]) -> Command[None]:
-    """Add to some of them, all at once."""
-    return Command.of(_ADD, [_PLACE], [part for name, by in counts.items() for part in (name, repr(by))], ignore)
+    """Add to several counters at once."""
+    return _ADD.command([_KEY], [part for name, amount in counts.items() for part in (name, repr(amount))], ignore)
 
 
 def read() -> Command[dict[str, float]]:
-    """All of them."""
-    return Command(("HGETALL", _PLACE), _numbers)
+    """Return every counter."""
+    return Command(("HGETALL", _KEY), _numbers)
 
 
 def _numbers(answer: dict[bytes, bytes] | list[bytes]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Flows under way, one hash each in Valkey, its fields as `flow_scripts` lists them; every step is one script."""
+"""Open flows: one hash each in Valkey, its fields as ``scripts/flow_create.lua`` lists them; each step is a script."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from typing import Any, Generic
 from models.errors import FlowGone, StepOutOfOrder, TooSoon
 from models.values.flow import SPECS, Data_co, FlowSpec, Step, WaitingFlow
 from models.values.flow_data import FlowData
-from redis_tools import flow_scripts
-from redis_tools.pipeline import Argument, Command, Script, Valkey, ignore
+from redis_tools.command import Argument, Command, Script, ignore, load_script
+from redis_tools.pipeline import Valkey
+
+_CREATE = load_script("flow_create")
+_CLAIM = load_script("flow_claim")
+_RELEASE = load_script("flow_release")
+_ADVANCE = load_script("flow_advance")
+_DELETE = load_script("flow_delete")
+_RESEND = load_script("flow_resend")
+_UNDO_RESEND = load_script("flow_undo_resend")
+_UNDO_REPLACEMENT = load_script("flow_undo_replacement")
+_SET_CODE = load_script("flow_set_code")
+_RENEW_CODE = load_script("flow_renew_code")
 
 CLAIM_MS = 5_000
 """How long a claimed step may take to commit, before the same code may be sent again (design.md, 4)."""
@@ -130,7 +141,7 @@ class FlowStore:
         self._valkey = valkey
 
     async def _run(self, script: Script, flow_id: bytes, *arguments: Argument) -> Any:
-        return await self._valkey.execute(Command.of(script, [_flow(flow_id)], arguments, lambda answer: answer))
+        return await self._valkey.execute(script.command([_flow(flow_id)], arguments, lambda answer: answer))
 
     def create(self, key: FlowKey[FlowData], flow: NewFlow, *, ttl: int, resend_after: int) -> Command[None]:
         """Begin a flow that lives ``ttl`` seconds and may ask for another code after ``resend_after`` seconds."""
@@ -139,7 +150,7 @@ class FlowStore:
             *("device", flow.device, "epoch", flow.epoch, "data", flow.data.to_json()),
         )
         keys = [_flow(key.flow_id), _spent(key.flow_id)]
-        return Command.of(flow_scripts.OPEN, keys, [ttl, ttl + SPENT_TTL, resend_after * 1000, *fields], ignore)
+        return _CREATE.command(keys, [ttl, ttl + SPENT_TTL, resend_after * 1000, *fields], ignore)
 
     async def claim(
         self, key: FlowKey[Data_co], step: Step, *, tries: int, epoch: int = 0, proof: Proof | None = None
@@ -166,9 +177,7 @@ class FlowStore:
             proof.rescued,
             *proof.macs,
         ]
-        outcome, *rest = await self._valkey.execute(
-            Command.of(flow_scripts.CLAIM, keys, arguments, lambda answer: answer)
-        )
+        outcome, *rest = await self._valkey.execute(_CLAIM.command(keys, arguments, lambda answer: answer))
         if outcome == b"wrong_code":
             raise CodeWrong(int(rest[0]), key.spec.data.from_json(rest[1]))
         _refuse(outcome, rest)
@@ -186,16 +195,16 @@ class FlowStore:
         )
 
     def release(self, claim: Claim[FlowData], *, refund: bool, tries: int) -> Command[None]:
-        """Let the step be tried again; the try is given back, or stays spent and may have been the last."""
+        """Let the step be tried again; the try is refunded, or stays spent and may have been the last."""
         arguments: list[Argument] = [claim.id, claim.step if refund else "", tries]
-        return Command.of(flow_scripts.RELEASE, [_flow(claim.flow_id)], arguments, ignore)
+        return _RELEASE.command([_flow(claim.flow_id)], arguments, ignore)
 
     def advance(
         self, claim: Claim[FlowData], step: Step, secret: bytes = b"", data: FlowData | None = None
     ) -> Command[int]:
         """Move on to ``step``, with a new secret and new data if given; read the seconds that the flow still lives.
 
-        ThermostatState the answer raises `FlowGone` if the claim or the flow has expired.
+        Reading the answer raises `FlowGone` if the claim or the flow has expired.
         """
 
         def read(ttl: Any) -> int:
@@ -203,8 +212,7 @@ class FlowStore:
                 raise FlowGone
             return int(ttl)
 
-        return Command.of(
-            flow_scripts.ADVANCE,
+        return _ADVANCE.command(
             [_flow(claim.flow_id)],
             [claim.id, step, secret, data.to_json() if data else ""],
             read,
@@ -212,7 +220,7 @@ class FlowStore:
 
     def delete(self, claim: Claim[FlowData]) -> Command[None]:
         """End the flow."""
-        return Command.of(flow_scripts.FINISH, [_flow(claim.flow_id)], [claim.id], ignore)
+        return _DELETE.command([_flow(claim.flow_id)], [claim.id], ignore)
 
     async def resend(self, key: FlowKey[FlowData], *, resends: int, resend_after: int) -> Resent:
         """Note that another code is wanted; attempts already spent stay spent.
@@ -223,17 +231,17 @@ class FlowStore:
             TooSoon: ``resend_after`` is not over, or all ``resends`` are used up.
         """
         arguments: list[Argument] = [key.spec.name, key.secret, Step.CODE, resends, resend_after * 1000]
-        outcome, *rest = await self._run(flow_scripts.RESEND, key.flow_id, *arguments)
+        outcome, *rest = await self._run(_RESEND, key.flow_id, *arguments)
         _refuse(outcome, rest)
         return Resent(int(rest[0]), int(rest[1]), rest[2].decode())
 
     async def undo_resend(self, flow_id: bytes, resent: Resent) -> None:
         """Undo `resend`: the job for the code could not be written."""
-        await self._run(flow_scripts.UNSEND, flow_id, resent.serial, resent.resend_at)
+        await self._run(_UNDO_RESEND, flow_id, resent.serial, resent.resend_at)
 
     async def undo_replacement(self, flow_id: bytes, outdated: CodeOutdated) -> None:
         """Undo that another code is due: the job for it could not be written."""
-        await self._run(flow_scripts.UNREPLACE, flow_id, outdated.serial, outdated.epoch)
+        await self._run(_UNDO_REPLACEMENT, flow_id, outdated.serial, outdated.epoch)
 
     async def find_waiting(self, flow_id: bytes) -> WaitingFlow | None:
         """Return the flow if it lives and waits for a code."""
@@ -253,16 +261,16 @@ class FlowStore:
         )
 
     async def set_code(self, flow_id: bytes, code: MintedCode, ttl: int) -> bool:
-        """Make a code valid, and any older one dead; False when the flow is gone, or a newer code mailed or due."""
+        """Make a code valid, and older ones invalid; return False if the flow has ended or has a newer code."""
         arguments: list[Argument] = [code.serial, Step.CODE, code.mac, ttl * 1000, code.rung, code.epoch]
-        return bool(await self._run(flow_scripts.MINT, flow_id, *arguments))
+        return bool(await self._run(_SET_CODE, flow_id, *arguments))
 
     async def renew_code(self, flow_id: bytes, mac: str, ttl: int) -> None:
         """Let the code live ``ttl`` seconds from now: SMTP has just taken its mail."""
-        await self._run(flow_scripts.RENEW, flow_id, mac, ttl * 1000)
+        await self._run(_RENEW_CODE, flow_id, mac, ttl * 1000)
 
     async def count_wrong_guesses(self, flow_ids: Sequence[bytes]) -> list[int | None]:
-        """Return the wrong attempts at the code of each flow; None where Valkey has forgotten."""
+        """Return the wrong attempts at the code of each flow; None if Valkey has lost the count."""
         return await self._valkey.pipeline(
             *(
                 Command(("GET", _spent(flow_id)), lambda count: None if count is None else int(count))

@@ -1,14 +1,14 @@
-"""Rescue codes: 128 bits in a mail that was sent under pressure, known here by their SHA-256 alone."""
+"""Rescue codes: 128 bits in a mail that was sent under attack; Valkey has their SHA-256 alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from redis_tools.pipeline import Command, ignore
+from redis_tools.command import Command, ignore
 
 RESCUE_TTL = 7_200
-"""Seconds. Longer than the hour in which a mail bucket gives one back: whenever a mail is refused for want of one,
-an older mail with a living rescue code lies in the owner's mailbox (security.md, section 2.4)."""
+"""Seconds. Longer than the hour in which a mail bucket gets one token back: whenever a mail is refused because the
+bucket is empty, an older mail with a valid rescue code is in the owner's mailbox (security.md, section 2.4)."""
 
 
 def _key(digest: str) -> str:
@@ -21,15 +21,15 @@ def save_rescue_code(digest: str, purpose: str, subject: str) -> Command[None]:
 
 
 def find_rescue_code(digest: str, purpose: str) -> Command[str]:
-    """Whose flows a rescue code opens at this purpose; empty for nobody's."""
+    """Return the subject whose flows of this purpose a rescue code opens; empty for none."""
 
     def read(answer: Any) -> str:
-        kept, _, subject = answer.decode().partition(":") if answer else ("", "", "")
-        return subject if kept == purpose else ""
+        its_purpose, _, subject = answer.decode().partition(":") if answer else ("", "", "")
+        return subject if its_purpose == purpose else ""
 
     return Command(("GET", _key(digest)), read)
 
 
 def delete_rescue_code(digest: str) -> Command[None]:
-    """Forget a rescue code that was used; that it was is written in PostgreSQL."""
+    """Delete a rescue code that was used; PostgreSQL knows that it was."""
     return Command(("DEL", _key(digest)), ignore)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from backend.access.assignments import RoleAssignments
 from backend.access.roles import RoleService
@@ -36,8 +37,8 @@ from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.authentication import Authenticator
 from backend.sessions.introspection import IntrospectionService, ServiceClients
+from backend.sessions.profile import read_signed_in
 from backend.sessions.service import SessionService
-from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.refresh_tokens import RefreshTokens
 from backend.tokens.server_metadata import ServerMetadataService
@@ -46,7 +47,7 @@ from config import Settings
 from database.sessions import SessionLife
 from jwt_tools.decode import TokenVerifier
 from models.values.flow import CODE_MAIL
-from redis_tools.health import Pulse
+from redis_tools.user_cache import UserCache
 from wiring.shared import Shared
 from wiring.signing_keys import read_signing_keys
 
@@ -126,7 +127,7 @@ def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) ->
     )
     hasher = PasswordHasher(hash_pool, settings.hash.iterations)
     tokens = TokenService(signing_keys, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
-    user_cache = UserCache(database, valkey)
+    user_cache = UserCache(valkey, partial(read_signed_in, database))
     life, max_sessions = _session_life(settings), settings.session.maximum
     sessions = SessionService(database, limits, user_cache, RefreshTokens(keys), tokens, life, max_sessions)
     reauthentication = Reauthentication(database, limits, hasher, audit_buffer)
@@ -153,7 +154,7 @@ def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) ->
             signing_keys, settings.issuer, settings.key.max_age, has_docs=settings.docs
         ),
         authenticator=authenticator,
-        health=HealthService(database, Pulse(valkey), signing_keys),
+        health=HealthService(database, valkey, signing_keys),
         metrics=MetricsService(database, valkey, shared.thermostats),
         mail_backlog=backlog,
         audit_buffer=audit_buffer,

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from backend.access.authority import ensure_admin_remains, ensure_outranks, reload_actor
 from backend.audit import audit
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.repositories import Db
 from database.users import UserWithAccess
@@ -15,6 +14,7 @@ from models.admin.roles import MOST_ROLES
 from models.context.audit import Actor, Event
 from models.errors import InsufficientScope, RoleNotFound, TooManyRoles, UserNotFound
 from models.values.permission import ADMIN_ROLE, Permission
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RoleAssignments:
             InsufficientScope: the actor neither has the role nor may do everything.
             Unavailable: a server is unavailable.
         """
-        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             account, acting = await _locked(db, actor, user_id, name)
             if name not in account.roles and len(account.roles) >= MOST_ROLES:
                 raise TooManyRoles
@@ -49,7 +49,7 @@ class RoleAssignments:
             InsufficientScope: the actor does not have the role, or the user may do more than the actor.
             Unavailable: a server is unavailable.
         """
-        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             account, acting = await _locked(db, actor, user_id, name)
             ensure_outranks(acting, account)
             if not await db.roles.revoke(user_id, name):

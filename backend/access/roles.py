@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from backend.access.authority import reload_actor
 from backend.audit import audit
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.repositories import Db
 from database.roles import PermissionRow, Role
@@ -33,6 +32,7 @@ from models.errors import (
     UnknownPermission,
 )
 from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
+from redis_tools.user_cache import UserCache
 
 _BUILT_IN_ROLES = (ADMIN_ROLE, USER_ROLE)
 _BUILT_IN_PERMISSIONS = frozenset(Permission)
@@ -218,7 +218,7 @@ class RoleService:
     @asynccontextmanager
     async def _changing_roles(self, actor: Actor) -> AsyncIterator[tuple[Db, Actor]]:
         """Like `_in_turn`, for a change of what roles allow: every process sees it once the block is left."""
-        async with self.user_cache.changing_roles(), self._in_turn(actor) as turn:
+        async with self.user_cache.invalidating_roles(), self._in_turn(actor) as turn:
             yield turn
 
     @asynccontextmanager

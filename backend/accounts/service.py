@@ -11,7 +11,6 @@ from backend.passwords.hasher import PasswordHasher
 from backend.passwords.policy import own_words, refuse_common, refuse_own_words
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from models.context.audit import Event
 from models.context.masking import masked_name
@@ -20,6 +19,7 @@ from models.errors import InvalidAccessToken, LoginTaken
 from models.responses.account import UserProfile
 from models.values.locale import Locale
 from models.values.login import canonical_login
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class AccountService:
         user = await self.reauthentication.verify(owner, current)
         refuse_own_words(password, own_words(user.email, user.login, self.service_name))
         password_hash = await self.hasher.hash(password)
-        async with self.user_cache.changing(user.id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)
             await db.users.set_password(user.id, password_hash)
             await db.sessions.delete_all(user.id, except_session=owner.session_id)
@@ -59,7 +59,7 @@ class AccountService:
             WrongPassword, InvalidAccessToken, TooManyRequests, Unavailable: see `Reauthentication.verify`.
         """
         user = await self.reauthentication.verify(owner, password)
-        async with self.user_cache.changing(user.id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)
             if not await db.users.set_login(user.id, login, canonical_login(login)):
                 raise LoginTaken
@@ -79,7 +79,7 @@ class AccountService:
             Unavailable: a server is unavailable.
         """
         await self.limits.charge_step(owner.client)
-        async with self.user_cache.changing(owner.user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(owner.user_id), self.database.transaction() as db:
             changed = await db.users.set_locale(owner.user_id, locale)
             account = await db.users.find_with_access(owner.user_id)
             if account is None:

@@ -9,7 +9,6 @@ from uuid_utils.compat import uuid7
 from backend.audit import audit
 from backend.passwords.hasher import hash_password
 from backend.passwords.policy import own_words, refuse_common, refuse_own_words
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.users import NewUser, User
 from models.context.audit import COMMAND_LINE, Event
@@ -17,6 +16,7 @@ from models.errors import EmailTaken, LoginTaken
 from models.values.locale import Locale
 from models.values.login import canonical_login
 from models.values.permission import ADMIN_ROLE, USER_ROLE
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,6 @@ class AdministratorService:
         Raises:
             Unavailable: PostgreSQL or Valkey is unavailable.
         """
-        async with self.user_cache.changing(user.id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             if await db.roles.assign(user.id, ADMIN_ROLE):
                 await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

@@ -17,7 +17,6 @@ from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import is_unusable, unusable_password
 from backend.sessions.profile import profile
 from backend.sessions.service import to_user_session
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.repositories import Db
 from database.user_search import UserSearch
@@ -32,6 +31,7 @@ from models.values.email import canonical_email
 from models.values.locale import Locale
 from models.values.login import canonical_login
 from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class AdminUserService:
         self, actor: Actor, user_id: UUID, needed: Permission = Permission.USER_WRITE
     ) -> AsyncIterator[tuple[Db, UserWithAccess]]:
         """Open a transaction with the user's row locked; every process sees its effect once the block is left."""
-        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             account = await db.users.find_for_update(user_id)
             if account is None:
                 raise UserNotFound

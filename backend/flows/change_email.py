@@ -12,7 +12,6 @@ from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
-from backend.sessions.user_cache import UserCache
 from database.repositories import Db
 from database.users import UserWithAccess
 from models.context.audit import Event
@@ -24,6 +23,7 @@ from models.responses.account import UserProfile
 from models.responses.flows import FlowOpened
 from models.values.flow import EMAIL
 from models.values.flow_data import EmailChangeData
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class EmailChangeService:
         """
         spec = EMAIL.held_by(owner.user_id)
         async with self.flows.claim_code_step(spec, session_key, code, owner.client) as step:
-            async with self.user_cache.changing(owner.user_id), step.transaction() as db:
+            async with self.user_cache.invalidating(owner.user_id), step.transaction() as db:
                 member = await self._change_email(db, owner, step.data)
             if member is None:
                 raise FlowGone

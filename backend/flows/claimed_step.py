@@ -14,8 +14,8 @@ from models.errors import FlowGone
 from models.responses.flows import NextStep
 from models.values.flow import Data_co, FlowSpec, Step
 from models.values.flow_data import FlowData
+from redis_tools.command import Command
 from redis_tools.flow_store import Claim
-from redis_tools.pipeline import Command
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from database.repositories import Db
 from models.context.audit import Event
@@ -22,6 +21,7 @@ from models.errors import FlowGone, InvalidAccessToken
 from models.responses.flows import FlowOpened
 from models.values.flow import DELETE
 from models.values.flow_data import DeletionData
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class DeletionService:
         """
         spec = DELETE.held_by(owner.user_id)
         async with self.flows.claim_code_step(spec, session_key, code, owner.client) as step:
-            async with self.user_cache.changing(owner.user_id), step.transaction() as db:
+            async with self.user_cache.invalidating(owner.user_id), step.transaction() as db:
                 is_deleted = await self._delete(db, owner, step.data)
             if not is_deleted:
                 raise FlowGone

@@ -22,7 +22,7 @@ from models.responses.flows import FlowOpened
 from models.responses.tokens import Tokens
 from models.values.flow import LOGIN
 from models.values.flow_data import LoginData
-from redis_tools.session_cache import new_change
+from redis_tools.user_cache import new_change_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class LoginService:
             WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
         async with self.flows.claim_code_step(LOGIN, session_key, code, client) as step:
-            key, change = self.tokens.signing_key, new_change()
+            key, change = self.tokens.signing_key, new_change_id()
             async with step.transaction() as db:
                 # Locked: a concurrent change of the password waits, and then ends this session with the others.
                 member = await db.users.find_for_update(step.data.user_id)
@@ -99,7 +99,7 @@ class LoginService:
                 raise FlowGone
             if member.user.blocked:
                 raise AccountBlocked
-            step.on_close.append(self.sessions.user_cache.forget(member.user.id, change))
+            step.on_close.append(self.sessions.user_cache.end_change(member.user.id, change))
         return self.devices.remember(
             client, member.user.email, member.user.login, self.tokens.issue(key, member, *opened)
         )

@@ -11,7 +11,6 @@ from backend.passwords.hasher import PasswordHasher
 from backend.passwords.policy import own_words, refuse_common, refuse_own_words
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
-from backend.sessions.user_cache import UserCache
 from database.engine import Database
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo, FlowResult
@@ -20,6 +19,7 @@ from models.errors import FlowGone
 from models.responses.flows import FlowOpened, NextStep
 from models.values.flow import RECOVER, Step
 from models.values.flow_data import RecoverData
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class RecoverService:
             refuse_own_words(password, own_words(user.email, user.login, self.service_name))
             # Claimed first, hashed second: one request has the step, and no transaction is open while it hashes.
             password_hash = await self.hasher.hash(password)
-            async with self.user_cache.changing(user.id), step.transaction() as db:
+            async with self.user_cache.invalidating(user.id), step.transaction() as db:
                 member = await db.users.find_for_update(user.id)
                 is_same = member is not None and member.user.version == step.data.version
                 if is_same and not user.blocked:

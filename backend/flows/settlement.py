@@ -16,8 +16,9 @@ from models.errors import ServiceError, Unavailable
 from models.responses.flows import NextStep
 from models.values.flow import TRIES, Data_co, Step
 from models.values.flow_data import FlowData
+from redis_tools.command import Command
 from redis_tools.flow_store import FlowStore
-from redis_tools.pipeline import Command, Valkey
+from redis_tools.pipeline import Valkey
 from redis_tools.rescue_store import delete_rescue_code
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from backend.tokens.signing_keys import SigningKeys
 from database.engine import Database
 from models.errors import Unavailable
-from redis_tools.health import Pulse
+from redis_tools.pipeline import Valkey
 
 
 async def _answers(ping: Awaitable[None]) -> bool:
@@ -25,12 +25,12 @@ class HealthService:
     """Pings each dependency."""
 
     database: Database
-    valkey: Pulse
+    valkey: Valkey
     keys: SigningKeys
 
     async def dependencies(self) -> dict[str, bool]:
         """Return whether each dependency answers, by its name; all are pinged at once."""
-        postgresql, valkey = await asyncio.gather(_answers(self.database.ping()), _answers(self.valkey.beat()))
+        postgresql, valkey = await asyncio.gather(_answers(self.database.ping()), _answers(self.valkey.ping()))
         return {"postgresql": postgresql, "valkey": valkey, "signing key": self._can_sign()}
 
     def _can_sign(self) -> bool:

@@ -14,7 +14,8 @@ from backend.protection.rate_limits import RateLimits
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import Unavailable
-from redis_tools.pipeline import Command, Valkey
+from redis_tools.command import Command
+from redis_tools.pipeline import Valkey
 from redis_tools.rescue_store import find_rescue_code
 from redis_tools.thermostat import Reservation, Thermostat
 

@@ -15,7 +15,8 @@ from models.errors import TooManyRequests, Unavailable
 from models.settings.groups import LimitSettings
 from models.settings.notations import Rates
 from models.values.flow import SPECS
-from redis_tools.pipeline import Command, Valkey
+from redis_tools.command import Command
+from redis_tools.pipeline import Valkey
 from redis_tools.thermostat import Thermostat
 from redis_tools.token_bucket import Bucket, LimitResult
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from backend.sessions.user_cache import UserCache
 from jwt_tools.decode import Principal, TokenVerifier
 from jwt_tools.errors import InvalidToken
 from models.responses.account import UserProfile
+from redis_tools.user_cache import UserCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from database.engine import Database
 from database.users import UserWithAccess
 from models.responses.account import UserProfile
+from redis_tools.user_cache import SignedInUser
 
 
 def profile(account: UserWithAccess) -> UserProfile:
@@ -18,3 +22,12 @@ def profile(account: UserWithAccess) -> UserProfile:
         permissions=list(account.permissions),
         created_at=user.created_at,
     )
+
+
+async def read_signed_in(database: Database, user_id: UUID) -> SignedInUser | None:
+    """Return a user and the active sessions for the user cache; None for an account that is blocked or gone."""
+    async with database.statement() as db:
+        found = await db.users.find_with_sessions(user_id)
+    if found is None or found.member.user.blocked:
+        return None
+    return SignedInUser(profile(found.member), frozenset(found.sids))

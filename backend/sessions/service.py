@@ -12,7 +12,6 @@ from uuid_utils.compat import uuid7
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.protection.rate_limits import RateLimits
-from backend.sessions.user_cache import UserCache
 from backend.tokens.access_tokens import TokenService
 from backend.tokens.refresh_tokens import RefreshToken, RefreshTokens
 from database.engine import Database
@@ -24,6 +23,7 @@ from models.context.client import ClientInfo
 from models.errors import InvalidAccessToken, InvalidGrant, SessionNotFound, Unavailable
 from models.responses.account import OwnSession, UserSession
 from models.responses.tokens import Tokens
+from redis_tools.user_cache import UserCache
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class SessionService:
         details = {"session": str(session.id)} | ({"ended_oldest": evicted} if evicted else {})
         await audit(db, Event.LOGIN_SUCCEEDED, anonymous_actor(client, account.user.id), account.user.id, **details)
         if evicted:
-            await self.user_cache.announce(account.user.id, change)
+            await self.user_cache.begin_change(account.user.id, change)
         return session, refresh
 
     async def refresh(self, token: str, client: ClientInfo) -> Tokens:
@@ -114,7 +114,7 @@ class SessionService:
 
     async def _end_stolen(self, session: Session, actor: Actor) -> None:
         """End a session whose token was used twice: its owner and a thief both have it (RFC 9700 section 4.14.2)."""
-        async with self.user_cache.changing(session.user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(session.user_id), self.database.transaction() as db:
             if await db.sessions.delete(session.id, session.user_id):
                 await notify(db, Notice.SESSION_ENDED, session.user_id)
                 await audit(db, Event.SESSION_STOLEN, actor, session.user_id, session=str(session.id))
@@ -137,7 +137,7 @@ class SessionService:
             SessionNotFound: the user has no such session.
             Unavailable: a server is unavailable.
         """
-        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             ended = await db.sessions.delete(session_id, user_id)
             if ended:
                 await audit(db, Event.SESSION_ENDED, actor, user_id, session=str(session_id))
@@ -159,7 +159,7 @@ class SessionService:
         Raises:
             Unavailable: a server is unavailable.
         """
-        async with self.user_cache.changing(user_id), self.database.transaction() as db:
+        async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             await db.sessions.delete_all(user_id, except_session=current)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
 

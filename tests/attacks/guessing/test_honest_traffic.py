@@ -21,9 +21,10 @@ from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import Database, open_database
 from database.ladder import BudgetKey
 from devstack.stack import Stack
+from redis_tools.command import Command, ignore
 from redis_tools.connection import open_valkey
 from redis_tools.flow_store import FlowStore
-from redis_tools.pipeline import Command, Valkey, ignore
+from redis_tools.pipeline import Valkey
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
 

@@ -14,7 +14,7 @@ from time import perf_counter
 import httpx
 import pytest
 
-from redis_tools import session_cache
+from redis_tools import user_cache
 from tests.conftest import Serving
 from tests.support.servers.proxy import Proxy
 from tests.support.service.process import NO_TLS, SERVICE_CLIENT, Service
@@ -26,7 +26,7 @@ from tests.support.users.staff import Staff
 
 INVALID = (401, "invalid_token")
 READERS = 4
-FORGET_SHA = session_cache._FORGET.sha.encode()
+FORGET_SHA = user_cache._END_CHANGE.sha.encode()
 
 
 @pytest.fixture(scope="module")

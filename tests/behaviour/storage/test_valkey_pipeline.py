@@ -13,7 +13,8 @@ from redis.exceptions import ResponseError
 
 from devstack.stack import Stack
 from models.errors import Unavailable
-from redis_tools.pipeline import Command, Script, Valkey
+from redis_tools.command import Command, Script
+from redis_tools.pipeline import Valkey
 
 _LAST_DATABASE = 255
 
@@ -81,7 +82,7 @@ async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neigh
     place = "test:{forgotten}"
 
     def counted() -> Command[int]:
-        return Command.of(count, [place], [], int)
+        return count.command([place], [], int)
 
     await valkey.execute(Command(("DEL", place), int))
     for number in range(3):

@@ -1,0 +1,3 @@
+-- KEYS: counters
+-- ARGV: name, amount, name, amount, ...
+for i = 1, #ARGV, 2 do redis.call('HINCRBYFLOAT', KEYS[1], ARGV[i], ARGV[i + 1]) end
