@@ -15,6 +15,7 @@ from backend.admin.mail import AdminMailService
 from backend.admin.users import AdminUserService
 from backend.flows.change_email import EmailChangeService
 from backend.flows.delete_account import DeletionService
+from backend.flows.engine import FlowEngine
 from backend.flows.login import LoginService
 from backend.flows.recover import RecoverService
 from backend.flows.register import RegisterService
@@ -58,6 +59,7 @@ async def _wished_locale(
     return preferred_locale(accept_language)
 
 
+Flows = Annotated[FlowEngine, _service(FlowEngine)]
 Registrations = Annotated[RegisterService, _service(RegisterService)]
 Logins = Annotated[LoginService, _service(LoginService)]
 Recoveries = Annotated[RecoverService, _service(RecoverService)]

@@ -56,6 +56,7 @@ from wiring.signing_keys import read_signing_keys
 class Services:
     """Everything that routes and middleware may call."""
 
+    flows: FlowEngine
     register: RegisterService
     login: LoginService
     recover: RecoverService
@@ -135,6 +136,7 @@ def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) ->
     verifier = TokenVerifier(signing_keys, settings.issuer, settings.audience, settings.token.leeway)
     authenticator = Authenticator(verifier, user_cache)
     return Services(
+        flows=flows,
         register=RegisterService(flows, limits, devices, hasher, settings.service_name),
         login=LoginService(database, flows, limits, devices, keys, hasher, sessions, tokens),
         recover=RecoverService(database, flows, limits, devices, hasher, user_cache, settings.service_name),

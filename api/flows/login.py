@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Logins
+from api.deps import Flows, Logins
 from api.openapi.examples import opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -13,6 +13,7 @@ from models.errors import AccountBlocked, BadCredentials, CodeReplaced, FlowGone
 from models.requests.flows import CodeConfirmation, Credentials, ResendRequest
 from models.responses.flows import FlowOpened
 from models.responses.tokens import Tokens
+from models.values.flow import LOGIN
 
 router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
 
@@ -58,6 +59,6 @@ async def confirm_login(form: CodeConfirmation, login: Logins, client: CurrentCl
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/login/confirm", expires_in=1735),
 )
-async def resend_login_code(form: ResendRequest, login: Logins, client: CurrentClient) -> FlowOpened:
+async def resend_login_code(form: ResendRequest, flows: Flows, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await login.resend_code(form.session_key.get_secret_value(), client)
+    return await flows.resend_code(LOGIN, form.session_key.get_secret_value(), client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Recoveries
+from api.deps import Flows, Recoveries
 from api.openapi.examples import COMMON_PASSWORD, opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -12,6 +12,7 @@ from api.strict_json import StrictJsonRoute
 from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
 from models.requests.flows import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
 from models.responses.flows import FlowOpened, NextStep
+from models.values.flow import RECOVER
 
 router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRoute)
 
@@ -71,6 +72,6 @@ async def choose_new_password(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/recover/confirm", expires_in=1735),
 )
-async def resend_recovery_code(form: ResendRequest, recover: Recoveries, client: CurrentClient) -> FlowOpened:
+async def resend_recovery_code(form: ResendRequest, flows: Flows, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await recover.resend_code(form.session_key.get_secret_value(), client)
+    return await flows.resend_code(RECOVER, form.session_key.get_secret_value(), client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from api.deps import Registrations, WishedLocale
+from api.deps import Flows, Registrations, WishedLocale
 from api.openapi.examples import COMMON_PASSWORD, opened
 from api.problems import RATE_LIMITED_ERRORS, error_responses
 from api.request_context import CurrentClient, device_headers, set_device_token
@@ -13,6 +13,7 @@ from models.errors import FlowGone, LoginTaken, StepOutOfOrder, TooSoon, WeakPas
 from models.requests.flows import CodeConfirmation, LoginChoice, Registration, ResendRequest
 from models.responses.account import UserProfile
 from models.responses.flows import FlowOpened
+from models.values.flow import REGISTER
 
 router = APIRouter(prefix="/register", tags=["register"], route_class=StrictJsonRoute)
 
@@ -87,6 +88,6 @@ async def choose_another_login(
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
     | opened("/register/confirm", expires_in=1735),
 )
-async def resend_registration_code(form: ResendRequest, register: Registrations, client: CurrentClient) -> FlowOpened:
+async def resend_registration_code(form: ResendRequest, flows: Flows, client: CurrentClient) -> FlowOpened:
     """Have another code mailed; the session key stays, and so do the guesses spent."""
-    return await register.resend_code(form.session_key.get_secret_value(), client)
+    return await flows.resend_code(REGISTER, form.session_key.get_secret_value(), client)

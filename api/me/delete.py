@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
-from api.deps import Deletions
+from api.deps import Deletions, Flows
 from api.openapi.examples import opened
 from api.openapi.guarded import refusals
 from api.problems import RATE_LIMITED_ERRORS, error_responses
@@ -14,6 +14,7 @@ from jwt_tools.decorators import guard, requires
 from models.errors import FlowGone, LastAdministrator, TooSoon, WrongCode
 from models.requests.flows import CodeConfirmation, ResendRequest
 from models.responses.flows import FlowOpened
+from models.values.flow import DELETE
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
@@ -59,6 +60,6 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
     responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def resend_deletion_code(form: ResendRequest, deletions: Deletions, owner: CurrentUser) -> FlowOpened:
+async def resend_deletion_code(form: ResendRequest, flows: Flows, owner: CurrentUser) -> FlowOpened:
     """Mail another code. The session key and the number of attempts left stay the same."""
-    return await deletions.resend_code(owner, form.session_key.get_secret_value())
+    return await flows.resend_code(DELETE.held_by(owner.user_id), form.session_key.get_secret_value(), owner.client)

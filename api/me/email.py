@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
-from api.deps import EmailChanges
+from api.deps import EmailChanges, Flows
 from api.openapi.examples import opened
 from api.openapi.guarded import refusals
 from api.problems import RATE_LIMITED_ERRORS, error_responses
@@ -16,6 +16,7 @@ from models.requests.account import EmailChange
 from models.requests.flows import CodeConfirmation, ResendRequest
 from models.responses.account import UserProfile
 from models.responses.flows import FlowOpened
+from models.values.flow import EMAIL
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/email", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
@@ -66,6 +67,6 @@ async def confirm_email_change(
     responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
-async def resend_email_code(form: ResendRequest, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
+async def resend_email_code(form: ResendRequest, flows: Flows, owner: CurrentUser) -> FlowOpened:
     """Mail another code. The session key and the number of attempts left stay the same."""
-    return await changes.resend_code(owner, form.session_key.get_secret_value())
+    return await flows.resend_code(EMAIL.held_by(owner.user_id), form.session_key.get_secret_value(), owner.client)

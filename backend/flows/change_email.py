@@ -68,10 +68,6 @@ class EmailChangeService:
                 raise FlowGone
         return self.devices.remember(owner.client, member.user.email, member.user.login, profile(member))
 
-    async def resend_code(self, owner: Owner, session_key: str) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend_code`."""
-        return await self.flows.resend_code(EMAIL.held_by(owner.user_id), session_key, owner.client)
-
     async def _change_email(self, db: Db, owner: Owner, data: EmailChangeData) -> UserWithAccess | None:
         """Return the account with its new address; None if the account was changed or the address is taken."""
         member = await db.users.find_for_update(owner.user_id)

@@ -71,10 +71,6 @@ class DeletionService:
             if not is_deleted:
                 raise FlowGone
 
-    async def resend_code(self, owner: Owner, session_key: str) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend_code`."""
-        return await self.flows.resend_code(DELETE.held_by(owner.user_id), session_key, owner.client)
-
     async def _delete(self, db: Db, owner: Owner, data: DeletionData) -> bool:
         member = await db.users.find_for_update(owner.user_id)
         if member is None or member.user.blocked or member.user.version != data.version:

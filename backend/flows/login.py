@@ -103,7 +103,3 @@ class LoginService:
         return self.devices.remember(
             client, member.user.email, member.user.login, self.tokens.issue(key, member, *opened)
         )
-
-    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend_code`."""
-        return await self.flows.resend_code(LOGIN, session_key, client)

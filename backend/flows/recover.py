@@ -99,7 +99,3 @@ class RecoverService:
             if not is_same or user.blocked:
                 raise FlowGone
         return self.devices.remember(client, user.email, user.login, None)
-
-    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend_code`."""
-        return await self.flows.resend_code(RECOVER, session_key, client)

@@ -92,10 +92,6 @@ class RegisterService:
                 raise FlowGone
         return self._result(member, client)
 
-    async def resend_code(self, session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; see `FlowEngine.resend_code`."""
-        return await self.flows.resend_code(REGISTER, session_key, client)
-
     def _result(self, member: UserWithAccess, client: ClientInfo) -> FlowResult[UserProfile]:
         return self.devices.remember(client, member.user.email, member.user.login, profile(member))
 
