@@ -11,30 +11,30 @@ SHARED = "every client has the address 10.1.2.3"
 
 
 def test_a_proxy_that_hides_all_clients_is_noticed_once(caplog: pytest.LogCaptureFixture) -> None:
-    crowd = SingleClientWarning()
+    warning = SingleClientWarning()
     for _ in range(499):
-        crowd.observe("127.0.0.1")
-        crowd.observe("unknown")
-        crowd.observe("10.1.2.3")
+        warning.observe("127.0.0.1")
+        warning.observe("unknown")
+        warning.observe("10.1.2.3")
     assert SHARED not in caplog.text
     for _ in range(1000):
-        crowd.observe("10.1.2.3")
+        warning.observe("10.1.2.3")
     assert caplog.text.count(SHARED) == 1
 
 
 @pytest.mark.parametrize("others", [["10.1.2.4"], ["203.0.113.7"], ["2001:db8::1"]])
 def test_two_clients_are_a_crowd(others: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    crowd = SingleClientWarning()
+    warning = SingleClientWarning()
     for address in ["10.1.2.3", *others, *["10.1.2.3"] * 2000]:
-        crowd.observe(address)
+        warning.observe(address)
     assert not caplog.text
 
 
 def test_one_public_address_is_somebody_who_tries_the_service(caplog: pytest.LogCaptureFixture) -> None:
-    crowd = SingleClientWarning()
+    warning = SingleClientWarning()
     for _ in range(2000):
-        crowd.observe("198.51.100.7")
-        crowd.observe("8.8.8.8")
+        warning.observe("198.51.100.7")
+        warning.observe("8.8.8.8")
     assert not caplog.text
 
 

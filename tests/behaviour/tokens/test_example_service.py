@@ -47,13 +47,18 @@ def example(service: Service, address: PublicAddress, tmp_path: Path) -> Iterato
         yield client
 
 
-@pytest.fixture
-def tokens(service: Service, db: DatabaseInspector, mailbox: Mailbox) -> dict[str, str]:
-    """Access tokens of three people who have just logged in, by their role."""
-    issued = {}
+@pytest.fixture(scope="module")
+def analyst_role(db: DatabaseInspector) -> None:
+    """Create the role that may read reports."""
     db.rows("INSERT INTO permissions VALUES ('reports:read', 'Read reports.')")
     db.rows("INSERT INTO roles VALUES ('analyst', 'Reads reports.')")
     db.rows("INSERT INTO role_permissions VALUES ('analyst', 'reports:read')")
+
+
+@pytest.fixture
+def tokens(service: Service, db: DatabaseInspector, mailbox: Mailbox, analyst_role: None) -> dict[str, str]:
+    """Access tokens of three people who have just logged in, by their role."""
+    issued = {}
     with service.client() as calling:
         walk = Walker(calling, mailbox)
         for role in ("user", "analyst", "admin"):
