@@ -94,9 +94,9 @@ CurrentUserOnDevice = Annotated[Owner, Depends(_owner_on_device)]
 
 
 def set_device_token(response: Response, client: ClientInfo, finished: FlowResult[_AnswerType]) -> _AnswerType:
-    """Give the device its cards, the way it keeps them; return the answer.
+    """Send the device tokens in a cookie, or in ``X-Device`` to a client that has sent it; return the answer.
 
-    A browser's scripts never see them. Only who has sent ``X-Device`` is answered in it.
+    Scripts of a browser never see the cookie.
     """
     if client.uses_header:
         response.headers[HEADER] = finished.device_tokens

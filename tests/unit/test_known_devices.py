@@ -1,4 +1,4 @@
-"""Cards of known devices: whom they are good for, how long, and what cannot be made of them."""
+"""Device tokens: the accounts they are valid for, how long, and what cannot be forged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BOB = ("bob@example.com", "bob")
 
 
 def test_a_card_is_known_by_address_and_by_login() -> None:
-    cards = DEVICES.issue("", *ALICE)
-    known = {DEVICES.recognise(cards, name) for name in ALICE}
+    device_tokens = DEVICES.issue("", *ALICE)
+    known = {DEVICES.recognise(device_tokens, name) for name in ALICE}
     assert len(known) == 1
     assert len(known.pop()) == 32
 
 
 def test_a_card_is_nobody_elses() -> None:
-    cards = DEVICES.issue("", *ALICE)
-    assert [DEVICES.recognise(cards, name) for name in BOB] == ["", ""]
+    device_tokens = DEVICES.issue("", *ALICE)
+    assert [DEVICES.recognise(device_tokens, name) for name in BOB] == ["", ""]
 
 
 def test_the_device_keeps_its_name_when_its_card_is_renewed() -> None:
@@ -37,24 +37,24 @@ def test_the_device_keeps_its_name_when_its_card_is_renewed() -> None:
 
 
 def test_a_device_is_known_to_four_accounts_under_a_name_each() -> None:
-    cards = ""
+    device_tokens = ""
     for number in range(6):
-        cards = DEVICES.issue(cards, f"user-{number}@example.com", f"user-{number}")
-    known = [DEVICES.recognise(cards, f"user-{number}") for number in range(6)]
+        device_tokens = DEVICES.issue(device_tokens, f"user-{number}@example.com", f"user-{number}")
+    known = [DEVICES.recognise(device_tokens, f"user-{number}") for number in range(6)]
     assert known[:2] == ["", ""]
     assert len(set(known[2:])) == 4
 
 
 def test_a_card_ends_after_its_time() -> None:
-    cards = DEVICES.issue("", *ALICE)
-    assert KnownDevices(KEYS, ttl=0).recognise(cards, "alice") == ""
+    device_tokens = DEVICES.issue("", *ALICE)
+    assert KnownDevices(KEYS, ttl=0).recognise(device_tokens, "alice") == ""
 
 
 def test_a_card_outlives_a_change_of_the_secret_key_while_the_old_one_is_kept() -> None:
     old, new = "old secret of more than thirty-two letters 012345", "new secret of more than thirty-two letters 012345"
-    cards = KnownDevices(Keys([old]), ttl=1000).issue("", *ALICE)
-    assert KnownDevices(Keys([new, old]), ttl=1000).recognise(cards, "alice")
-    assert not KnownDevices(Keys([new]), ttl=1000).recognise(cards, "alice")
+    device_tokens = KnownDevices(Keys([old]), ttl=1000).issue("", *ALICE)
+    assert KnownDevices(Keys([new, old]), ttl=1000).recognise(device_tokens, "alice")
+    assert not KnownDevices(Keys([new]), ttl=1000).recognise(device_tokens, "alice")
 
 
 @given(st.integers(0, 51), st.integers(1, 255))
@@ -75,6 +75,6 @@ def test_whatever_else_is_sent_is_no_card_and_no_error(text: str) -> None:
     assert DEVICES.recognise(DEVICES.issue(text, *ALICE), "alice")
 
 
-@pytest.mark.parametrize("cards", ["." * 400, "A" * 4000, "new", "\u00e9" * 70, "=" * 71])
-def test_odd_cards_are_nobodys(cards: str) -> None:
-    assert DEVICES.recognise(cards, "alice") == ""
+@pytest.mark.parametrize("device_tokens", ["." * 400, "A" * 4000, "new", "\u00e9" * 70, "=" * 71])
+def test_malformed_tokens_are_ignored(device_tokens: str) -> None:
+    assert DEVICES.recognise(device_tokens, "alice") == ""

@@ -157,7 +157,7 @@ def test_row_26_a_rescue_code_opens_nobody_elses_flow_and_no_other_purpose(
     shipped_db.wait_until_all_mail_has_left()
     rescue = newest_rescue_code(mailbox, owner.person)
     assert other.recover_by(rescue).status_code == 400
-    with shipped.client(headers=owner.cards) as client:
+    with shipped.client(headers=owner.device_headers) as client:
         walk = Walker(client, mailbox)
         key, _ = walk.open_login(owner.person)
         assert walk.confirm("login", key, rescue).status_code == 400

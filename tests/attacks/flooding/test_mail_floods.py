@@ -126,23 +126,23 @@ def test_row_28_a_name_that_nobody_has_is_refused_after_as_many_and_in_the_same_
 
 def test_row_28_a_known_device_has_ten_wrong_passwords_of_its_own(shipped: Service, mailbox: Mailbox) -> None:
     owner = Owner(shipped, mailbox)
-    with shipped.client(headers=owner.cards) as client:
+    with shipped.client(headers=owner.device_headers) as client:
         statuses = [
             client.post("/login", json={"login": owner.person.login, "password": f"wrong {n}"}).status_code
             for n in range(13)
         ]
-    # A stolen card is no way around the limit.
+    # A stolen device token is no way around the limit.
     assert statuses == [401] * WRONG_PASSWORDS + [429] * 3
     assert tries(shipped, owner.person.login, [owner.person.password])[0].status == 202
 
 
-@pytest.mark.parametrize("card", ["", "new", "A" * 92, "x.y.z", "A" * 4_000, "..", "A" * 92 + "." + "B" * 92])
-def test_row_28_a_forged_card_is_no_known_device(card: str, shipped: Service) -> None:
+@pytest.mark.parametrize("token", ["", "new", "A" * 92, "x.y.z", "A" * 4_000, "..", "A" * 92 + "." + "B" * 92])
+def test_row_28_a_forged_device_token_is_no_known_device(token: str, shipped: Service) -> None:
     name = somebody("forged").login
     with shipped.client() as client:
         statuses = []
         for number in range(12):
-            headers = {"X-Device": card} if number % 2 else {"Cookie": f"{COOKIE}={card}"}
+            headers = {"X-Device": token} if number % 2 else {"Cookie": f"{COOKIE}={token}"}
             body = {"login": name, "password": f"wrong {number}"}
             statuses.append(client.post("/login", json=body, headers=headers).status_code)
     assert statuses == [401] * WRONG_PASSWORDS + [429] * 2

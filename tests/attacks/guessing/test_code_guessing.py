@@ -383,24 +383,24 @@ def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_ac
     assert apart_walk.post("/login", login=person.login, password=person.password).status_code == 202
 
 
-def test_row_05_who_has_collected_cards_of_an_account_has_no_more_guesses_than_two_devices(
+def test_row_05_who_has_collected_device_tokens_has_no_more_guesses_than_two_devices(
     service: Service, mailbox: Mailbox
 ) -> None:
-    """Somebody who was in the account for an hour, and is out again, with as many cards as he had time for."""
+    """The attacker was in the account for an hour, and has collected device tokens meanwhile."""
     owner = Owner(service, mailbox)
-    cards = []
+    device_headers = []
     for _ in range(10):
         owner.on_a_new_device()
         owner.log_in()
-        cards.append(owner.cards)
+        device_headers.append(owner.device_headers)
     lengths: Counter[int] = Counter()
-    for card in cards:
-        with service.client(headers=card) as client:
+    for headers in device_headers:
+        with service.client(headers=headers) as client:
             walk = Walker(client, mailbox)
             for _ in range(2):
                 key, code = walk.open_recovery(owner.person)
                 lengths[len(code)] += 1
                 for _ in range(3):
                     assert outcome(walk.confirm("recover", key, a_wrong_code(code))) == WRONG_CODE
-    # Nine guesses each, three to a code; chance may give all cards the same ladder.
+    # Nine guesses each, three to a code; chance may give all devices the same ladder.
     assert lengths[4] in {3, 6}, lengths

@@ -235,10 +235,10 @@ def test_a_new_address_takes_effect_after_its_code_and_the_old_one_is_told(
     answer = owner.call("POST", "/me/email/confirm", session_key=key, code=code)
     assert answer.status_code == 200, answer.text
     assert answer.json()["email"] == owner.call("GET", "/me").json()["email"] == new
-    [cards] = re.findall(r"__Host-device=([^;]+)", answer.headers["Set-Cookie"])
+    [device_tokens] = re.findall(r"__Host-device=([^;]+)", answer.headers["Set-Cookie"])
     devices = KnownDevices(Keys([service.environment["SECRET_KEYS"]]), ttl=60)
-    assert devices.recognise(cards, new) == devices.recognise(cards, person.login) != ""
-    assert devices.recognise(cards, person.email) == ""
+    assert devices.recognise(device_tokens, new) == devices.recognise(device_tokens, person.login) != ""
+    assert devices.recognise(device_tokens, person.email) == ""
     assert not may_log_in(walk, person.email, person.password)
     assert may_log_in(walk, new, person.password)
     # What was begun with the old address is dead.

@@ -14,7 +14,7 @@ from tests.support.users.people import Walker, somebody
 
 COOKIE = "__Host-device"
 
-Cards = dict[str, str]
+DeviceHeaders = dict[str, str]
 """The headers by which a device shows that it is known."""
 
 _passwords = itertools.count(10_000)
@@ -28,26 +28,26 @@ class Owner:
         self.by_cookie = by_cookie
         self._service = service
         self._mailbox = mailbox
-        self.cards: Cards = {} if by_cookie else {"X-Device": "new"}
+        self.device_headers: DeviceHeaders = {} if by_cookie else {"X-Device": "new"}
         with self._walking() as walk:
             self._keep(walk.confirm("register", *walk.open_registration(self.person)))
 
     @contextmanager
     def _walking(self) -> Iterator[Walker]:
-        with self._service.client(headers=self.cards) as client:
+        with self._service.client(headers=self.device_headers) as client:
             yield Walker(client, self._mailbox)
 
     def _keep(self, answer: httpx.Response) -> None:
-        """Remember what the device was given, as a browser or as an app."""
+        """Keep the device tokens, as a browser or an app does."""
         assert answer.is_success, answer.text
         if self.by_cookie:
-            self.cards = {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
+            self.device_headers = {"Cookie": f"{COOKIE}={answer.cookies[COOKIE]}"}
         else:
-            self.cards = {"X-Device": answer.headers["X-Device"]}
+            self.device_headers = {"X-Device": answer.headers["X-Device"]}
 
     def on_a_new_device(self) -> None:
         """Leave the known device at home."""
-        self.cards = {"X-Device": "new"}
+        self.device_headers = {"X-Device": "new"}
         self.by_cookie = False
 
     def log_in(self) -> None:
