@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack
+from models.values.flow import SPECS
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst
 from tests.support.service.commands import run
@@ -23,8 +24,6 @@ MAILS_A_YEAR = 5 + 365 * 24
 """Five at once and one an hour (design.md, section 4)."""
 DEVICE_MAILS_A_YEAR = 5 + 365 * 24 * 6
 """Five at once and one in ten minutes."""
-
-PURPOSES = {"register", "login", "recover", "email", "delete"}
 
 
 def bound(ladder: Mapping[int, tuple[int, int]], mails_a_year: float, least: int = 4) -> float:
@@ -49,8 +48,8 @@ def _try_to_serve(service: Service) -> subprocess.CompletedProcess[str]:
 def test_b2_the_bound_of_the_settings_as_shipped_is_the_promise(as_shipped: Callable[..., Service]) -> None:
     settings = settings_of(as_shipped().environment)
     strangers, devices = settings.takeover_bounds(device=False), settings.takeover_bounds(device=True)
-    assert set(strangers) == set(devices) == PURPOSES
-    for purpose in PURPOSES:
+    assert set(strangers) == set(devices) == set(SPECS)
+    for purpose in SPECS:
         assert strangers[purpose] <= 0.001
         assert devices[purpose] <= 0.0022
         assert strangers[purpose] == pytest.approx(bound(LADDER, MAILS_A_YEAR), rel=1e-9)
