@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
 
 CURSOR_DESCRIPTION = "The `next` of the previous page."
-_EXPECTED = "must be the `next` of the previous page"
+_EXPECTED = "must be the next of the previous page"
 
 
 class Page(Answer, Generic[_Item]):
