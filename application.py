@@ -1,6 +1,6 @@
-"""The service: opens the connections, and puts the rooms together.
+"""The application: opens the connections, builds the services, and answers requests with the routes of ``api``.
 
-Importing this module needs no environment: ``app`` is made when it is first asked for.
+Importing this module needs no settings: ``app`` is created when it is first used.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import ROUTERS, problems
+from api import ROUTERS
 from api.deps import State
 from api.middleware.body_limit import BodyLimit
 from api.middleware.errors import ErrorBoundary
 from api.middleware.request_id import RequestId
 from api.middleware.request_metrics import RequestMetrics
-from api.openapi import docs
+from api.openapi.description import SUMMARY, TAGS, add_error_schemas, operation_id
+from api.openapi.docs import add_docs_page
+from api.problems import add_error_handlers
 from backend.operations.startup_checks import advise_length, warn_of_caught_mail
 from config import Settings, load_settings, setting_warnings
 from database.engine import open_database
@@ -32,27 +34,6 @@ from wiring.services import open_services
 from wiring.shared import Shared
 
 log = logging.getLogger(__name__)
-
-_SUMMARY = """\
-Register, log in and recover a lost password; each action is confirmed by a one-time code sent by e-mail.
-
-Each answer names the `next` call, and its `session_key` opens it. Success at `/login/confirm` gives an access token:
-put it into **Authorize** to call `/me`. The refresh token beside it is for `/token/refresh`, ten minutes later.
-"""
-
-_TAGS = [
-    {"name": "register", "description": "1. `/register` 2. the code from the mail to `/register/confirm`"},
-    {"name": "login", "description": "1. `/login` 2. the code from the mail to `/login/confirm`: tokens"},
-    {"name": "recover", "description": "1. `/recover` 2. the code to `/recover/confirm` 3. `/recover/password`"},
-    {"name": "session", "description": "A log-in goes on, or ends."},
-    {"name": "account", "description": "The own account, with the access token."},
-    {"name": "users", "description": "Accounts, for administrators."},
-    {"name": "roles", "description": "Who may do what, for administrators."},
-    {"name": "mail", "description": "Mail that has not left, for administrators."},
-    {"name": "audit", "description": "What happened to accounts, for administrators."},
-    {"name": "tokens", "description": "For services that verify our tokens."},
-    {"name": "health", "description": "For the operator."},
-]
 
 
 def stop_process_on_failure(duty: asyncio.Task[None]) -> None:
@@ -66,7 +47,7 @@ def stop_process_on_failure(duty: asyncio.Task[None]) -> None:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service with these settings."""
+    """Return the application with these settings."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -91,10 +72,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title=settings.service_name,
-        description=_SUMMARY,
-        openapi_tags=_TAGS,
-        # The name of a generated client's method: open_registration, not open_registration_register_post.
-        generate_unique_id_function=lambda route: route.name,
+        description=SUMMARY,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs else None,
@@ -103,16 +83,17 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
-    problems.install(app)
+    add_error_handlers(app)
+    add_error_schemas(app)
     if settings.docs:
-        docs.install(app)
+        add_docs_page(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            # A page of one of these origins that sends its cookies along is known as the device it runs on.
+            # A page of these origins may send the cookie of a known device.
             allow_credentials="*" not in settings.cors_origins,
             expose_headers=["Retry-After", "X-Device", "X-Request-Id"],
         )
@@ -120,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(ErrorBoundary)
     app.add_middleware(RequestMetrics)
     if settings.trusted_proxies:
-        # X-Forwarded-For is the client's own pen: only what a proxy of ours has written there is believed.
+        # A client can write anything into X-Forwarded-For: only the entries of our own proxies are believed.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     app.add_middleware(RequestId, trusted_proxies=settings.trusted_proxies)
     return app
@@ -131,6 +112,6 @@ def __getattr__(name: str) -> FastAPI:
         created = create_app(load_settings())
         for warning in setting_warnings():
             log.warning(warning)
-        globals()["app"] = created  # one app a process, however often it is asked for
+        globals()["app"] = created  # one app in each process
         return created
     raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""The HTTP routes, grouped by who calls them; routers import services from ``api.deps`` and no other floor.
+"""The HTTP routes, grouped by who calls them; routes get services from ``api.deps`` and know nothing below it.
 
 ``ROUTERS`` lists every router in the order of the documentation.
 """

@@ -50,7 +50,7 @@ def _service(kind: type) -> Any:
     return Depends(provide)
 
 
-_LANGUAGES = "Language of mails, when the body names none."
+_LANGUAGES = "Language of mails when the body has no `locale`."
 
 
 async def _wished_locale(

@@ -1,4 +1,4 @@
-"""Who sent a request, and how a device is told by what it will be known."""
+"""Who sent a request: the client, its device, and the signed-in user."""
 
 from __future__ import annotations
 
@@ -17,80 +17,80 @@ from models.responses.common import Answer
 COOKIE = "__Host-device"
 HEADER = "X-Device"
 
-_COOKIE_SAYS = "Set by every finished flow: the device is then known to the account."
-_HEADER_SAYS = (
-    "For apps, in place of the cookie: `new` at first, then the `X-Device` of the last finished flow's last answer. "
-    "A known device has limits of its own, and another ladder, at `/login` and `/recover`."
+_COOKIE_TEXT = "Set at the end of every flow: from then on, the device is known to the account."
+_HEADER_TEXT = (
+    "For apps, in place of the cookie: `new` at first, then the `X-Device` of the last answer that had one. "
+    "At `/login` and `/recover`, a known device has its own limits and shorter codes."
 )
 
-_LONGEST_USER_AGENT = 200
-"""Characters; enough to tell browser and system."""
+_MAX_USER_AGENT = 200
+"""Characters; enough to recognise browser and system."""
 
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 
 
-async def _from_address(request: Request) -> ClientInfo:
-    # The address is that of the connection, or what a trusted proxy told the server: no header is looked at here.
-    said = request.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
-    user_agent = "".join(letter for letter in said if letter.isprintable())
+async def _client_address(request: Request) -> ClientInfo:
+    # The address is that of the connection, or that which a trusted proxy reported; this code reads no header for it.
+    sent = request.headers.get("user-agent", "")[:_MAX_USER_AGENT]
+    user_agent = "".join(letter for letter in sent if letter.isprintable())
     return ClientInfo(client_networks(request.client.host if request.client else None), user_agent=user_agent)
 
 
-ClientAddress = Annotated[ClientInfo, Depends(_from_address)]
+ClientAddress = Annotated[ClientInfo, Depends(_client_address)]
 
 
-async def _actor(request: Request, bearer: CurrentPrincipal, client: ClientAddress) -> Actor:
-    actor = Actor(bearer.user_id, masked_network(client.networks), bearer.permissions, bearer.roles)
-    request.state.actor = actor  # a refusal of what he tries is written down with his name, see api/problems.py
+async def _actor(request: Request, user: CurrentPrincipal, client: ClientAddress) -> Actor:
+    actor = Actor(user.user_id, masked_network(client.networks), user.permissions, user.roles)
+    request.state.actor = actor  # the audit log names the user in a refusal, see api/problems.py
     return actor
 
 
 CurrentActor = Annotated[Actor, Depends(_actor)]
-"""Whoever is signed in, as one who acts on accounts."""
+"""The signed-in user, as the audit log and the rules of administration see the user."""
 
 
 async def _client(
     client: ClientAddress,
-    cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_SAYS)] = "",
-    header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_SAYS)] = None,
+    cookie: Annotated[str, Cookie(alias=COOKIE, title="Device", description=_COOKIE_TEXT)] = "",
+    header: Annotated[str | None, Header(alias=HEADER, description=_HEADER_TEXT)] = None,
 ) -> ClientInfo:
     if header is None:
         return replace(client, device_tokens=cookie)
     return replace(client, device_tokens=header, uses_header=True)
 
 
-_KNOWN_FROM_NOW_ON = {
+_DEVICE_HEADERS = {
     "X-Device": {
         "schema": {"type": "string"},
-        "description": "Only for who has sent `X-Device`: what the device is known by from now on. Keep it.",
+        "description": "Only if the request had `X-Device`: the device's new token. Store it.",
     },
     "Set-Cookie": {
         "schema": {"type": "string"},
-        "description": f"Only for who has not: the cookie `{COOKIE}`, which says the same.",
+        "description": f"Only if the request had no `X-Device`: the cookie `{COOKIE}` with the device's new token.",
     },
 }
 
 
 def device_headers(status: int) -> dict[int | str, dict[str, Any]]:
-    """The headers of a flow's last answer, for the OpenAPI description of a route."""
-    return {status: {"headers": _KNOWN_FROM_NOW_ON}}
+    """Return the headers of a flow's last answer, for the OpenAPI description."""
+    return {status: {"headers": _DEVICE_HEADERS}}
 
 
 CurrentClient = Annotated[ClientInfo, Depends(_client)]
 
 
-async def _owner(bearer: CurrentPrincipal, actor: CurrentActor, client: ClientAddress) -> Owner:
-    return Owner(bearer.user, bearer.session_id, actor, client)
+async def _owner(user: CurrentPrincipal, actor: CurrentActor, client: ClientAddress) -> Owner:
+    return Owner(user.user, user.session_id, actor, client)
 
 
-async def _owner_on_device(bearer: CurrentPrincipal, actor: CurrentActor, client: CurrentClient) -> Owner:
-    return Owner(bearer.user, bearer.session_id, actor, client)
+async def _owner_on_device(user: CurrentPrincipal, actor: CurrentActor, client: CurrentClient) -> Owner:
+    return Owner(user.user, user.session_id, actor, client)
 
 
 CurrentUser = Annotated[Owner, Depends(_owner)]
-"""Whoever is signed in, as one who acts on the own account."""
+"""The signed-in user, who acts on the own account."""
 CurrentUserOnDevice = Annotated[Owner, Depends(_owner_on_device)]
-"""The same with what the device is known by."""
+"""The same with the tokens of the device."""
 
 
 def set_device_token(response: Response, client: ClientInfo, finished: FlowResult[_AnswerType]) -> _AnswerType:

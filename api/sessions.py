@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from api.deps import Authentication, Sessions
-from api.problems import COMMON_ERRORS, RATE_LIMITED_ERRORS, SEND_TOKEN, error_responses, validation_error
+from api.openapi.responses import COMMON_ERRORS, RATE_LIMITED_ERRORS, error_responses, validation_error
+from api.problems import SEND_TOKEN
 from api.request_context import ClientAddress
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import bearer_scheme, bearer_token

@@ -1,4 +1,4 @@
-"""Reads a JSON body strictly, before anything else looks at it."""
+"""Reads JSON bodies strictly, before FastAPI parses them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from models.values import strict_json
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        """The body as UTF-8 JSON without NaN, twins or depth.
+        """Return the body as one object of UTF-8 JSON without NaN, duplicate names or deep nesting.
 
         Raises:
-            JSONDecodeError: it is anything else; FastAPI makes it a refusal, and what was sent is not repeated.
+            JSONDecodeError: it is anything else; FastAPI turns this into a validation error without the text.
         """
         try:
             return strict_json.parse(await self.body())
@@ -31,18 +31,18 @@ def _is_json(content_type: str) -> bool:
 
 
 class StrictJsonRoute(APIRoute):
-    """A route whose body, if it takes one, is strict JSON and is declared as such."""
+    """A route whose body, if it has one, must be strict JSON with the type application/json."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of the route, behind a look at the body's type."""
+        """Return the handler of the route, after a check of the Content-Type."""
         handle = super().get_route_handler()
 
-        async def strictly(request: Request) -> Response:
+        async def handle_strictly(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
             body_field, is_json = self.body_field, _is_json(request.headers.get("content-type", ""))
-            # A body that may be left out needs no type as long as it is.
+            # An optional body needs no Content-Type when it is left out.
             if body_field and not is_json and (body_field.field_info.is_required() or await strict.body()):
                 raise UnsupportedMediaType
             return await handle(strict)
 
-        return strictly
+        return handle_strictly

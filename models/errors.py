@@ -37,7 +37,7 @@ class StepOutOfOrder(ServiceError, status=409, code="step_out_of_order", title="
 class LoginTaken(ServiceError, status=409, code="login_taken", title="This login is taken."): ...
 
 
-class FlowGone(ServiceError, status=410, code="flow_gone", title="This session key is not in use any more."): ...
+class FlowGone(ServiceError, status=410, code="flow_gone", title="This session key is no longer valid."): ...
 
 
 # Authentication.
@@ -57,7 +57,7 @@ class InvalidGrant(
     ServiceError,
     status=400,
     code="invalid_grant",
-    title="This refresh token is not in use any more.",
+    title="This refresh token is no longer valid.",
     advice="Log in again.",
 ): ...
 
@@ -67,20 +67,20 @@ class InvalidClient(
 ): ...
 
 
-class InvalidForm(ServiceError, status=400, code="invalid_request", title="The form does not fit."): ...
+class InvalidForm(ServiceError, status=400, code="invalid_request", title="The form is not valid."): ...
 
 
 class SessionNotFound(
     ServiceError,
     status=404,
     code="session_not_found",
-    title="There is no such session.",
+    title="This session does not exist.",
     advice="GET /me/sessions lists the active ones.",
 ): ...
 
 
 # Administration.
-class UserNotFound(ServiceError, status=404, code="user_not_found", title="There is no such user."): ...
+class UserNotFound(ServiceError, status=404, code="user_not_found", title="This user does not exist."): ...
 
 
 class LastAdministrator(
@@ -99,7 +99,7 @@ class MailNotFound(
     ServiceError,
     status=404,
     code="mail_not_found",
-    title="There is no such mail.",
+    title="This mail does not exist.",
     advice="It was sent meanwhile, or its dead letter was deleted after two weeks.",
 ): ...
 
@@ -108,7 +108,7 @@ class RoleNotFound(
     ServiceError,
     status=404,
     code="role_not_found",
-    title="There is no such role.",
+    title="This role does not exist.",
     advice="GET /admin/roles lists the existing ones.",
 ): ...
 
@@ -117,7 +117,7 @@ class PermissionNotFound(
     ServiceError,
     status=404,
     code="permission_not_found",
-    title="There is no such permission.",
+    title="This permission does not exist.",
     advice="GET /admin/permissions lists the existing ones.",
 ): ...
 
@@ -131,32 +131,37 @@ class UnknownPermission(
 ): ...
 
 
-class RoleExists(ServiceError, status=409, code="role_exists", title="There is a role of this name already."): ...
+class RoleExists(ServiceError, status=409, code="role_exists", title="A role with this name exists already."): ...
 
 
 class PermissionExists(
-    ServiceError, status=409, code="permission_exists", title="There is a permission of this name already."
+    ServiceError, status=409, code="permission_exists", title="A permission with this name exists already."
 ): ...
 
 
-class BuiltIn(ServiceError, status=409, code="built_in", title="It is built in and stays as it is."): ...
+class BuiltIn(ServiceError, status=409, code="built_in", title="This is built in and cannot be changed."): ...
 
 
 class TooManyPermissions(
-    ServiceError, status=409, code="too_many_permissions", title="There are as many permissions as a token can hold."
+    ServiceError, status=409, code="too_many_permissions", title="A token cannot hold more permissions."
 ): ...
 
 
-class TooManyRoles(
-    ServiceError, status=409, code="too_many_roles", title="The user has as many roles as a token can hold."
+class TooManyRoles(ServiceError, status=409, code="too_many_roles", title="A token cannot hold more roles."): ...
+
+
+class InsufficientScope(
+    ServiceError,
+    status=403,
+    code="insufficient_scope",
+    title="A permission is missing.",
+    advice="You lack the permission, the target user is more privileged than you, or you tried to grant something you "
+    "do not have.",
 ): ...
-
-
-class InsufficientScope(ServiceError, status=403, code="insufficient_scope", title="A permission is missing."): ...
 
 
 # Requests.
-class InvalidRequest(ServiceError, status=422, code="invalid_request", title="The request does not fit."): ...
+class InvalidRequest(ServiceError, status=422, code="invalid_request", title="The request is not valid."): ...
 
 
 class WeakPassword(ServiceError, status=422, code="weak_password", title="This password is too easy to guess."): ...
@@ -174,7 +179,7 @@ class BodyTooLarge(ServiceError, status=413, code="body_too_large", title="The b
 class TooSoon(ServiceError, status=429, code="too_soon", title="It is too early for another code."): ...
 
 
-class TooManyRequests(ServiceError, status=429, code="too_many_requests", title="That was too often."):
+class TooManyRequests(ServiceError, status=429, code="too_many_requests", title="Too many requests."):
     """A limit is reached; the answer depends neither on the account nor on whether the password was right."""
 
     def __init__(self, detail: str | None = None, *, retry_after: int = 60) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from api.deps import AuditLog
-from api.openapi.guarded import refusals
-from api.problems import error_responses, validation_error
+from api.openapi.responses import error_responses, permission_errors, validation_error
 from jwt_tools.decorators import guard, requires
 from models.admin.audit_log import AuditPage, AuditQuery
 from models.values.permission import Permission
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/admin/audit", tags=["audit"], dependencies=[Depends(
     summary="Read the audit log",
     response_description="A page of the matching lines, newest first.",
     responses=error_responses(
-        *refusals(Permission.AUDIT_READ),
+        *permission_errors(Permission.AUDIT_READ),
         validation_error("query.since", "must be a moment with its time zone, such as 2026-11-22T18:00:00Z"),
     ),
 )

@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.deps import AdminMail
-from api.openapi.guarded import refusals
-from api.problems import error_responses, validation_error
+from api.openapi.responses import error_responses, permission_errors, validation_error
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.admin.mail import MailPage, MailQuery
@@ -25,7 +24,7 @@ MailId = Annotated[int, Path(ge=1, le=2**63 - 1)]
     summary="List unsent mail",
     response_description="A page of waiting mail and dead letters, newest first.",
     responses=error_responses(
-        *refusals(Permission.MAIL_READ), validation_error("query.state", "Input should be 'waiting' or 'dead'")
+        *permission_errors(Permission.MAIL_READ), validation_error("query.state", "Input should be 'waiting' or 'dead'")
     ),
 )
 @requires(Permission.MAIL_READ)
@@ -41,7 +40,7 @@ async def list_mail(query: Annotated[MailQuery, Query()], mail: AdminMail) -> Ma
     summary="Send a mail again",
     response_description="The mail is due now.",
     responses=error_responses(
-        *refusals(Permission.MAIL_WRITE),
+        *permission_errors(Permission.MAIL_WRITE),
         MailNotFound(),
         validation_error("path.mail_id", "Input should be greater than or equal to 1"),
     ),

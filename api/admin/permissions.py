@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import Roles
-from api.openapi.guarded import refusals
-from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.openapi.responses import COMMON_ERRORS, error_responses, permission_errors, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -18,7 +17,7 @@ router = APIRouter(
     prefix="/admin/permissions", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)]
 )
 
-_WRITE = refusals(Permission.ROLE_WRITE)
+_WRITE = permission_errors(Permission.ROLE_WRITE)
 _NO_NAME = validation_error("path.permission", "must be resource:action, such as reports:read, of at most 40 letters")
 
 
@@ -26,7 +25,7 @@ _NO_NAME = validation_error("path.permission", "must be resource:action, such as
     "",
     summary="List permissions",
     response_description="Every permission, sorted by name.",
-    responses=error_responses(*refusals(Permission.ROLE_READ)),
+    responses=error_responses(*permission_errors(Permission.ROLE_READ)),
 )
 @requires(Permission.ROLE_READ)
 async def list_permissions(roles: Roles) -> list[PermissionResponse]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import Roles
-from api.openapi.guarded import refusals
-from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.openapi.responses import COMMON_ERRORS, error_responses, permission_errors, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -16,8 +15,8 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/roles", tags=["roles"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_READ = refusals(Permission.ROLE_READ)
-_WRITE = refusals(Permission.ROLE_WRITE)
+_READ = permission_errors(Permission.ROLE_READ)
+_WRITE = permission_errors(Permission.ROLE_WRITE)
 _NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, digits, _ or -, a letter first")
 
 

@@ -7,8 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import Assignments
-from api.openapi.guarded import invalid_id, refusals
-from api.problems import error_responses
+from api.openapi.responses import error_responses, invalid_id, permission_errors
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.admin.roles import RoleName
@@ -17,7 +16,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/users/{user_id}/roles", tags=["roles"], dependencies=[Depends(guard)])
 
-_WRITE = (*refusals(Permission.ROLE_WRITE), UserNotFound(), RoleNotFound(), invalid_id("user_id"))
+_WRITE = (*permission_errors(Permission.ROLE_WRITE), UserNotFound(), RoleNotFound(), invalid_id("user_id"))
 
 
 @router.put(

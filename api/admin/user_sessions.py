@@ -7,8 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import AdminUsers
-from api.openapi.guarded import invalid_id, refusals
-from api.problems import error_responses
+from api.openapi.responses import error_responses, invalid_id, permission_errors
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.errors import SessionNotFound, UserNotFound
@@ -18,7 +17,7 @@ from models.values.permission import Permission
 router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dependencies=[Depends(guard)])
 
 _ENDING = (
-    *refusals(Permission.SESSION_WRITE),
+    *permission_errors(Permission.SESSION_WRITE),
     UserNotFound(),
     invalid_id("user_id"),
 )
@@ -28,7 +27,7 @@ _ENDING = (
     "",
     summary="List the sessions of a user",
     response_description="The active sessions, newest first.",
-    responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), invalid_id("user_id")),
+    responses=error_responses(*permission_errors(Permission.USER_READ), UserNotFound(), invalid_id("user_id")),
 )
 @requires(Permission.USER_READ)
 async def list_user_sessions(user_id: UUID, users: AdminUsers) -> list[UserSession]:

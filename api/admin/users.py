@@ -8,8 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.deps import AdminUsers, WishedLocale
-from api.openapi.guarded import invalid_id, refusals
-from api.problems import COMMON_ERRORS, error_responses, validation_error
+from api.openapi.responses import COMMON_ERRORS, error_responses, invalid_id, permission_errors, validation_error
 from api.request_context import CurrentActor
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/admin/users", tags=["users"], route_class=StrictJson
 
 _NO_ID = invalid_id("user_id")
 _ACTING = (
-    *refusals(Permission.USER_WRITE),
+    *permission_errors(Permission.USER_WRITE),
     UserNotFound(),
     _NO_ID,
 )
@@ -32,7 +31,8 @@ _ACTING = (
     summary="Search users",
     response_description="A page of the matching users, newest first.",
     responses=error_responses(
-        *refusals(Permission.USER_READ), validation_error("query.limit", "Input should be less than or equal to 200")
+        *permission_errors(Permission.USER_READ),
+        validation_error("query.limit", "Input should be less than or equal to 200"),
     ),
 )
 @requires(Permission.USER_READ)
@@ -49,7 +49,7 @@ async def find_users(query: Annotated[UserQuery, Query()], users: AdminUsers) ->
     status_code=201,
     summary="Create an account and mail an invitation",
     response_description="The new account; it has no password yet.",
-    responses=error_responses(*COMMON_ERRORS, *refusals(Permission.USER_WRITE), EmailTaken(), LoginTaken()),
+    responses=error_responses(*COMMON_ERRORS, *permission_errors(Permission.USER_WRITE), EmailTaken(), LoginTaken()),
 )
 @requires(Permission.USER_WRITE)
 async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, wished: WishedLocale) -> AdminUser:
@@ -65,7 +65,7 @@ async def invite_user(form: Invitation, actor: CurrentActor, users: AdminUsers, 
     "/{user_id}",
     summary="Read a user",
     response_description="The user.",
-    responses=error_responses(*refusals(Permission.USER_READ), UserNotFound(), _NO_ID),
+    responses=error_responses(*permission_errors(Permission.USER_READ), UserNotFound(), _NO_ID),
 )
 @requires(Permission.USER_READ)
 async def show_user(user_id: UUID, users: AdminUsers) -> AdminUser:

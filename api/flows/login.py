@@ -1,12 +1,11 @@
-"""POST /login: tokens for whoever knows the password and reads the mail."""
+"""POST /login: a user proves the password and a mailed code, and gets tokens."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
 from api.deps import Flows, Logins
-from api.openapi.examples import opened
-from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.openapi.responses import RATE_LIMITED_ERRORS, error_responses, flow_opened
 from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from models.errors import AccountBlocked, BadCredentials, CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WrongCode
@@ -21,31 +20,31 @@ router = APIRouter(prefix="/login", tags=["login"], route_class=StrictJsonRoute)
 @router.post(
     "",
     status_code=202,
-    summary="Start with the password: a code is mailed",
-    response_description="The password is right; a flow is open, and a code is on its way.",
-    responses=error_responses(*RATE_LIMITED_ERRORS, BadCredentials()) | opened("/login/confirm"),
+    summary="Log in, step 1: send the password, get a code by mail",
+    response_description="The password is right; a flow is open, and a code is mailed.",
+    responses=error_responses(*RATE_LIMITED_ERRORS, BadCredentials()) | flow_opened("/login/confirm"),
 )
 async def open_login(form: Credentials, login: Logins, client: CurrentClient) -> FlowOpened:
-    """Check the password, open a flow and have a code mailed. `login` is the login name or the e-mail address.
+    """Check the password and mail a code. `login` is the login name or the e-mail address.
 
-    A wrong password and an unknown name get one answer, after the same work.
+    A wrong password and an unknown name get the same answer, after the same amount of work.
     """
     return await login.start_login(form.login, form.password.get_secret_value(), client)
 
 
 @router.post(
     "/confirm",
-    summary="Give the code: get an access token",
-    response_description="An access token; services verify it by the keys at `/.well-known/jwks.json`.",
+    summary="Log in, step 2: send the code, get tokens",
+    response_description="Tokens; services verify the access token with the keys at `/.well-known/jwks.json`.",
     responses=error_responses(
         *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone(), AccountBlocked()
     )
     | device_headers(200),
 )
 async def confirm_login(form: CodeConfirmation, login: Logins, client: CurrentClient, response: Response) -> Tokens:
-    """Trade the mailed code for tokens. Put the `access_token` into **Authorize** above, to try `/me`.
+    """Exchange the mailed code for tokens. To try `/me`, put the `access_token` into **Authorize** above.
 
-    A flow has three guesses; at the last wrong one it is gone, whatever the code was.
+    A flow allows three attempts; after three wrong codes it ends, and even the right code is refused.
     """
     finished = await login.confirm_login(form.session_key.get_secret_value(), form.code, client)
     return set_device_token(response, client, finished)
@@ -54,11 +53,11 @@ async def confirm_login(form: CodeConfirmation, login: Logins, client: CurrentCl
 @router.post(
     "/resend",
     status_code=202,
-    summary="Have another code mailed",
-    response_description="Another code is on its way; the older one is dead.",
+    summary="Get another code by mail",
+    response_description="Another code is mailed; the earlier one is no longer valid.",
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
-    | opened("/login/confirm", expires_in=1735),
+    | flow_opened("/login/confirm", expires_in=1735),
 )
 async def resend_login_code(form: ResendRequest, flows: Flows, client: CurrentClient) -> FlowOpened:
-    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    """Mail another code. The session key and the number of attempts left stay the same."""
     return await flows.resend_code(LOGIN, form.session_key.get_secret_value(), client)

@@ -1,15 +1,14 @@
-"""POST /recover: a new password for whoever reads the mail."""
+"""POST /recover: a user proves a mailed code, and chooses a new password."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
 from api.deps import Flows, Recoveries
-from api.openapi.examples import COMMON_PASSWORD, opened
-from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.openapi.responses import COMMON_PASSWORD, RATE_LIMITED_ERRORS, error_responses, flow_opened
 from api.request_context import CurrentClient, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
-from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WeakPassword, WrongCode
+from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, TooSoon, WrongCode
 from models.requests.flows import CodeConfirmation, PasswordChoice, Recovery, ResendRequest
 from models.responses.flows import FlowOpened, NextStep
 from models.values.flow import RECOVER
@@ -20,27 +19,27 @@ router = APIRouter(prefix="/recover", tags=["recover"], route_class=StrictJsonRo
 @router.post(
     "",
     status_code=202,
-    summary="Start: a code is mailed",
-    response_description="A flow is open; a code is on its way, should the address have an account.",
-    responses=error_responses(*RATE_LIMITED_ERRORS) | opened("/recover/confirm"),
+    summary="Recover, step 1: get a code by mail",
+    response_description="A flow is open; a code is mailed if the address has an account.",
+    responses=error_responses(*RATE_LIMITED_ERRORS) | flow_opened("/recover/confirm"),
 )
 async def open_recovery(form: Recovery, recover: Recoveries, client: CurrentClient) -> FlowOpened:
-    """Open a flow and have a code mailed, should the address have an account; the answer is the same if not."""
+    """Open a flow and mail a code if the address has an account. The answer is the same if it has none."""
     return await recover.start_recovery(form.email, client)
 
 
 @router.post(
     "/confirm",
-    summary="Give the code: get the key for the next step",
+    summary="Recover, step 2: send the code",
     response_description="A new session key, for `/recover/password`.",
     responses=error_responses(
         *RATE_LIMITED_ERRORS, WrongCode(attempts_left=2), CodeReplaced(), StepOutOfOrder(), FlowGone()
     ),
 )
 async def confirm_recovery(form: CodeConfirmation, recover: Recoveries, client: CurrentClient) -> NextStep:
-    """Trade the mailed code for a new session key, which opens `/recover/password`; the old key is dead.
+    """Exchange the mailed code for the session key of `/recover/password`; the earlier key is no longer valid.
 
-    A flow has three guesses; at the last wrong one it is gone, whatever the code was.
+    A flow allows three attempts; after three wrong codes it ends, and even the right code is refused.
     """
     return await recover.confirm_recovery(form.session_key.get_secret_value(), form.code, client)
 
@@ -49,15 +48,15 @@ async def confirm_recovery(form: CodeConfirmation, recover: Recoveries, client: 
     "/password",
     status_code=204,
     response_class=Response,
-    summary="Choose a new password",
+    summary="Recover, step 3: choose a new password",
     response_description="The password is changed.",
-    responses=error_responses(*RATE_LIMITED_ERRORS, WeakPassword(COMMON_PASSWORD), StepOutOfOrder(), FlowGone())
+    responses=error_responses(*RATE_LIMITED_ERRORS, COMMON_PASSWORD, StepOutOfOrder(), FlowGone())
     | device_headers(204),
 )
 async def choose_new_password(
     form: PasswordChoice, recover: Recoveries, client: CurrentClient, response: Response
 ) -> None:
-    """Set the new password, with the session key from `/recover/confirm`; its owner is told by mail."""
+    """Set the new password, with the session key from `/recover/confirm`. The user is notified by mail."""
     password = form.password.get_secret_value()
     set_device_token(
         response, client, await recover.set_password(form.session_key.get_secret_value(), password, client)
@@ -67,11 +66,11 @@ async def choose_new_password(
 @router.post(
     "/resend",
     status_code=202,
-    summary="Have another code mailed",
-    response_description="Another code is on its way, should the address have an account; the older one is dead.",
+    summary="Get another code by mail",
+    response_description="Another code is mailed if the address has an account; the earlier one is no longer valid.",
     responses=error_responses(*RATE_LIMITED_ERRORS, StepOutOfOrder(), FlowGone(), TooSoon())
-    | opened("/recover/confirm", expires_in=1735),
+    | flow_opened("/recover/confirm", expires_in=1735),
 )
 async def resend_recovery_code(form: ResendRequest, flows: Flows, client: CurrentClient) -> FlowOpened:
-    """Have another code mailed; the session key stays, and so do the guesses spent."""
+    """Mail another code. The session key and the number of attempts left stay the same."""
     return await flows.resend_code(RECOVER, form.session_key.get_secret_value(), client)

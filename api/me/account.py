@@ -5,27 +5,31 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import Account, CurrentPrincipal
-from api.openapi.examples import COMMON_PASSWORD
-from api.openapi.guarded import refusals
-from api.problems import RATE_LIMITED_ERRORS, error_responses, validation_error
+from api.openapi.responses import (
+    COMMON_PASSWORD,
+    RATE_LIMITED_ERRORS,
+    error_responses,
+    permission_errors,
+    validation_error,
+)
 from api.request_context import CurrentUser
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
-from models.errors import LoginTaken, WeakPassword, WrongPassword
+from models.errors import LoginTaken, WrongPassword
 from models.requests.account import LocaleChange, LoginChange, PasswordChange
 from models.responses.account import UserProfile
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_CHANGE = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
+_CHANGE = (*permission_errors(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.get(
     "",
     summary="Read your account",
     response_description="The account.",
-    responses=error_responses(*refusals(Permission.ACCOUNT_READ)),
+    responses=error_responses(*permission_errors(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
 async def show_own_account(user: CurrentPrincipal) -> UserProfile:
@@ -39,7 +43,7 @@ async def show_own_account(user: CurrentPrincipal) -> UserProfile:
     response_class=Response,
     summary="Change your password",
     response_description="The password is changed; every other session has ended.",
-    responses=error_responses(*_CHANGE, WrongPassword(), WeakPassword(COMMON_PASSWORD)),
+    responses=error_responses(*_CHANGE, WrongPassword(), COMMON_PASSWORD),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_password(form: PasswordChange, account: Account, owner: CurrentUser) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import Deletions, Flows
-from api.openapi.examples import opened
-from api.openapi.guarded import refusals
-from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.openapi.responses import RATE_LIMITED_ERRORS, error_responses, flow_opened, permission_errors
 from api.request_context import CurrentUser, CurrentUserOnDevice
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -19,7 +17,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/delete", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
+_REFUSALS = (*permission_errors(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.post(
@@ -27,7 +25,7 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
     status_code=202,
     summary="Delete your account, step 1: get a code by mail",
     response_description="A flow is open; a code is mailed to the account's address.",
-    responses=error_responses(*_REFUSALS) | opened("/me/delete/confirm"),
+    responses=error_responses(*_REFUSALS) | flow_opened("/me/delete/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def open_deletion(deletions: Deletions, owner: CurrentUserOnDevice) -> FlowOpened:
@@ -57,7 +55,7 @@ async def confirm_deletion(form: CodeConfirmation, deletions: Deletions, owner: 
     status_code=202,
     summary="Get another code by mail",
     response_description="Another code is mailed; the earlier one is no longer valid.",
-    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/delete/confirm", expires_in=1735),
+    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | flow_opened("/me/delete/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_deletion_code(form: ResendRequest, flows: Flows, owner: CurrentUser) -> FlowOpened:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import EmailChanges, Flows
-from api.openapi.examples import opened
-from api.openapi.guarded import refusals
-from api.problems import RATE_LIMITED_ERRORS, error_responses
+from api.openapi.responses import RATE_LIMITED_ERRORS, error_responses, flow_opened, permission_errors
 from api.request_context import CurrentUser, CurrentUserOnDevice, device_headers, set_device_token
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -21,7 +19,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/email", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
-_REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
+_REFUSALS = (*permission_errors(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
 @router.post(
@@ -29,7 +27,7 @@ _REFUSALS = (*refusals(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
     status_code=202,
     summary="Change your address, step 1: get a code by mail",
     response_description="A flow is open; a code is mailed to the new address if it is free.",
-    responses=error_responses(*_REFUSALS, WrongPassword()) | opened("/me/email/confirm"),
+    responses=error_responses(*_REFUSALS, WrongPassword()) | flow_opened("/me/email/confirm"),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def open_email_change(form: EmailChange, changes: EmailChanges, owner: CurrentUser) -> FlowOpened:
@@ -64,7 +62,7 @@ async def confirm_email_change(
     status_code=202,
     summary="Get another code by mail at the new address",
     response_description="Another code is mailed if the address is free; the earlier one is no longer valid.",
-    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | opened("/me/email/confirm", expires_in=1735),
+    responses=error_responses(*_REFUSALS, FlowGone(), TooSoon()) | flow_opened("/me/email/confirm", expires_in=1735),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def resend_email_code(form: ResendRequest, flows: Flows, owner: CurrentUser) -> FlowOpened:

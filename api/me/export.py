@@ -9,8 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
 from api.deps import Exports
-from api.openapi.guarded import refusals
-from api.problems import error_responses
+from api.openapi.responses import error_responses, permission_errors
 from api.request_context import CurrentUser
 from api.strict_json import StrictJsonRoute
 from jwt_tools.decorators import guard, requires
@@ -28,7 +27,7 @@ _LINES = TypeAdapter(list[AuditedEvent])
     summary="Export your data",
     response_model=Export,
     response_description="Everything that is stored about the account.",
-    responses=error_responses(*refusals(Permission.ACCOUNT_READ), TooManyRequests())
+    responses=error_responses(*permission_errors(Permission.ACCOUNT_READ), TooManyRequests())
     | {200: {"headers": {"Content-Disposition": {"schema": {"type": "string"}, "description": "A file name."}}}},
 )
 @requires(Permission.ACCOUNT_READ)

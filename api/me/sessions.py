@@ -7,8 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import CurrentPrincipal, Sessions
-from api.openapi.guarded import refusals
-from api.problems import error_responses, validation_error
+from api.openapi.responses import error_responses, permission_errors, validation_error
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.errors import SessionNotFound
@@ -24,7 +23,7 @@ _NO_ID = validation_error("path.session_id", "must be an id, such as 019aaa3e-1c
     "",
     summary="List your sessions",
     response_description="The active sessions, newest first.",
-    responses=error_responses(*refusals(Permission.ACCOUNT_READ)),
+    responses=error_responses(*permission_errors(Permission.ACCOUNT_READ)),
 )
 @requires(Permission.ACCOUNT_READ)
 async def list_own_sessions(user: CurrentPrincipal, sessions: Sessions) -> list[OwnSession]:
@@ -38,7 +37,7 @@ async def list_own_sessions(user: CurrentPrincipal, sessions: Sessions) -> list[
     response_class=Response,
     summary="End one of your sessions",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=error_responses(*refusals(Permission.ACCOUNT_WRITE), SessionNotFound(), _NO_ID),
+    responses=error_responses(*permission_errors(Permission.ACCOUNT_WRITE), SessionNotFound(), _NO_ID),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_own_session(session_id: UUID, user: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:
@@ -52,7 +51,7 @@ async def end_own_session(session_id: UUID, user: CurrentPrincipal, actor: Curre
     response_class=Response,
     summary="End all other sessions",
     response_description="Every session except the current one has ended.",
-    responses=error_responses(*refusals(Permission.ACCOUNT_WRITE)),
+    responses=error_responses(*permission_errors(Permission.ACCOUNT_WRITE)),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_other_sessions(user: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:

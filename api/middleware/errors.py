@@ -1,4 +1,4 @@
-"""Answers every request that nobody else has answered: a mistake of ours, or the end of the server's patience."""
+"""Answers every request that ended without an answer: after a bug, or when a stop cut the request off."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import answer, internal_error
+from api.problems import error_response, internal_error
 from models.errors import Unavailable
 
 
 class ErrorBoundary:
-    """ASGI middleware. It stands inside of what names and counts answers, so that these are named and counted, too."""
+    """ASGI middleware. Runs inside RequestId and RequestMetrics, so that fallback answers get both."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and answer it if that ends without an answer."""
+        """Pass the request on, and answer it if it ends without an answer."""
         started = False
 
         async def send_noted(message: Message) -> None:
@@ -37,5 +37,5 @@ class ErrorBoundary:
 def _fallback_response(scope: Scope, error: BaseException) -> Response:
     if isinstance(error, Exception):
         return internal_error(scope["method"], scope["path"], error)
-    # A stop has waited for the request as long as it may; the server would call that a mistake of ours.
-    return answer(Unavailable("The service is about to stop."))
+    # A stop has waited for the request as long as it may; uvicorn alone would answer 500.
+    return error_response(Unavailable("The service is about to stop."))

@@ -1,4 +1,4 @@
-"""Gives every request a name, and every answer the headers that all answers have."""
+"""Gives every request an id, and every answer the headers that all answers have."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.context.request_id import request_id
 
-_A_NAME = re.compile("[0-9a-f]{32}")
+_ID = re.compile("[0-9a-f]{32}")
 
 _DEFAULTS = {
-    # security.md, section 4: an API's answers are stored, framed, sniffed and leaked nowhere.
+    # security.md, section 4: nothing may store, frame, sniff or leak an answer.
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -24,19 +24,19 @@ _DEFAULTS = {
 
 
 class RequestId:
-    """ASGI middleware. The name is ours, or that of a trusted proxy: a stranger's would let him write into the log.
+    """ASGI middleware. An id of the client's own would let the client write into the log; a trusted proxy may send one.
 
-    It stands outside of whatever takes the client's address from a header: whom to trust is told by the connection.
+    Runs outside ProxyHeadersMiddleware, which replaces the address of the connection by which a proxy is trusted.
     """
 
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> None:
         self._app = app
         self._trusted = [ip_network(proxy) for proxy in trusted_proxies]
 
-    def _name(self, scope: Scope) -> str:
-        told = Headers(scope=scope).get("x-request-id", "")
-        if self._trusted and _A_NAME.fullmatch(told) and self._is_trusted(scope["client"]):
-            return told
+    def _id(self, scope: Scope) -> str:
+        sent = Headers(scope=scope).get("x-request-id", "")
+        if self._trusted and _ID.fullmatch(sent) and self._is_trusted(scope["client"]):
+            return sent
         return uuid4().hex
 
     def _is_trusted(self, client: tuple[str, int] | None) -> bool:
@@ -47,19 +47,19 @@ class RequestId:
         return any(address in network for network in self._trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request, and the answer after it."""
+        """Set the id of the request, and send it with the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        name = self._name(scope)
-        request_id.set(name)
+        id_ = self._id(scope)
+        request_id.set(id_)
 
-        async def send_named(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = name
+                headers["X-Request-Id"] = id_
                 for header, value in _DEFAULTS.items():
                     headers.setdefault(header, value)
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        await self._app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""Counts every request by its route and what came of it, for the operator's Prometheus."""
+"""Counts every request by its route and outcome, for Prometheus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.context.counters import Counter
 
 
 class RequestMetrics:
-    """ASGI middleware. Routes are named by their templates: what a caller writes becomes no label."""
+    """ASGI middleware. The label of a route is its template: text that a client sends becomes no label."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

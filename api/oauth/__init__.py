@@ -1,1 +1,1 @@
-"""What services that verify our tokens call, by the standards' shapes. Imports models and api.deps."""
+"""What services that verify our tokens call, in the formats of OAuth. Imports models, api.deps and api.openapi."""

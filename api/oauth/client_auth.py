@@ -1,4 +1,4 @@
-"""Which service calls: HTTP Basic, as RFC 6749 section 2.3.1 has it."""
+"""Authenticates the service that calls: HTTP Basic (RFC 6749 section 2.3.1)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fastapi.security.http import HTTPBase
 from api.deps import Clients
 from models.errors import InvalidClient
 
-# For the OpenAPI description alone. FastAPI's HTTPBasic reads the credentials, too, and refuses in words of its own.
+# For the OpenAPI description alone: FastAPI's HTTPBasic would read the credentials, too, and answer in another format.
 _basic_scheme = HTTPBase(
-    scheme="basic", auto_error=False, scheme_name="service", description="A name of SERVICE_CLIENTS, and its secret."
+    scheme="basic", auto_error=False, scheme_name="service", description="A name of SERVICE_CLIENTS and its secret."
 )
 
 
 def _name_and_secret(request: Request) -> tuple[str, str]:
-    """What the one ``Authorization: Basic`` header says, read without mercy."""
+    """Return name and secret of the ``Authorization: Basic`` header; a request must have exactly one."""
     values = request.headers.getlist("authorization")
     scheme, _, credentials = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     if scheme.lower() != "basic":
@@ -38,5 +38,5 @@ async def _service(request: Request, clients: Clients, _documented: Annotated[ob
     clients.authenticate(*_name_and_secret(request))
 
 
-FromService = Annotated[None, Depends(_service)]
-"""Lets a service in that has a name and a secret with us, and nobody else."""
+AuthenticatedService = Annotated[None, Depends(_service)]
+"""Refuses every request that is not from a service of SERVICE_CLIENTS."""

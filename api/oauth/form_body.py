@@ -1,4 +1,4 @@
-"""Reads a form, which the two calls of OAuth's own are sent as."""
+"""Reads the form that OAuth requests are sent as."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from fastapi import Request
 
 from models.errors import InvalidForm
 
-_MOST_FIELDS = 10
+_MAX_FIELDS = 10
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of an ``application/x-www-form-urlencoded`` body.
+    """Return the fields of an ``application/x-www-form-urlencoded`` body.
 
     Raises:
-        InvalidForm: it is anything else, or a field stands in it twice (RFC 6749 section 3.2).
+        InvalidForm: it is anything else, or has a field twice (RFC 6749 section 3.2).
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
@@ -23,11 +23,11 @@ async def read_form(request: Request) -> dict[str, str]:
     try:
         text = (await request.body()).decode("ascii")
         pairs = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MOST_FIELDS
+            text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
         )
     except ValueError:
         raise InvalidForm("The body must be a form in UTF-8 of at most ten fields.") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise InvalidForm("A field stands in the form twice.")
+        raise InvalidForm("The form has a field twice.")
     return fields

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.deps import Introspections
-from api.oauth.client_auth import FromService
+from api.oauth.client_auth import AuthenticatedService
 from api.oauth.form_body import read_form
-from api.problems import error_responses, oauth_error_responses
+from api.openapi.responses import error_responses, oauth_error_responses
 from api.request_context import ClientAddress
 from models.errors import BodyTooLarge, InvalidClient, InvalidForm, Unavailable
 from models.responses.tokens import Introspection
@@ -39,7 +39,7 @@ _FORM = {
 }
 
 
-async def _token(request: Request, _client: FromService) -> str:
+async def _token(request: Request, _client: AuthenticatedService) -> str:
     """Return the token of the request; its body is read only after the service has been authenticated."""
     token = (await read_form(request)).get("token", "")
     if not token:

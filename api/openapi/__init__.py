@@ -1,1 +1,1 @@
-"""What /docs and /openapi.json show: responses, examples, the page itself. Imports models and api.problems."""
+"""What /docs and /openapi.json show: responses, introduction, page. Imports models and api.problems."""

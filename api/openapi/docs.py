@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI from files of our own, so that it works without internet access."""
+"""GET /docs: Swagger UI, served from local files, so that it works without internet access."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASSETS = {
 }
 
 
-def install(app: FastAPI) -> None:
+def add_docs_page(app: FastAPI) -> None:
     """Serve the page and its three files."""
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
@@ -51,7 +51,7 @@ def install(app: FastAPI) -> None:
 
 
 def _policy(html: str) -> str:
-    """Let the page run its own files and its one inline script, known by its hash (CSP level 3, section 8.3)."""
+    """Return a policy that allows the page's own files and its inline script by hash (CSP level 3, section 8.3)."""
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     hashes = " ".join(f"'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
     return (

@@ -1,1 +1,1 @@
-"""Health and metrics, for the operator. Imports models and api.deps."""
+"""Health and metrics, for the operator. Imports models, api.deps and api.openapi."""

@@ -1,4 +1,4 @@
-"""GET /health: for load balancers and for the operator at night."""
+"""GET /health: for load balancers and operators."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from models.responses.common import Health
 router = APIRouter(prefix="/health", tags=["health"])
 
 
-@router.get("/live", summary="Is the process alive?", response_description="It is.")
+@router.get("/live", summary="Check that the process is alive", response_description="The process is alive.")
 async def is_alive() -> Health:
-    """The process answers; nothing else is asked."""
+    """Answer without asking any other server."""
     return Health(status="ok")
 
 
@@ -21,22 +21,22 @@ _AWAY = {"status": "unavailable", "dependencies": {"postgresql": "ok", "valkey":
 
 @router.get(
     "/ready",
-    summary="Can it serve?",
-    response_description="All that it needs is there.",
+    summary="Check that the service is ready",
+    response_description="Everything that the service needs is available.",
     responses={
         503: {
             "model": Health,
-            "description": "Something that we depend on is away.",
+            "description": "A dependency is unavailable; the answer names it.",
             "content": {"application/json": {"example": _AWAY}},
         }
     },
 )
 async def is_ready(response: Response, health_checks: HealthChecks) -> Health:
-    """Whether PostgreSQL and Valkey answer, and whether there is a key to sign with, each by name."""
-    found = await health_checks.dependencies()
-    all_there = all(found.values())
-    response.status_code = 200 if all_there else 503
+    """Report whether PostgreSQL and Valkey answer, and whether a signing key is available, each by name."""
+    available = await health_checks.dependencies()
+    ready = all(available.values())
+    response.status_code = 200 if ready else 503
     return Health(
-        status="ok" if all_there else "unavailable",
-        dependencies={name: "ok" if there else "away" for name, there in found.items()},
+        status="ok" if ready else "unavailable",
+        dependencies={name: "ok" if answers else "away" for name, answers in available.items()},
     )

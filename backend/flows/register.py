@@ -71,7 +71,7 @@ class RegisterService:
                 outcome, member = await self._create(db, step.data, step.data.login, client)
             if outcome == "login_taken":
                 step.advance(Step.LOGIN, new_key=False)
-                raise LoginTaken("The code was right, the login is taken. Choose another at /register/login.")
+                raise LoginTaken("The code is right, but the login is taken. Choose another one at /register/login.")
             if member is None:
                 raise FlowGone
         return self._result(member, client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-REFUSAL = "must be one JSON object in UTF-8, without NaN and without doubled names"
+REFUSAL = "must be one JSON object in UTF-8, without NaN and without duplicate names"
 
 
 def _refuse_constant(name: str) -> NoReturn:
