@@ -26,11 +26,24 @@ _STATE = load_script("thermostat_state")
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A guess under way: it may be compared with codes of its epoch, and has to be settled."""
+    """A guess under way: it may be compared with codes of its epoch, and has to be settled by one of its commands."""
 
+    thermostat: Thermostat
     name: str
     epoch: int
     level: int
+
+    def cancel(self) -> Command[int | None]:
+        """Settle a guess that was not compared, or was right and had no effect."""
+        return self.thermostat.settle(self, "cancelled")
+
+    def failed(self) -> Command[int | None]:
+        """Settle a wrong guess; the answer is the new floor in digits, if this guess raised it."""
+        return self.thermostat.settle(self, "failed")
+
+    def succeeded(self, wrong_before: int) -> Command[int | None]:
+        """Settle a right guess, which explains the wrong guesses that its flow had before."""
+        return self.thermostat.settle(self, "succeeded", wrong_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +90,13 @@ class Thermostat:
 
         def read(answer: Any) -> Reservation | None:
             epoch, level = map(int, answer)
-            return None if epoch < 0 else Reservation(name, epoch, level)
+            return None if epoch < 0 else Reservation(self, name, epoch, level)
 
         return self._command(_RESERVE, read, name)
 
-    def cancel(self, reservation: Reservation) -> Command[int | None]:
-        """Settle a guess that was not compared, or was right and had no effect."""
-        return self._command(_SETTLE, self._raised_to, reservation.name, reservation.level, "cancelled")
-
-    def failed(self, reservation: Reservation) -> Command[int | None]:
-        """Settle a wrong guess; the answer is the new floor in digits, if this guess raised it."""
-        return self._command(_SETTLE, self._raised_to, reservation.name, reservation.level, "failed")
-
-    def succeeded(self, reservation: Reservation, wrong_before: int) -> Command[int | None]:
-        """Settle a right guess, which explains the wrong guesses that its flow had before."""
-        return self._command(_SETTLE, self._raised_to, reservation.name, reservation.level, "succeeded", wrong_before)
+    def settle(self, reservation: Reservation, outcome: str, explained: int = 0) -> Command[int | None]:
+        """Settle a guess; see the commands of `Reservation`."""
+        return self._command(_SETTLE, self._raised_to, reservation.name, reservation.level, outcome, explained)
 
     def get_state(self) -> Command[ThermostatState]:
         """Return the state, in which a floor has fallen if its time is over."""

@@ -28,12 +28,12 @@ _RESERVE_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class CodeAttempt:
-    """A guess that is not compared yet; one of `cancel`, `succeeded` and `CodeAttempts.record_failure` resolves it."""
+    """A guess that is not compared yet; one of `cancel`, `succeeded` and `CodeAttempts.record_failure` settles it."""
 
     rescued: str = ""
     """The subject whose flows a rescue code opens; empty for a mailed code."""
-    thermostat: Thermostat | None = None
     reservation: Reservation | None = None
+    """None for a guess that the thermostat does not count."""
 
     @property
     def epoch(self) -> int:
@@ -41,18 +41,12 @@ class CodeAttempt:
         return self.reservation.epoch if self.reservation else 0
 
     def cancel(self) -> tuple[Command[Any], ...]:
-        """Return the calls for a guess that was not compared, or was right without effect: it counts as never made."""
-        return (self.thermostat.cancel(self.reservation),) if self.thermostat and self.reservation else ()
+        """Return the commands for a guess that was not compared, or was right without effect: it counts as not made."""
+        return (self.reservation.cancel(),) if self.reservation else ()
 
     def succeeded(self, wrong_before: int) -> tuple[Command[Any], ...]:
-        """Return the calls for a right guess, which explains the wrong guesses that the flow had before."""
-        if self.thermostat is None or self.reservation is None:
-            return ()
-        return (self.thermostat.succeeded(self.reservation, wrong_before),)
-
-    def failed(self) -> Command[int | None] | None:
-        """Return the call for a wrong guess; its answer is the new floor, if this guess raised it."""
-        return self.thermostat.failed(self.reservation) if self.thermostat and self.reservation else None
+        """Return the commands for a right guess, which explains the wrong guesses that the flow had before."""
+        return (self.reservation.succeeded(wrong_before),) if self.reservation else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +69,18 @@ class CodeAttempts:
             Unavailable: Valkey is away, or more guesses are under way than the thermostat bears.
         """
         thermostat = None if from_device or rescue else self.thermostats.get(purpose)
-        calls: list[Command[Any]] = [thermostat.reserve()] if thermostat else []
-        calls += [find_rescue_code(rescue, purpose)] if rescue else []
-        answers, refusal = await self.limits.try_step(client, calls)
+        commands: list[Command[Any]] = [thermostat.reserve()] if thermostat else []
+        commands += [find_rescue_code(rescue, purpose)] if rescue else []
+        answers, refusal = await self.limits.try_step(client, commands)
         if refusal:
             if thermostat and answers[0]:
-                await self.valkey.execute(thermostat.cancel(answers[0]))
+                await self.valkey.execute(answers[0].cancel())
             raise refusal
         if rescue:
             return CodeAttempt(rescued=answers[0])
         if thermostat is None:
             return CodeAttempt()
-        return CodeAttempt("", thermostat, answers[0] or await self._wait_for_reservation(thermostat))
+        return CodeAttempt("", answers[0] or await self._wait_for_reservation(thermostat))
 
     async def _wait_for_reservation(self, thermostat: Thermostat) -> Reservation:
         """Guesses take milliseconds: those under way soon leave room, or raise the floor."""
@@ -99,14 +93,13 @@ class CodeAttempts:
 
     async def record_failure(self, attempt: CodeAttempt, client: ClientInfo) -> None:
         """Record that the guess was compared and wrong; the last guess that a floor bears raises the floor."""
-        call = attempt.failed()
-        if attempt.thermostat is None or call is None:
+        if attempt.reservation is None:
             return
-        # An unresolved guess counts as wrong in a few seconds, too.
+        # An unsettled guess counts as wrong in a few seconds, too.
         with suppress(Unavailable):
-            raised_to = await self.valkey.execute(call)
+            raised_to = await self.valkey.execute(attempt.reservation.failed())
             if raised_to:
-                purpose = attempt.thermostat.purpose
+                purpose = attempt.reservation.thermostat.purpose
                 self.audit_buffer.record(Event.FLOOR_RAISED, anonymous_actor(client), purpose=purpose, digits=raised_to)
                 log.warning(
                     "too many wrong codes at /%s: unknown devices are mailed at least %d digits now", purpose, raised_to

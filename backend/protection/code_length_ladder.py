@@ -37,17 +37,18 @@ class CodeLengthLadder:
     beside the owner: three wrong guesses at each of the owner's log-ins are 10 % a year (security.md, 2.2).
     """
 
-    def __init__(self, database: Database, store: FlowStore, strangers: Rungs, devices: Rungs, flow_ttl: int) -> None:
-        """``strangers`` holds the rungs for unknown devices, ``devices`` those for known ones."""
+    def __init__(
+        self, database: Database, store: FlowStore, unknown_devices: Rungs, known_devices: Rungs, flow_ttl: int
+    ) -> None:
         self._database = database
         self._store = store
-        self._strangers = strangers
-        self._devices = devices
+        self._unknown_devices = unknown_devices
+        self._known_devices = known_devices
         self._life = timedelta(seconds=flow_ttl + SETTLE_MARGIN)
 
     def shortest(self, purpose: str) -> int:
         """Return the digits of a code while the account's budget lasts."""
-        return self._strangers[purpose][0].digits
+        return self._unknown_devices[purpose][0].digits
 
     async def reserve(self, flow_id: bytes, whose: BudgetKey) -> int:
         """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits.
@@ -55,7 +56,7 @@ class CodeLengthLadder:
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        rungs = (self._devices if whose.device else self._strangers)[whose.purpose]
+        rungs = (self._known_devices if whose.device else self._unknown_devices)[whose.purpose]
         async with self._database.statement() as db:
             for terms in filter(None, map(_terms, rungs)):
                 digits = await db.ladder.reserve(flow_id, whose, terms, self._life)
@@ -89,7 +90,7 @@ class CodeLengthLadder:
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        for on_devices, ladders in ((False, self._strangers), (True, self._devices)):
+        for on_devices, ladders in ((False, self._unknown_devices), (True, self._known_devices)):
             for terms in {terms for rungs in ladders.values() for terms in map(_terms, rungs) if terms}:
                 async with self._database.statement() as db:
                     await db.ladder.delete_full(terms, on_devices=on_devices)

@@ -12,10 +12,10 @@ from redis_tools.token_bucket import Bucket
 class MailLimits:
     """A bucket for each address and purpose, and one more for each of its known devices."""
 
-    strangers: Rate
-    devices: Rate
+    unknown_devices: Rate
+    known_devices: Rate
 
     def bucket(self, purpose: str, subject: str, device: str) -> Bucket:
         """Return the bucket that a flow's mails are charged to, and refunded to when the flow succeeds."""
         name = f"mail:{purpose}:{{{subject}}}"
-        return Bucket(f"{name}:{device}", self.devices) if device else Bucket(name, self.strangers)
+        return Bucket(f"{name}:{device}", self.known_devices) if device else Bucket(name, self.unknown_devices)

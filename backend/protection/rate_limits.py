@@ -50,14 +50,20 @@ class RateLimits:
         self._starts: dict[str, Rates] = {spec.name: getattr(rates, spec.start_limit) for spec in SPECS.values()}
         self._thermostats = thermostats
 
-    async def charge_start(self, purpose: str, client: ClientInfo, device: str = "") -> Permit:
-        """Charge the start of a flow.
+    async def charge_start(
+        self, purpose: str, client: ClientInfo, device: str = "", refundable: Sequence[Bucket] = ()
+    ) -> Permit:
+        """Charge the start of a flow, and the ``refundable`` buckets until the permit is refunded.
 
         Raises:
-            TooManyRequests: too many starts from this address.
+            TooManyRequests: too many starts from this address, or an empty bucket.
             Unavailable: Valkey is away.
         """
-        return await self._charge_start(purpose, client, device, ())
+        thermostat = self._thermostats.get(purpose)
+        consumed = _by_address(purpose, self._starts[purpose], client)
+        commands = [thermostat.get_epoch()] if thermostat else []
+        epochs = await self._charge(purpose, client, (*consumed, *refundable), commands)
+        return Permit(device, epochs[0] if epochs else 0, tuple(bucket.refund() for bucket in refundable))
 
     async def charge_password(self, purpose: str, client: ClientInfo, subject: str, device: str = "") -> Permit:
         """Charge the start of a flow and one wrong password of the account ``subject``; a right one is refunded.
@@ -72,7 +78,7 @@ class RateLimits:
         account = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
         failures = _by_address("wrong-password", self._rates.wrong_passwords, client)
         failures += [Bucket(f"password:{account}", rate) for rate in rates]
-        return await self._charge_start(purpose, client, device, failures)
+        return await self.charge_start(purpose, client, device, failures)
 
     async def charge_own_password(self, client: ClientInfo, user_id: UUID) -> Permit:
         """Charge a step and one wrong password of a user who is signed in; a right one is refunded.
@@ -104,14 +110,14 @@ class RateLimits:
         await self._charge("step", client, _by_address("step", self._rates.steps, client))
 
     async def try_step(
-        self, client: ClientInfo, calls: Sequence[Command[Any]]
+        self, client: ClientInfo, commands: Sequence[Command[Any]]
     ) -> tuple[list[Any], TooManyRequests | None]:
-        """Charge a step, with other calls in the same exchange; return their answers, and the refusal if there is one.
+        """Charge a step and send other commands in one exchange; return their answers, and the refusal if there is one.
 
         Raises:
             Unavailable: Valkey is away.
         """
-        return await self._try("step", client, _by_address("step", self._rates.steps, client), calls)
+        return await self._try("step", client, _by_address("step", self._rates.steps, client), commands)
 
     async def charge_export(self, client: ClientInfo, user_id: UUID) -> None:
         """Charge an export of the account, which may be large.
@@ -132,28 +138,19 @@ class RateLimits:
         """
         await self._charge("refresh", client, _by_address("refresh", self._rates.refreshes, client))
 
-    async def _charge_start(
-        self, purpose: str, client: ClientInfo, device: str, refundable: Sequence[Bucket]
-    ) -> Permit:
-        thermostat = self._thermostats.get(purpose)
-        consumed = _by_address(purpose, self._starts[purpose], client)
-        calls = [thermostat.get_epoch()] if thermostat else []
-        epochs = await self._charge(purpose, client, (*consumed, *refundable), calls)
-        return Permit(device, epochs[0] if epochs else 0, tuple(bucket.refund() for bucket in refundable))
-
     async def _charge(
-        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Command[Any]] = ()
+        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], commands: Sequence[Command[Any]] = ()
     ) -> list[Any]:
-        answers, refusal = await self._try(limit, client, buckets, calls)
+        answers, refusal = await self._try(limit, client, buckets, commands)
         if refusal:
             raise refusal
         return answers
 
     async def _try(
-        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], calls: Sequence[Command[Any]]
+        self, limit: str, client: ClientInfo, buckets: Sequence[Bucket], commands: Sequence[Command[Any]]
     ) -> tuple[list[Any], TooManyRequests | None]:
-        """Take one from every bucket, with the calls in the same exchange; a refusal is recorded in the audit log."""
-        answers = await self._valkey.pipeline(*(bucket.consume() for bucket in buckets), *calls)
+        """Charge every bucket and send the commands in one exchange; a refusal is recorded in the audit log."""
+        answers = await self._valkey.pipeline(*(bucket.consume() for bucket in buckets), *commands)
         taken: list[LimitResult] = answers[: len(buckets)]
         rest = answers[len(buckets) :]
         if all(one.allowed for one in taken):

@@ -32,7 +32,7 @@ async def guess_wrong(valkey: Valkey, thermostat: Thermostat, times: int = 1) ->
     made = []
     for _ in range(times):
         held = await hold(valkey, thermostat)
-        made.append((held.epoch, await valkey.execute(thermostat.failed(held))))
+        made.append((held.epoch, await valkey.execute(held.failed())))
     return made
 
 
@@ -67,7 +67,7 @@ async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_what_becomes
     holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
     under_way = [one for one in holds if one]
     assert [one.epoch for one in under_way] == [0] * 20
-    raises = [await valkey.execute(thermostat.failed(one)) for one in under_way]
+    raises = [await valkey.execute(one.failed()) for one in under_way]
     assert raises == [None] * 19 + [6]
     assert (await hold(valkey, thermostat)).epoch == 1
 
@@ -75,7 +75,7 @@ async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_what_becomes
 async def test_a_burst_that_comes_to_nothing_raises_nothing(valkey: Valkey, thermostat: Thermostat) -> None:
     for _ in range(5):
         holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
-        await asyncio.gather(*(valkey.execute(thermostat.cancel(one)) for one in holds if one))
+        await asyncio.gather(*(valkey.execute(one.cancel()) for one in holds if one))
     assert await read(valkey, thermostat) == ThermostatState(4, 0, 20, 0, 0, 0)
 
 
@@ -89,11 +89,11 @@ async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
     assert [(await read(valkey, thermostat)).left for _ in range(2)] == [17, 17]
     assert (await guess_wrong(valkey, thermostat))[0] == (0, None)
     assert (await read(valkey, thermostat)).left == 16
-    await valkey.execute(thermostat.failed(late[0]))
+    await valkey.execute(late[0].failed())
     assert (await read(valkey, thermostat)).left == 16
     # It was right after all, and so late that it had been given up.
-    await valkey.execute(thermostat.cancel(late[1]))
-    await valkey.execute(thermostat.succeeded(late[2], 1))
+    await valkey.execute(late[1].cancel())
+    await valkey.execute(late[2].succeeded(1))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (19, 1, 1)
 
@@ -171,7 +171,7 @@ async def test_a_success_explains_the_wrong_guesses_of_its_flow_and_is_counted(
     valkey: Valkey, thermostat: Thermostat
 ) -> None:
     await guess_wrong(valkey, thermostat, 2)
-    await valkey.execute(thermostat.succeeded(await hold(valkey, thermostat), 2))
+    await valkey.execute((await hold(valkey, thermostat)).succeeded(2))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (20, 0, 1)
 
