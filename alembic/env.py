@@ -12,12 +12,12 @@ from config import load_settings
 from database.tables import metadata
 
 _MIGRATION_LOCK = 7_365_627_168
-"""An advisory lock of ours; two containers that start together must not migrate at once."""
+"""An advisory lock: two containers that start together must not migrate at the same time."""
 
 
 def _migrate(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-    # A migration that waits for a lock makes everybody behind it wait too; better to fail and be run again.
+    # Every request behind a migration that waits for a lock waits, too: it is better to fail and to be run again.
     connection.execute(text("SET lock_timeout = '1s'"))
     connection.commit()
     context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)

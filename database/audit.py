@@ -16,24 +16,26 @@ from database.tables import audit_log
 from models.admin.audit_log import AuditQuery
 from models.context.audit import Record
 
-_ADD = insert(audit_log)
-_ADD_ONE = _ADD.returning(audit_log.c.id)
-_FORGET_OLD = delete_batch(audit_log, audit_log.c.at < func.now() - bindparam("keep", type_=Interval))
+_CREATE = insert(audit_log)
+_CREATE_ONE = _CREATE.returning(audit_log.c.id)
+_DELETE_EXPIRED = delete_batch(audit_log, audit_log.c.at < func.now() - bindparam("retention", type_=Interval))
 
 
-def _next_ids(whose: ColumnElement[Any]) -> Select[tuple[int]]:
-    wanted = (whose == bindparam("user"), audit_log.c.id > bindparam("after"), audit_log.c.id <= bindparam("last"))
+def _next_ids(column: ColumnElement[Any]) -> Select[tuple[int]]:
+    wanted = (column == bindparam("user"), audit_log.c.id > bindparam("after"), audit_log.c.id <= bindparam("last"))
     return select(audit_log.c.id).where(*wanted).order_by(audit_log.c.id).limit(bindparam("limit"))
 
 
-# Each half can be read in the order of its own index, which an OR of the two cannot: a page costs no look at the rest.
+# Each half is read in the order of its own index, which an OR of the two cannot be: a page reads no other rows.
 _NEXT_IDS = union(_next_ids(audit_log.c.actor), _next_ids(audit_log.c.subject))
-_OF_USER = select(audit_log).where(audit_log.c.id.in_(_NEXT_IDS)).order_by(audit_log.c.id).limit(bindparam("limit"))
+_LIST_OF_USER = (
+    select(audit_log).where(audit_log.c.id.in_(_NEXT_IDS)).order_by(audit_log.c.id).limit(bindparam("limit"))
+)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """What was written down."""
+    """A line of the audit log."""
 
     id: int
     at: datetime
@@ -46,19 +48,19 @@ class AuditLine:
 
 
 class AuditRepo:
-    """Adds lines, shows them, and forgets them in time; nothing changes one."""
+    """Adds, lists and deletes lines of the audit log; no line is ever changed."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def create(self, record: Record) -> int:
-        """Write down what happens in this transaction; return the line's id."""
-        added: int = (await self._connection.execute(_ADD_ONE, _values(record, 1))).scalar_one()
-        return added
+        """Add what happens in this transaction; return the id of the line."""
+        line: int = (await self._connection.execute(_CREATE_ONE, _values(record, 1))).scalar_one()
+        return line
 
     async def create_all(self, records: Iterable[tuple[Record, int]]) -> None:
-        """Write down several, and how often each happened."""
-        await self._connection.execute(_ADD, [_values(record, times) for record, times in records])
+        """Add several records, each with how often it happened."""
+        await self._connection.execute(_CREATE, [_values(record, times) for record, times in records])
 
     async def list(self, query: AuditQuery) -> Sequence[AuditLine]:
         """Return the matching lines, newest first, and one more than fits on the page if there is one."""
@@ -79,14 +81,14 @@ class AuditRepo:
         return [AuditLine(**row) for row in (await self._connection.execute(wanted)).mappings()]
 
     async def list_of_user(self, user_id: UUID, *, after: int, last: int, limit: int) -> Sequence[AuditLine]:
-        """What a user did, or what was done to the account: the lines after that id up to the last, oldest first."""
+        """Return lines about what a user did and what was done to the account: ids above ``after`` up to ``last``."""
         wanted = {"user": user_id, "after": after, "last": last, "limit": limit}
-        rows = await self._connection.execute(_OF_USER, wanted)
+        rows = await self._connection.execute(_LIST_OF_USER, wanted)
         return [AuditLine(**row) for row in rows.mappings()]
 
-    async def delete_expired(self, keep: timedelta) -> bool:
-        """Drop some of what is older than that; True when there may be more."""
-        return has_more(await self._connection.execute(_FORGET_OLD, {"keep": keep}))
+    async def delete_expired(self, retention: timedelta) -> bool:
+        """Delete a batch of lines older than ``retention``; return True if there may be more."""
+        return has_more(await self._connection.execute(_DELETE_EXPIRED, {"retention": retention}))
 
 
 def _values(record: Record, times: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Drops what is over, some of it at a time: a statement has a second or two, whatever has piled up."""
+"""Deletes expired rows in batches: a statement has two seconds, however many rows have accumulated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from sqlalchemy import ColumnElement, CursorResult, Table, delete, literal, sele
 from sqlalchemy.sql.dml import ReturningDelete
 
 BATCH_SIZE = 5_000
-"""Rows that one statement drops at most."""
+"""Most rows that one statement deletes."""
 
 
 def delete_batch(table: Table, condition: ColumnElement[bool]) -> ReturningDelete[int]:
-    """A statement that drops some of the rows for which the condition holds."""
+    """Return a statement that deletes one batch of the rows that meet the condition."""
     key = list(table.primary_key.columns)
     chosen = select(*key).where(condition).limit(BATCH_SIZE)
     return delete(table).where(tuple_(*key).in_(chosen)).returning(literal(1))
 
 
 def has_more(result: CursorResult[Any]) -> bool:
-    """Whether the statement has dropped as much as it may, so that there may be more."""
+    """Return whether the statement has deleted a full batch, so that there may be more."""
     return len(result.all()) == BATCH_SIZE

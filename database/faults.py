@@ -1,4 +1,4 @@
-"""Tells PostgreSQL being away, or too slow, from a mistake of ours."""
+"""Distinguishes an unavailable PostgreSQL from a programming error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNDEFINED_TABLE = "42P01"
 
 
 class SchemaMissing(Exception):
-    """The database answers and has no tables of ours."""
+    """The database answers and has none of our tables."""
 
 
 def _state(error: BaseException | None) -> str:
@@ -35,19 +35,19 @@ def _is_lost(error: Exception) -> bool:
 
 @contextmanager
 def unavailable_when_away() -> Iterator[None]:
-    """Raise `Unavailable` in place of whatever says that PostgreSQL cannot answer now; let mistakes pass as they are.
+    """Replace errors that mean "PostgreSQL cannot answer now" by `Unavailable`; let programming errors pass.
 
     Raises:
-        Unavailable: no connection, no answer in time, no room, or a transaction that lost a race and may be repeated.
+        Unavailable: no connection, no answer in time, no room, or a transaction that lost a race and can be repeated.
         SchemaMissing: the migrations have not been run.
     """
     try:
         yield
     except (OSError, TimeoutError, PoolTimeout, DriverInterfaceError, InternalClientError) as error:
-        # The driver takes the loss of a connection in the middle of a statement for an error of its own.
+        # The driver reports a connection lost in the middle of a statement as a misuse of itself.
         raise Unavailable from error
     except (DBAPIError, PostgresError) as error:
-        # While a connection is being made, and over the driver itself, the driver's own exceptions come unwrapped.
+        # While a connection is being made, exceptions of the driver are not wrapped.
         state = _state(error.orig if isinstance(error, DBAPIError) else error)
         if _is_lost(error) or state.startswith(_PASSING):
             raise Unavailable from error

@@ -1,4 +1,4 @@
-"""The ladder at rest: what is left of every budget of guesses, and what codes under way have taken of it."""
+"""The ladder in PostgreSQL: what is left of each budget of guesses, and what valid codes have reserved."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from database.tables import guess_budgets, guess_reservations
 
 @dataclass(frozen=True, slots=True)
 class BudgetKey:
-    """Whose budget, for what, and on which known device; the last is empty when it is none."""
+    """The owner of a budget, the purpose, and the known device; the device is empty for unknown devices."""
 
     subject: bytes
     purpose: str
@@ -39,7 +39,7 @@ class BudgetKey:
 
 @dataclass(frozen=True, slots=True)
 class BudgetLeft:
-    """What is left of a budget, as of a moment; or what a mailed code has taken of it, until then."""
+    """What is left of a budget at ``at``; or what a mailed code has reserved until ``at``."""
 
     purpose: str
     device: str
@@ -50,7 +50,7 @@ class BudgetLeft:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """One rung: its length, what it bears at once and in a year, and how many guesses a code takes of it."""
+    """One rung: its length, the guesses that it bears at once and in a year, and the guesses that a code reserves."""
 
     digits: int
     burst: int
@@ -63,8 +63,8 @@ _BURST = cast(bindparam("burst"), Double)
 _YEARS = cast(func.extract("epoch", func.now() - guess_budgets.c.refilled_at), Double) / (365 * 86_400)
 _REFILLED = func.least(_BURST, guess_budgets.c.guesses + cast(bindparam("per_year"), Double) * _YEARS)
 
-# One statement takes from the budget and notes what was taken. Two that come at once wait for each other at the row;
-# a budget that was never touched has no row and is full.
+# One statement takes from the budget and records the reservation. Two at the same moment wait for each other at the
+# row; a budget that was never used has no row and is full.
 _TAKEN = (
     insert(guess_budgets)
     .values(
@@ -122,7 +122,7 @@ _SETTLED = (
     )
     .cte("settled")
 )
-# Summed first: an UPDATE takes one of several rows that meet the same target.
+# Summed first: of several rows with the same target an UPDATE uses one.
 _BACK = (
     select(
         _SETTLED.c.subject,
@@ -134,13 +134,13 @@ _BACK = (
     .group_by(_SETTLED.c.subject, _SETTLED.c.purpose, _SETTLED.c.device, _SETTLED.c.digits)
     .cte("back")
 )
-# What comes back may overfill a budget: its burst is its bound whenever it is next read.
+# A refund may overfill a budget: the next read is bounded by the burst.
 _SETTLE = (
     update(guess_budgets)
     .values(guesses=guess_budgets.c.guesses + _BACK.c.unspent)
     .where(*(guess_budgets.c[name] == _BACK.c[name] for name in ("subject", "purpose", "device", "digits")))
 )
-_FORGET_FULL = delete(guess_budgets).where(
+_DELETE_FULL = delete(guess_budgets).where(
     guess_budgets.c.digits == bindparam("digits"),
     (guess_budgets.c.device != literal_column("''")) == cast(bindparam("on_devices"), Boolean),
     _REFILLED >= _BURST,
@@ -156,26 +156,26 @@ _RESERVATIONS = (
     .where(guess_reservations.c.subject == func.any(_SUBJECTS))
     .order_by(guess_reservations.c.settle_at)
 )
-_FORGET_BUDGETS = delete(guess_budgets).where(guess_budgets.c.subject == func.any(_SUBJECTS))
-_FORGET_RESERVATIONS = delete(guess_reservations).where(guess_reservations.c.subject == func.any(_SUBJECTS))
+_DELETE_BUDGETS = delete(guess_budgets).where(guess_budgets.c.subject == func.any(_SUBJECTS))
+_DELETE_RESERVATIONS = delete(guess_reservations).where(guess_reservations.c.subject == func.any(_SUBJECTS))
 
 
 class LadderRepo:
-    """Takes guesses from budgets and gives them back. Every moment is PostgreSQL's."""
+    """Reserves guesses of budgets and refunds them. All times are by PostgreSQL's clock."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def reserve(self, flow_id: bytes, whose: BudgetKey, terms: Terms, life: timedelta) -> int | None:
-        """Take the guesses of one code from a budget, once a flow; None when there are too few left.
+    async def reserve(self, flow_id: bytes, budget: BudgetKey, terms: Terms, life: timedelta) -> int | None:
+        """Reserve the guesses of one code, once a flow; return the length of the rung, or None if too few are left.
 
-        The answer is the length of the rung: not always the one asked for, when the flow had reserved before.
+        If the flow has reserved before, the result is the rung of that reservation.
         """
         values = {
             "flow_id": flow_id,
-            "subject": whose.subject,
-            "purpose": whose.purpose,
-            "device": whose.device,
+            "subject": budget.subject,
+            "purpose": budget.purpose,
+            "device": budget.device,
             "digits": terms.digits,
             "burst": terms.burst,
             "per_year": terms.per_year,
@@ -190,25 +190,25 @@ class LadderRepo:
         return digits
 
     async def list_due(self, limit: int) -> list[bytes]:
-        """Flows that are over and have not been settled."""
+        """Return flows that have ended and are not settled yet."""
         return list((await self._connection.execute(_DUE, {"limit": limit})).scalars())
 
     async def settle(self, flow_ids: Sequence[bytes], unspent: Sequence[int]) -> None:
-        """Give back what flows that are over have not used; once each, whoever settles them at the same time."""
+        """Refund what ended flows have not used; once each, even if several workers settle at the same time."""
         await self._connection.execute(_SETTLE, {"flow_ids": list(flow_ids), "unspent": list(unspent)})
 
     async def delete_full(self, terms: Terms, *, on_devices: bool) -> None:
-        """Drop the rows of budgets that have filled up again."""
+        """Delete the rows of budgets that are full again."""
         values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
-        await self._connection.execute(_FORGET_FULL, values)
+        await self._connection.execute(_DELETE_FULL, values)
 
     async def list_of_subjects(self, subjects: Sequence[bytes]) -> tuple[list[BudgetLeft], list[BudgetLeft]]:
-        """Budgets of somebody who goes by several names, and what codes under way have taken of them."""
+        """Return the budgets of these subjects, and the reservations of their valid codes."""
         budgets = await self._connection.execute(_BUDGETS, {"subjects": list(subjects)})
         taken = await self._connection.execute(_RESERVATIONS, {"subjects": list(subjects)})
         return [BudgetLeft(*row) for row in budgets], [BudgetLeft(*row) for row in taken]
 
     async def delete_of_subjects(self, subjects: Sequence[bytes]) -> None:
-        """Drop all that is kept about somebody who is gone."""
-        await self._connection.execute(_FORGET_RESERVATIONS, {"subjects": list(subjects)})
-        await self._connection.execute(_FORGET_BUDGETS, {"subjects": list(subjects)})
+        """Delete the budgets and reservations of an account that is being deleted."""
+        await self._connection.execute(_DELETE_RESERVATIONS, {"subjects": list(subjects)})
+        await self._connection.execute(_DELETE_BUDGETS, {"subjects": list(subjects)})

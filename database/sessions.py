@@ -32,19 +32,19 @@ from database.tables import sessions
 
 @dataclass(frozen=True, slots=True)
 class SessionLife:
-    """How long a session lives."""
+    """The lifetime of a session."""
 
     idle: timedelta
-    """Without being refreshed."""
+    """Until it ends if it is not refreshed."""
     absolute: timedelta
-    """In all."""
-    repeat: timedelta
-    """How long a replaced refresh token is remembered as one."""
+    """Until it ends in any case."""
+    reuse_interval: timedelta
+    """How long a replaced refresh token may be presented again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A living session."""
+    """An active session."""
 
     id: UUID
     user_id: UUID
@@ -56,7 +56,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session about to be."""
+    """A session to be created."""
 
     id: UUID
     user_id: UUID
@@ -67,15 +67,15 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Where a session stands, as far as one refresh token is concerned."""
+    """A session, and the state of one refresh token in it."""
 
     session: Session
     token: bytes
-    """Digest of the one that is good."""
+    """Digest of the current refresh token."""
     replaced: Sequence[bytes]
     """Digests of the last few before it, newest first."""
     replaced_for: timedelta | None
-    """How long ago the token that was asked about was replaced; None if it is none of these."""
+    """How long ago the presented token was replaced; None if it is none of these."""
 
 
 _COLUMNS = (
@@ -86,7 +86,7 @@ _COLUMNS = (
     sessions.c.rotated_at,
     sessions.c.ends_at,
 )
-_IS_ALIVE = sessions.c.ends_at > func.now()
+_IS_ACTIVE = sessions.c.ends_at > func.now()
 
 
 def _interval(name: str) -> Any:
@@ -94,13 +94,13 @@ def _interval(name: str) -> Any:
 
 
 _REMEMBERED = 32
-"""Replaced tokens that a session remembers for repeats: more rotations in ten seconds are nobody's tabs."""
+"""Replaced tokens that a session remembers: no client with several tabs refreshes more often in ten seconds."""
 
 _PRESENTED = cast(bindparam("presented"), LargeBinary)
 
 
-# Room is made and taken by one statement. Whoever opens a session has the row of its user locked, so that two of them
-# do not count the same rows.
+# One statement ends the oldest sessions and creates the new one. The caller has locked the row of the user, so that two
+# of them do not count the same rows.
 _EVICTED = (
     delete(sessions)
     .where(
@@ -114,7 +114,7 @@ _EVICTED = (
     .returning(sessions.c.id)
     .cte("evicted")
 )
-_OPEN = (
+_CREATE = (
     insert(sessions)
     .values(
         id=bindparam("session"),
@@ -128,8 +128,8 @@ _OPEN = (
 
 
 def _remembered(column: Column[Any], newest: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column with one more in front; what is too old for a repeat is not carried along."""
-    is_recent = sessions.c.rotated_at > func.now() - _interval("repeat")
+    """Return the column with one more value in front, without the values that are too old to be presented again."""
+    is_recent = sessions.c.rotated_at > func.now() - _interval("reuse_interval")
     carried = func.array_prepend(newest, column, type_=column.type)[1:_REMEMBERED]
     return case((is_recent, carried), else_=array([newest]))
 
@@ -139,7 +139,7 @@ _ROTATE = (
     .where(
         sessions.c.id == bindparam("session"),
         sessions.c.token == bindparam("presented"),
-        _IS_ALIVE,
+        _IS_ACTIVE,
         # The setting may be shorter than it was at the last rotation.
         sessions.c.created_at + _interval("absolute") > func.now(),
     )
@@ -157,30 +157,30 @@ _FIND = select(
     sessions.c.token,
     sessions.c.replaced,
     func.now() - sessions.c.replaced_at[func.array_position(sessions.c.replaced, _PRESENTED)],
-).where(sessions.c.id == bindparam("session"), _IS_ALIVE)
-_OF_USER = (
+).where(sessions.c.id == bindparam("session"), _IS_ACTIVE)
+_LIST_OF_USER = (
     select(*_COLUMNS)
-    .where(sessions.c.user_id == bindparam("user"), _IS_ALIVE)
+    .where(sessions.c.user_id == bindparam("user"), _IS_ACTIVE)
     .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
 )
-_END = (
+_DELETE = (
     delete(sessions)
-    .where(sessions.c.id == bindparam("session"), sessions.c.user_id == bindparam("user"), _IS_ALIVE)
+    .where(sessions.c.id == bindparam("session"), sessions.c.user_id == bindparam("user"), _IS_ACTIVE)
     .returning(sessions.c.id)
 )
-_END_ALL = delete(sessions).where(sessions.c.user_id == bindparam("user"))
-_END_OTHERS = _END_ALL.where(sessions.c.id != bindparam("session"))
-_FORGET_OVER = delete_batch(sessions, ~_IS_ALIVE)
+_DELETE_ALL = delete(sessions).where(sessions.c.user_id == bindparam("user"))
+_DELETE_OTHERS = _DELETE_ALL.where(sessions.c.id != bindparam("session"))
+_DELETE_EXPIRED = delete_batch(sessions, ~_IS_ACTIVE)
 
 
 class SessionRepo:
-    """Opens, rotates and ends sessions. Every moment is PostgreSQL's."""
+    """Creates, rotates and deletes sessions. All times are by PostgreSQL's clock."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def create(self, new: NewSession, life: SessionLife, *, limit: int) -> tuple[Session, int]:
-        """A new session, and how many of the oldest have made room for it. The user's row has to be locked."""
+        """Create a session; return it and how many of the oldest were ended for it. The user's row has to be locked."""
         values = {
             "session": new.id,
             "user": new.user_id,
@@ -190,13 +190,13 @@ class SessionRepo:
             "absolute": life.absolute,
             "others": limit - 1,
         }
-        *session, evicted = (await self._connection.execute(_OPEN, values)).one()
+        *session, evicted = (await self._connection.execute(_CREATE, values)).one()
         return Session(*session), evicted
 
     async def rotate(self, session_id: UUID, presented: bytes, successor: bytes, life: SessionLife) -> Session | None:
-        """Put the successor in the place of the token that was presented; None if that is not the good one.
+        """Replace the presented token by its successor; return None if it is not the current token.
 
-        Of several that present it at once one is served, and the others find it replaced.
+        Of several requests that present it at once, one succeeds and the others find it replaced.
         """
         values = {
             "session": session_id,
@@ -204,32 +204,32 @@ class SessionRepo:
             "successor": successor,
             "idle": life.idle,
             "absolute": life.absolute,
-            "repeat": life.repeat,
+            "reuse_interval": life.reuse_interval,
         }
         row = (await self._connection.execute(_ROTATE, values)).one_or_none()
         return Session(*row) if row else None
 
     async def find(self, session_id: UUID, presented: bytes) -> Rotation | None:
-        """A living session and where it stands as far as a token is concerned."""
+        """Return an active session and the state of a refresh token in it."""
         row = (await self._connection.execute(_FIND, {"session": session_id, "presented": presented})).one_or_none()
         return Rotation(Session(*row[:-3]), *row[-3:]) if row else None
 
     async def list_of_user(self, user_id: UUID) -> list[Session]:
-        """The user's living sessions, newest first."""
-        return [Session(*row) for row in await self._connection.execute(_OF_USER, {"user": user_id})]
+        """Return the user's active sessions, newest first."""
+        return [Session(*row) for row in await self._connection.execute(_LIST_OF_USER, {"user": user_id})]
 
     async def delete(self, session_id: UUID, user_id: UUID) -> bool:
-        """End one session of a user; False when there is no such one."""
-        ended = await self._connection.execute(_END, {"session": session_id, "user": user_id})
-        return ended.one_or_none() is not None
+        """End one session of a user; return False if there is none of that id."""
+        deleted = await self._connection.execute(_DELETE, {"session": session_id, "user": user_id})
+        return deleted.one_or_none() is not None
 
     async def delete_all(self, user_id: UUID, *, except_session: UUID | None = None) -> None:
-        """End every session of a user, or every other one."""
+        """End every session of a user, except ``except_session``."""
         if except_session is None:
-            await self._connection.execute(_END_ALL, {"user": user_id})
+            await self._connection.execute(_DELETE_ALL, {"user": user_id})
         else:
-            await self._connection.execute(_END_OTHERS, {"user": user_id, "session": except_session})
+            await self._connection.execute(_DELETE_OTHERS, {"user": user_id, "session": except_session})
 
     async def delete_expired(self) -> bool:
-        """Drop some of the sessions whose time is over; True when there may be more."""
-        return has_more(await self._connection.execute(_FORGET_OVER))
+        """Delete a batch of expired sessions; return True if there may be more."""
+        return has_more(await self._connection.execute(_DELETE_EXPIRED))

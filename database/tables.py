@@ -1,4 +1,4 @@
-"""The whole schema on one page; `alembic/versions` says how it came to be."""
+"""The whole schema on one page; `alembic/versions` has its history."""
 
 from __future__ import annotations
 
@@ -41,13 +41,15 @@ users = Table(
     Column("login_canonical", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),  # pbkdf2_sha256$iterations$salt$hash
     Column("locale", Text, nullable=False),
-    Column("version", Integer, nullable=False, server_default="1"),  # raised by whatever must end what went before
+    Column(
+        "version", Integer, nullable=False, server_default="1"
+    ),  # raised by every change that must end earlier flows and sessions
     Column("blocked_at", _Moment),
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )
-# An administrator searches by how a login or an address begins.
-for _searched in (users.c.email, users.c.login_canonical):
-    Index(f"users_{_searched.name}_prefix_index", _searched, postgresql_ops={_searched.name: "text_pattern_ops"})
+# Administrators search by the beginning of a login or an address.
+for _column in (users.c.email, users.c.login_canonical):
+    Index(f"users_{_column.name}_prefix_index", _column, postgresql_ops={_column.name: "text_pattern_ops"})
 Index("users_blocked_index", users.c.id, postgresql_where=users.c.blocked_at.is_not(None))
 
 roles = Table(
@@ -82,7 +84,7 @@ user_roles = Table(
 used_flow = Table(
     "used_flow",
     metadata,
-    # The last word on single use: no failover of Valkey, no repeat gives a step a second effect.
+    # The last word on single use: neither a failover of Valkey nor a repeated request gives a step a second effect.
     Column("flow_id", LargeBinary, primary_key=True),
     Column("step", Text, primary_key=True),
     Column("used_at", _Moment, nullable=False, server_default=func.now(), index=True),
@@ -91,37 +93,37 @@ used_flow = Table(
 guess_budgets = Table(
     "guess_budgets",
     metadata,
-    # The ladder: wrong guesses that a length of code may still cost somebody. No row means that nothing is missing.
+    # The ladder: the wrong guesses left for a length of code. A budget without a row is full.
     Column("subject", LargeBinary, primary_key=True),  # a user's id; before there is a user, an HMAC of the address
     Column("purpose", Text, primary_key=True),
     Column("device", Text, primary_key=True),  # which ladder of known devices, or nothing
     Column("digits", SmallInteger, primary_key=True),
-    Column("guesses", Double, nullable=False),  # as of refilled_at; it comes back little by little
+    Column("guesses", Double, nullable=False),  # as of refilled_at; they come back continuously
     Column("refilled_at", _Moment, nullable=False, server_default=func.now(), index=True),
 )
 
 guess_reservations = Table(
     "guess_reservations",
     metadata,
-    # What a mailed code has taken from its budget until its flow is over.
+    # What a mailed code has reserved of its budget until its flow ends.
     Column("flow_id", LargeBinary, primary_key=True),
     Column("subject", LargeBinary, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("device", Text, nullable=False),
     Column("digits", SmallInteger, nullable=False),
     Column("guesses", SmallInteger, nullable=False),
-    Column("settle_at", _Moment, nullable=False, index=True),  # when nobody can act on the flow any more
+    Column("settle_at", _Moment, nullable=False, index=True),  # when no request can act on the flow any more
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    # One row a log-in; a session that was ended has none. Of its refresh tokens, digests alone.
+    # One row a log-in, deleted when the session ends. Refresh tokens are stored as digests only.
     Column("id", Uuid, primary_key=True),  # UUIDv7, the `sid` of access tokens
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("token", LargeBinary, nullable=False),  # the one that is good
-    Column("replaced", ARRAY(LargeBinary), nullable=False, server_default="{}"),  # the last few before, newest first,
-    Column("replaced_at", ARRAY(_Moment), nullable=False, server_default="{}"),  # and when, for repeats
+    Column("token", LargeBinary, nullable=False),  # the current one
+    Column("replaced", ARRAY(LargeBinary), nullable=False, server_default="{}"),  # the last few before, newest first
+    Column("replaced_at", ARRAY(_Moment), nullable=False, server_default="{}"),  # and when each was replaced
     Column("rotated_at", _Moment, nullable=False, server_default=func.now()),
     Column("ends_at", _Moment, nullable=False, index=True),  # by idleness or by age, whichever comes first
     Column("user_agent", Text, nullable=False),
@@ -135,7 +137,7 @@ signing_keys = Table(
     Column("algorithm", Text, nullable=False),
     Column("public_jwk", JSONB, nullable=False),
     Column("private_key", LargeBinary, nullable=False),  # encrypted, see backend/tokens/signing_keys.py
-    Column("signs_from", _Moment, nullable=False),  # it is published before, so that every verifier knows it by then
+    Column("signs_from", _Moment, nullable=False),  # published before, so that every verifier knows it by then
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )
 
@@ -144,7 +146,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("kind", Text, nullable=False),
-    Column("payload", JSONB, nullable=False),  # ids: no code is stored with a job, and an address only sealed
+    Column("payload", JSONB, nullable=False),  # ids; never a code, and an address only encrypted
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", _Moment, nullable=False, server_default=func.now()),  # also the end of a worker's lease
     Column("give_up_at", _Moment, nullable=False),
@@ -157,15 +159,15 @@ Index("outbox_waiting_index", outbox.c.due_at, postgresql_where=outbox.c.failed_
 audit_log = Table(
     "audit_log",
     metadata,
-    # What happened to accounts, kept when they are gone: ids, and whatever else could name a person masked.
+    # What happened to accounts, kept when they are deleted: ids, with other personal data masked.
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("at", _Moment, nullable=False, server_default=func.now(), index=True),
     Column("event", Text, nullable=False),  # see models/context/audit.py
-    Column("actor", Uuid),  # who did it, if somebody was signed in
-    Column("subject", Uuid),  # whose account it is about
-    Column("source", Text, nullable=False),  # where it came from: a network, or the command line
+    Column("actor", Uuid),  # the signed-in user who did it
+    Column("subject", Uuid),  # the user whose account it is about
+    Column("source", Text, nullable=False),  # a network, or the command line
     Column("details", JSONB, nullable=False, server_default="{}"),
-    Column("times", Integer, nullable=False, server_default="1"),  # how often the same was refused within a moment
+    Column("times", Integer, nullable=False, server_default="1"),  # how often the same refusal happened within a moment
 )
-for _asked in (audit_log.c.event, audit_log.c.actor, audit_log.c.subject):
-    Index(f"audit_log_{_asked.name}_id_index", _asked, audit_log.c.id)
+for _column in (audit_log.c.event, audit_log.c.actor, audit_log.c.subject):
+    Index(f"audit_log_{_column.name}_id_index", _column, audit_log.c.id)

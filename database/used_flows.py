@@ -1,4 +1,4 @@
-"""Which step of which flow has had its effect."""
+"""The steps of flows that have taken effect."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.batch_delete import delete_batch, has_more
 from database.tables import guess_budgets, guess_reservations, used_flow
 
-# One statement marks the step and gives back what the flow's code had reserved: a flow that succeeds costs nothing,
-# its own wrong guesses included. Only what this flow reserved comes back, whatever else was guessed meanwhile.
+# One statement marks the step and refunds what the flow's code had reserved: a flow that succeeds costs nothing, its
+# own wrong guesses included. Only the reservation of this flow is refunded, whatever was guessed at others meanwhile.
 _MARK = (
     insert(used_flow)
     .values(flow_id=bindparam("flow_id"), step=bindparam("step"))
@@ -18,46 +18,46 @@ _MARK = (
     .returning(used_flow.c.flow_id)
     .cte("mark")
 )
-_BACK = (
+_RELEASED = (
     delete(guess_reservations)
     .where(guess_reservations.c.flow_id == _MARK.c.flow_id)
     .returning(*(guess_reservations.c[name] for name in ("subject", "purpose", "device", "digits", "guesses")))
-    .cte("back")
+    .cte("released")
 )
 _REFUND = (
     update(guess_budgets)
-    .values(guesses=guess_budgets.c.guesses + _BACK.c.guesses)
-    .where(*(guess_budgets.c[name] == _BACK.c[name] for name in ("subject", "purpose", "device", "digits")))
+    .values(guesses=guess_budgets.c.guesses + _RELEASED.c.guesses)
+    .where(*(guess_budgets.c[name] == _RELEASED.c[name] for name in ("subject", "purpose", "device", "digits")))
     .returning(guess_budgets.c.digits)
     .cte("refund")
 )
 _MARK_AND_REFUND = select(_MARK.c.flow_id).add_cte(_REFUND)
 _MARK_ALONE = insert(used_flow).on_conflict_do_nothing().returning(used_flow.c.flow_id)
-_FORGET_OLD = delete_batch(used_flow, used_flow.c.used_at < func.now() - text("interval '1 day'"))
+_DELETE_EXPIRED = delete_batch(used_flow, used_flow.c.used_at < func.now() - text("interval '1 day'"))
 
 RESCUE = "rescue"
-"""The step under which a rescue code is marked, by its own digest in place of a flow's id."""
+"""The step of a used rescue code, whose digest stands in place of a flow's id."""
 
 
 class UsedFlowRepo:
-    """The arbiter of single use: its primary key has the last word."""
+    """Decides on single use, by the primary key of its table."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def mark(self, flow_id: bytes, step: str) -> bool:
-        """Note that the step takes effect in this transaction; False when it took effect before.
+        """Mark that the step takes effect in this transaction; return False if it took effect before.
 
-        What the flow has reserved of the ladder comes back with it.
+        This refunds what the flow has reserved of the ladder.
         """
         marked = await self._connection.execute(_MARK_AND_REFUND, {"flow_id": flow_id, "step": step})
         return marked.one_or_none() is not None
 
     async def mark_rescue_code(self, digest: bytes) -> bool:
-        """Note that a rescue code is used in this transaction; False when it was used before."""
+        """Mark that a rescue code is used in this transaction; return False if it was used before."""
         marked = await self._connection.execute(_MARK_ALONE, {"flow_id": digest, "step": RESCUE})
         return marked.one_or_none() is not None
 
     async def delete_expired(self) -> bool:
-        """Drop some marks of flows that ended long ago, a day is far beyond any's life; True when there may be more."""
-        return has_more(await self._connection.execute(_FORGET_OLD))
+        """Delete a batch of marks older than a day, longer than any flow lives; return True if there may be more."""
+        return has_more(await self._connection.execute(_DELETE_EXPIRED))

@@ -1,4 +1,4 @@
-"""The directory: finds accounts by what an administrator remembers of them."""
+"""Searches accounts for administrators."""
 
 from __future__ import annotations
 

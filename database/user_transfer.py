@@ -1,4 +1,4 @@
-"""Accounts by the thousand, on their way in or out."""
+"""Import and export of accounts, in batches."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from models.values.locale import Locale
 from models.values.login import canonical_login
 
 ImportOutcome = Literal["added", "email_taken", "login_taken", "id_taken", "free"]
-"""What became of somebody. Free, and yet not added: who was in the way was deleted at that moment."""
+"""What became of a record. "free" is rare: the account that was in the way was deleted at that moment."""
 
 _Key = tuple[UUID, str, str]
 
 _PAGE = 1000
 
-_tried = users.to_metadata(MetaData(), name="tried_users")
-_CREATE_TRIED = text("CREATE TEMPORARY TABLE tried_users (LIKE users INCLUDING ALL) ON COMMIT DROP")
+_dry_run_users = users.to_metadata(MetaData(), name="dry_run_users")
+_CREATE_DRY_RUN_TABLE = text("CREATE TEMPORARY TABLE dry_run_users (LIKE users INCLUDING ALL) ON COMMIT DROP")
 
 # One array a column: a batch is one statement, whatever its length.
 _COLUMNS: dict[str, TypeEngine[Any]] = {
@@ -54,10 +54,10 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "created_at": users.c.created_at.type,
     "blocked": Boolean(),
 }
-_arrived = (
+_records = (
     func.unnest(*(bindparam(name, type_=ARRAY(column_type)) for name, column_type in _COLUMNS.items()))
     .table_valued(*(column(name, column_type) for name, column_type in _COLUMNS.items()), with_ordinality="line")
-    .render_derived("arrived")
+    .render_derived("records")
 )
 
 
@@ -65,15 +65,15 @@ def _keys(table: Table) -> tuple[Column[UUID], Column[str], Column[str]]:
     return table.c.id, table.c.email, table.c.login_canonical
 
 
-def _adding(table: Table) -> ReturningInsert[UUID, str, str]:
-    values: dict[str, ColumnElement[Any]] = {name: _arrived.c[name] for name in _COLUMNS if name != "blocked"}
-    values["blocked_at"] = case((_arrived.c.blocked, func.now()))
-    # In the order of the lines: of two that claim one login the first has it, however often the import is repeated.
-    source = select(*values.values()).order_by(_arrived.c.line)
+def _create_in(table: Table) -> ReturningInsert[UUID, str, str]:
+    values: dict[str, ColumnElement[Any]] = {name: _records.c[name] for name in _COLUMNS if name != "blocked"}
+    values["blocked_at"] = case((_records.c.blocked, func.now()))
+    # In the order of the lines: of two records with one login the first gets it, however often the import is repeated.
+    source = select(*values.values()).order_by(_records.c.line)
     return insert(table).from_select([*values], source).on_conflict_do_nothing().returning(*_keys(table))
 
 
-def _taking(table: Table) -> Select[UUID, str, str]:
+def _taken_in(table: Table) -> Select[UUID, str, str]:
     return select(*_keys(table)).where(
         or_(
             table.c.email == func.any(bindparam("emails", type_=ARRAY(Text))),
@@ -83,8 +83,8 @@ def _taking(table: Table) -> Select[UUID, str, str]:
     )
 
 
-_ADD, _TRY = _adding(users), _adding(_tried)
-_TAKEN, _TAKEN_BY_TRIED = _taking(users), _taking(_tried)
+_CREATE, _CREATE_DRY_RUN = _create_in(users), _create_in(_dry_run_users)
+_TAKEN, _TAKEN_IN_DRY_RUN = _taken_in(users), _taken_in(_dry_run_users)
 _granted = (
     func.unnest(bindparam("users", type_=ARRAY(Uuid)), bindparam("roles", type_=ARRAY(Text)))
     .table_valued(column("user_id", Uuid), column("role", Text))
@@ -94,21 +94,21 @@ _GRANT = insert(user_roles).from_select(["user_id", "role"], select(_granted.c.u
 _ROLES = select(func.array_agg(aggregate_order_by(user_roles.c.role, user_roles.c.role))).where(
     user_roles.c.user_id == users.c.id
 )
-_ALL = select(
+_LIST = select(
     users, func.coalesce(_ROLES.scalar_subquery(), array([], type_=Text), type_=ARRAY(Text)).label("roles")
 ).order_by(users.c.id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What belongs to somebody."""
+    """Ids, addresses and logins that existing accounts have."""
 
     ids: set[UUID]
     emails: set[str]
     logins: set[str]
 
     def outcome(self, user: UserRecord) -> ImportOutcome:
-        """What becomes of somebody who comes now."""
+        """Return what becomes of a record that is added now."""
         if user.email in self.emails:
             return "email_taken"
         if canonical_login(user.login) in self.logins:
@@ -121,23 +121,23 @@ def _key(user: UserRecord) -> _Key:
 
 
 class UserTransferRepo:
-    """Adds and reads accounts in batches."""
+    """Creates and reads accounts in batches."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def list_role_names(self) -> frozenset[str]:
-        """The names of all roles."""
+        """Return the names of all roles."""
         return frozenset((await self._connection.execute(select(roles.c.name))).scalars())
 
     async def count(self) -> int:
-        """How many accounts there are."""
+        """Return the number of accounts."""
         return (await self._connection.execute(select(func.count()).select_from(users))).scalar_one()
 
-    async def create(self, arrivals: Sequence[UserRecord]) -> list[ImportOutcome]:
-        """Insert who can be inserted, with his roles, and say of each what became of him."""
-        outcomes = await self._outcomes(_TAKEN, arrivals, await self._insert(_ADD, arrivals))
-        added = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "added"]
+    async def create(self, records: Sequence[UserRecord]) -> list[ImportOutcome]:
+        """Create the accounts that can be created, with their roles; return what became of each record."""
+        outcomes = await self._outcomes(_TAKEN, records, await self._insert(_CREATE, records))
+        added = [user for user, outcome in zip(records, outcomes, strict=True) if outcome == "added"]
         grants = [(user.id, role) for user in added for role in dict.fromkeys(user.roles)]
         if grants:
             values = {"users": [user_id for user_id, _ in grants], "roles": [role for _, role in grants]}
@@ -145,19 +145,19 @@ class UserTransferRepo:
         return outcomes
 
     async def prepare_dry_run(self) -> None:
-        """Make the table of this transaction's own that `try_out` writes to."""
-        await self._connection.execute(_CREATE_TRIED)
+        """Create the temporary table of this transaction that `dry_run` writes to."""
+        await self._connection.execute(_CREATE_DRY_RUN_TABLE)
 
-    async def dry_run(self, arrivals: Sequence[UserRecord]) -> list[ImportOutcome]:
-        """What `add` would say, if it had added whom this was asked about before in the same transaction."""
-        outcomes = await self._outcomes(_TAKEN, arrivals, set())
-        free = [user for user, outcome in zip(arrivals, outcomes, strict=True) if outcome == "free"]
-        tried = iter(await self._outcomes(_TAKEN_BY_TRIED, free, await self._insert(_TRY, free)))
+    async def dry_run(self, records: Sequence[UserRecord]) -> list[ImportOutcome]:
+        """Return what `create` would, had it created the records of earlier calls in this transaction."""
+        outcomes = await self._outcomes(_TAKEN, records, set())
+        free = [user for user, outcome in zip(records, outcomes, strict=True) if outcome == "free"]
+        tried = iter(await self._outcomes(_TAKEN_IN_DRY_RUN, free, await self._insert(_CREATE_DRY_RUN, free)))
         return [next(tried) if outcome == "free" else outcome for outcome in outcomes]
 
     async def stream(self) -> AsyncIterator[UserRecord]:
-        """Every account, by its id, a page in memory at a time."""
-        async with self._connection.stream(_ALL, execution_options={"yield_per": _PAGE}) as rows:
+        """Yield every account, by id, with one page in memory at a time."""
+        async with self._connection.stream(_LIST, execution_options={"yield_per": _PAGE}) as rows:
             async for row in rows:
                 yield UserRecord.model_construct(
                     email=row.email,
@@ -170,23 +170,23 @@ class UserTransferRepo:
                     id=row.id,
                 )
 
-    async def _insert(self, statement: ReturningInsert[UUID, str, str], arrivals: Sequence[UserRecord]) -> set[_Key]:
-        values = {name: [getattr(user, name, None) for user in arrivals] for name in _COLUMNS}
-        values["login_canonical"] = [canonical_login(user.login) for user in arrivals]
-        values["locale"] = [user.locale.value for user in arrivals]
+    async def _insert(self, statement: ReturningInsert[UUID, str, str], records: Sequence[UserRecord]) -> set[_Key]:
+        values = {name: [getattr(user, name, None) for user in records] for name in _COLUMNS}
+        values["login_canonical"] = [canonical_login(user.login) for user in records]
+        values["locale"] = [user.locale.value for user in records]
         return {(row[0], row[1], row[2]) for row in await self._connection.execute(statement, values)}
 
     async def _outcomes(
-        self, taking: Select[UUID, str, str], arrivals: Sequence[UserRecord], added: set[_Key]
+        self, taking: Select[UUID, str, str], records: Sequence[UserRecord], added: set[_Key]
     ) -> list[ImportOutcome]:
         is_added = []
-        for user in arrivals:
-            # Of two lines that say the same the first was added.
+        for user in records:
+            # Of two equal records the first was added.
             is_added.append(_key(user) in added)
             added.discard(_key(user))
-        rest = [user for user, there in zip(arrivals, is_added, strict=True) if not there]
+        rest = [user for user, there in zip(records, is_added, strict=True) if not there]
         taken = await self._taken(taking, rest) if rest else _Taken(set(), set(), set())
-        return ["added" if there else taken.outcome(user) for user, there in zip(arrivals, is_added, strict=True)]
+        return ["added" if there else taken.outcome(user) for user, there in zip(records, is_added, strict=True)]
 
     async def _taken(self, taking: Select[UUID, str, str], wanted: Sequence[UserRecord]) -> _Taken:
         keys = {

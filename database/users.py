@@ -32,7 +32,7 @@ from models.values.locale import Locale
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account, as its row says."""
+    """A row of users."""
 
     id: UUID
     email: str
@@ -45,13 +45,13 @@ class User:
 
     @property
     def blocked(self) -> bool:
-        """Whether nobody gets in any more."""
+        """Whether the owner may not log in."""
         return self.blocked_at is not None
 
 
 @dataclass(frozen=True, slots=True)
 class UserWithAccess:
-    """An account with what its roles allow."""
+    """An account with its roles and their permissions."""
 
     user: User
     roles: tuple[str, ...]
@@ -60,15 +60,15 @@ class UserWithAccess:
 
 @dataclass(frozen=True, slots=True)
 class UserWithSessions:
-    """An account with what its roles allow, and the sessions that live."""
+    """An account with its roles, their permissions, and the ids of its active sessions."""
 
-    member: UserWithAccess
+    account: UserWithAccess
     sids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """An account about to be."""
+    """An account to be created."""
 
     id: UUID
     email: str
@@ -96,12 +96,12 @@ WITH_ACCESS = select(
 )
 
 
-# Statements stand here, built once: building one costs more than PostgreSQL takes to answer it.
-_BY_ID = select(users).where(users.c.id == bindparam("id"))
-_BY_EMAIL = select(users).where(users.c.email == bindparam("email"))
+# Statements are built once, here: to build one takes longer than PostgreSQL takes to answer it.
+_FIND_BY_ID = select(users).where(users.c.id == bindparam("id"))
+_FIND_BY_EMAIL = select(users).where(users.c.email == bindparam("email"))
 
-# A log-in always reads one row, nobody's where there is none: a row that is fetched, decoded and made a `User` takes
-# 50 us more than none, and would tell who has an account.
+# A log-in always reads one row, a placeholder if there is no account: to fetch, decode and convert a row takes 50 us,
+# which would tell an attacker who has an account.
 _PLACEHOLDER: dict[str, object] = {
     "id": UUID(int=0),
     "email": "nobody@example.com",
@@ -123,16 +123,16 @@ def _user_or_placeholder(found: ColumnElement[bool]) -> Select[Any]:
     return select(*columns).select_from(_ONE.outerjoin(users, found))
 
 
-_BY_TYPED_EMAIL = _user_or_placeholder(users.c.email == bindparam("identifier"))
-_BY_TYPED_LOGIN = _user_or_placeholder(users.c.login_canonical == bindparam("identifier"))
-_MEMBER_BY_ID = WITH_ACCESS.where(users.c.id == bindparam("id"))
-_LOCK_BY_ID = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
+_FIND_OR_PLACEHOLDER_BY_EMAIL = _user_or_placeholder(users.c.email == bindparam("identifier"))
+_FIND_OR_PLACEHOLDER_BY_LOGIN = _user_or_placeholder(users.c.login_canonical == bindparam("identifier"))
+_FIND_WITH_ACCESS = WITH_ACCESS.where(users.c.id == bindparam("id"))
+_LOCK = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
 _SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
-_WITH_SESSIONS_BY_ID = _MEMBER_BY_ID.add_columns(
+_FIND_WITH_SESSIONS = _FIND_WITH_ACCESS.add_columns(
     func.coalesce(_SIDS.scalar_subquery(), array([], type_=Uuid), type_=ARRAY(Uuid)).label("sids")
 )
-_ADD = insert(users).on_conflict_do_nothing().returning(users.c.id)
-_ADD_ROLE = insert(user_roles)
+_CREATE = insert(users).on_conflict_do_nothing().returning(users.c.id)
+_CREATE_ROLE = insert(user_roles)
 _SET_PASSWORD = (
     update(users)
     .where(users.c.id == bindparam("user"))
@@ -153,11 +153,11 @@ _BLOCK = (
 _UNBLOCK = (
     update(users)
     .where(users.c.id == bindparam("user"), users.c.blocked_at.is_not(None))
-    # What was begun while the account was blocked does not go on either.
+    # Flows that were begun while the account was blocked end, too.
     .values(blocked_at=None, version=users.c.version + 1)
     .returning(users.c.id)
 )
-# A unique index that refuses has PostgreSQL write the refused name into its log: it is asked for no name that is taken.
+# When a unique index refuses a name, PostgreSQL writes the name into its log: a taken name is excluded before.
 _another = users.alias("another")
 _SET_EMAIL = (
     update(users)
@@ -201,7 +201,7 @@ def user_with_access(row: Mapping[Any, Any]) -> UserWithAccess:
 
 
 class UserRepo:
-    """Reads and writes accounts. E-mail and login come in canonical form."""
+    """Reads and writes accounts. E-mail addresses and logins are in canonical form."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -211,67 +211,66 @@ class UserRepo:
         return _user(row) if row else None
 
     async def find_by_id(self, user_id: UUID) -> User | None:
-        """The account of that id."""
-        return await self._one(_BY_ID, id=user_id)
+        """Return the account of that id."""
+        return await self._one(_FIND_BY_ID, id=user_id)
 
     async def find_by_email(self, email: str) -> User | None:
-        """The account of that address."""
-        return await self._one(_BY_EMAIL, email=email)
+        """Return the account of that address."""
+        return await self._one(_FIND_BY_EMAIL, email=email)
 
     async def find_by_identifier(self, identifier: str) -> User | None:
-        """By login or e-mail; only an e-mail address has an @, so that one look-up is enough.
+        """Return the account of that login or e-mail address; only an address contains an @.
 
-        It does the same whether or not there is such an account.
+        The work is the same whether or not there is such an account.
         """
-        query = _BY_TYPED_EMAIL if "@" in identifier else _BY_TYPED_LOGIN
+        query = _FIND_OR_PLACEHOLDER_BY_EMAIL if "@" in identifier else _FIND_OR_PLACEHOLDER_BY_LOGIN
         user = await self._one(query, identifier=identifier)
         return user if user and user.id.int else None
 
     async def find_with_access(self, user_id: UUID) -> UserWithAccess | None:
-        """The account with its roles and their permissions, in one statement."""
-        row = (await self._connection.execute(_MEMBER_BY_ID, {"id": user_id})).mappings().one_or_none()
+        """Return the account with its roles and their permissions."""
+        row = (await self._connection.execute(_FIND_WITH_ACCESS, {"id": user_id})).mappings().one_or_none()
         return user_with_access(row) if row else None
 
     async def find_for_update(self, user_id: UUID) -> UserWithAccess | None:
-        """The account as it is once it is locked: others neither change nor delete it before this transaction ends.
+        """Lock the account until this transaction ends, and return it with its roles and their permissions.
 
-        What another transaction did to the roles while this one waited for it is seen: that takes a second statement,
-        for the first sees them as they were when it began to wait.
+        The second statement sees the roles as another transaction has left them while the first waited for its lock.
         """
-        locked = await self._connection.execute(_LOCK_BY_ID, {"id": user_id})
+        locked = await self._connection.execute(_LOCK, {"id": user_id})
         return await self.find_with_access(user_id) if locked.one_or_none() else None
 
     async def find_with_sessions(self, user_id: UUID) -> UserWithSessions | None:
-        """The same with the sessions that live: all that a request with an access token asks for."""
-        row = (await self._connection.execute(_WITH_SESSIONS_BY_ID, {"id": user_id})).mappings().one_or_none()
+        """Return the account with its access and its active sessions: all that a request with an access token needs."""
+        row = (await self._connection.execute(_FIND_WITH_SESSIONS, {"id": user_id})).mappings().one_or_none()
         return UserWithSessions(user_with_access(row), tuple(row["sids"])) if row else None
 
     async def create(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
-        """Insert the account with one role, or say what is taken: the unique indexes decide, no look-up before.
+        """Create the account with one role, or return what is taken: the unique indexes decide.
 
-        A conflict waits for the other transaction and leaves this one whole, so that what it did before still commits.
+        A conflict waits for the other transaction and does not abort this one: its earlier changes still commit.
         """
-        added = await self._connection.execute(_ADD, asdict(new))
+        added = await self._connection.execute(_CREATE, asdict(new))
         if added.one_or_none():
-            await self._connection.execute(_ADD_ROLE, {"user_id": new.id, "role": role})
+            await self._connection.execute(_CREATE_ROLE, {"user_id": new.id, "role": role})
             return "added"
         return "email_taken" if await self.find_by_email(new.email) else "login_taken"
 
     async def set_password(self, user_id: UUID, password_hash: str) -> bool:
-        """A new password: whatever was opened with the old one is told apart by the version. False: no such account."""
+        """Set the password and raise the version, which ends earlier flows; return False without such an account."""
         changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
         return changed.one_or_none() is not None
 
     async def set_email(self, user_id: UUID, email: str) -> bool:
-        """Another address; what was opened with the old one is told apart by the version. False: it is taken."""
+        """Set the address and raise the version, which ends earlier flows; return False if it is taken."""
         return await self._unless_taken(_SET_EMAIL, {"user": user_id, "new": email})
 
     async def set_login(self, user_id: UUID, login: str, canonical: str) -> bool:
-        """Another login; False when it is taken."""
+        """Set the login; return False if it is taken."""
         return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
 
     async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
-        """Make the change, or leave the transaction as it was; of two at once the unique index lets one win."""
+        """Make the change, or leave the transaction as it was; the unique index decides between two at once."""
         try:
             async with self._connection.begin_nested():
                 return (await self._connection.execute(change, values)).one_or_none() is not None
@@ -279,25 +278,22 @@ class UserRepo:
             return False
 
     async def set_locale(self, user_id: UUID, locale: Locale) -> bool:
-        """Another language of mails; False when it is so already, or there is no such account."""
+        """Set the language of mails; return False if it is set already, or there is no such account."""
         changed = await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
         return changed.one_or_none() is not None
 
     async def delete(self, user_id: UUID) -> None:
-        """The account goes, and with it its sessions and its roles."""
+        """Delete the account with its sessions and its roles."""
         await self._connection.execute(_DELETE, {"user": user_id})
 
     async def upgrade_hash(self, user_id: UUID, old: str, new: str) -> None:
-        """The same password hashed at today's cost; nothing happens when the password was changed meanwhile."""
+        """Store the same password hashed at today's cost, unless the password was changed meanwhile."""
         await self._connection.execute(_UPGRADE_HASH, {"user": user_id, "old": old, "new": new})
 
     async def block(self, user_id: UUID) -> bool:
-        """Keep the account's owner out; False when it is so already, or there is no such account.
-
-        Whatever was begun before is told apart by the version, so that it does not go on once the block is lifted.
-        """
+        """Block the account and raise the version, which ends earlier flows; return False if nothing changes."""
         return (await self._connection.execute(_BLOCK, {"user": user_id})).one_or_none() is not None
 
     async def unblock(self, user_id: UUID) -> bool:
-        """Let the owner in again; False when nothing kept him out, or there is no such account."""
+        """Unblock the account and raise the version; return False if nothing changes."""
         return (await self._connection.execute(_UNBLOCK, {"user": user_id})).one_or_none() is not None

@@ -1,1 +1,1 @@
-"""Valkey: the connection, and flows under way."""
+"""Valkey: open flows, rate limits, the thermostat, rescue codes, counters and the user cache. Imports models."""

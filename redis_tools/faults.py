@@ -1,4 +1,4 @@
-"""Tells Valkey being away, or too slow, from a mistake of ours."""
+"""Distinguishes an unavailable Valkey from a programming error."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _AWAY = (
     OSError,
 )
 
-# A disk that cannot be written to stops writes with MISCONF, and somebody's endless script everything with BUSY: the
-# client has no classes of its own for them.
+# A full disk stops writes with MISCONF, and an endless script stops everything with BUSY: the client has no exception
+# classes for these answers.
 _AWAY_ANSWERS = ("MISCONF", "BUSY", "OOM", "READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
 
 
 @contextmanager
 def unavailable_when_away() -> Iterator[None]:
-    """Raise `Unavailable` in place of whatever says that Valkey cannot answer now; let mistakes pass as they are."""
+    """Replace errors that mean "Valkey cannot answer now" by `Unavailable`; let programming errors pass."""
     try:
         yield
     except _AWAY as error:

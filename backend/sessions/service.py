@@ -88,7 +88,7 @@ class SessionService:
             return self.tokens.issue(key, account, session, successor)
         if rotation is None or rotation.token == presented.digest:
             raise InvalidGrant
-        if rotation.replaced_for is None or rotation.replaced_for >= self.life.repeat:
+        if rotation.replaced_for is None or rotation.replaced_for >= self.life.reuse_interval:
             await self._end_stolen(rotation.session, anonymous_actor(client))
             raise InvalidGrant
         return self.tokens.issue(key, account, rotation.session, self._successor(presented, rotation))

@@ -1,4 +1,1 @@
-"""The outbox of mails: jobs that wait, what an administrator sees of them, and the listener that wakes the workers.
-
-It imports `database` and `models` alone.
-"""
+"""The outbox: jobs that wait, the view of administrators, and the listener that wakes the workers. Imports models."""

@@ -1,4 +1,4 @@
-"""The outbox as an administrator sees it: what waits, what was given up, and how it is sent all the same."""
+"""The outbox as administrators see it: waiting mails and dead letters, and how to send one of them now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from database.tables import outbox
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A mail that has not left."""
+    """A mail that was not sent yet."""
 
     id: int
     kind: str
@@ -43,15 +43,15 @@ _NEWEST_FIRST = select(
 ).order_by(outbox.c.id.desc())
 
 _IS_DEAD = outbox.c.failed_at.is_not(None)
-# A worker may have it in hand: were it due at once, another one would send it a second time. It is due soon anyway.
-_MAY_BE_IN_HAND = outbox.c.due_at <= func.now() + bindparam("lease", type_=Interval)
-# A dead letter begins anew in every respect: were it as old as it is, a code that nobody waits for would count as one
-# that has waited for days, and starts would be refused for it.
+# A worker may hold its lease: if it were due at once, another worker would send it again. It is due soon anyway.
+_MAY_BE_LEASED = outbox.c.due_at <= func.now() + bindparam("lease", type_=Interval)
+# A dead letter starts anew in every respect: with its old creation time it would count as a code that has waited for
+# days, and new flows would be refused.
 _SEND_AGAIN = (
     update(outbox)
     .where(outbox.c.id == bindparam("job"))
     .values(
-        due_at=case((_IS_DEAD | ~_MAY_BE_IN_HAND, func.now()), else_=outbox.c.due_at),
+        due_at=case((_IS_DEAD | ~_MAY_BE_LEASED, func.now()), else_=outbox.c.due_at),
         attempts=case((_IS_DEAD, 0), else_=outbox.c.attempts),
         give_up_at=case(
             (_IS_DEAD, func.now() + (outbox.c.give_up_at - outbox.c.created_at)), else_=outbox.c.give_up_at
@@ -62,17 +62,17 @@ _SEND_AGAIN = (
     )
     .returning(outbox.c.kind, _USER)
 )
-_CALL = select(func.pg_notify(CHANNEL, ""))
+_NOTIFY = select(func.pg_notify(CHANNEL, ""))
 
 
 class MailQueueRepo:
-    """Shows the outbox, and has a job of it done now."""
+    """Lists the outbox, and makes a job of it due now."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedJob]:
-        """The newest first: dead letters, what waits, or both."""
+        """Return dead letters, waiting mails, or both, newest first."""
         wanted = _NEWEST_FIRST.limit(limit)
         if dead is not None:
             wanted = wanted.where(_IS_DEAD if dead else ~_IS_DEAD)
@@ -82,11 +82,11 @@ class MailQueueRepo:
         return [QueuedJob(job, kind, _uuid(user), *rest) for job, kind, user, *rest in rows]
 
     async def send_again(self, job: int, lease: timedelta) -> tuple[str, UUID | None] | None:
-        """Make a job due now and call the workers; its kind and whom it is about, or None when there is none."""
+        """Make a job due now and wake the workers; return its kind and its user, or None if there is no such job."""
         found = (await self._connection.execute(_SEND_AGAIN, {"job": job, "lease": lease})).one_or_none()
         if found is None:
             return None
-        await self._connection.execute(_CALL)
+        await self._connection.execute(_NOTIFY)
         return found.kind, _uuid(found.user_id)
 
 

@@ -1,4 +1,4 @@
-"""The outbox: mail waits here in the transaction that gives it its meaning, and leaves by a worker's hand."""
+"""The outbox: a mail is written in the transaction that causes it, and a worker sends it afterwards."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ CHANNEL = "outbox"
 
 
 RECIPIENT_DEFERRED = "recipient: "
-"""How the last error of a job begins whose recipient alone is to blame."""
+"""The beginning of ``last_error`` of a job that failed because of its recipient alone."""
 
 SEALED = "sealed"
-"""What of a payload is encrypted: the address of somebody who has it no more in an account."""
+"""The key of the encrypted part of a payload: an address that is not, or no longer, that of the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A mail to be sent, leased to one worker; ``attempts`` counts this one and tells two leases apart."""
+    """A mail to be sent, leased to one worker; ``attempts`` includes this one and distinguishes two leases."""
 
     id: int
     kind: str
@@ -55,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class WaitingMail:
-    """A mail about a user that has not left."""
+    """A mail about a user that was not sent yet."""
 
     kind: str
     created_at: datetime
@@ -66,7 +66,7 @@ class WaitingMail:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Mail of one kind that waits."""
+    """Waiting mails of one kind."""
 
     jobs: int
     oldest: timedelta
@@ -74,20 +74,20 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class MailStats:
-    """How the mail of one kind stands."""
+    """Numbers of mails of one kind."""
 
     kind: str
     waiting: int
     dead: int
     oldest: timedelta
-    """Age of the oldest that waits."""
+    """Age of the oldest waiting mail."""
 
 
 def _interval(name: str) -> BindParameter[timedelta]:
     return bindparam(name, type_=Interval)
 
 
-# A worker that lost its lease must not settle another's: the attempt tells two leases of one job apart.
+# A worker that has lost its lease must not settle the lease of another: the attempt distinguishes the two.
 _LEASED = (outbox.c.id == bindparam("job"), outbox.c.attempts == bindparam("attempt"))
 _CREATE = (
     insert(outbox)
@@ -112,7 +112,7 @@ _DUE = (
     .order_by(outbox.c.due_at)
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
-    # As a CTE it runs once; as a subquery PostgreSQL may run it for every row, and lease more than was asked for.
+    # As a CTE it runs once; as a subquery PostgreSQL may run it for every row, and lease more than the limit.
     .cte("due")
 )
 _LEASE = (
@@ -128,42 +128,44 @@ _LEASE = (
     )
 )
 _RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("lease"))
-# SMTP's 250 is final, whoever holds the lease by now.
-_DONE = delete(outbox).where(outbox.c.id == func.any(bindparam("jobs", type_=ARRAY(BigInteger))))
-_LATER = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
-_DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
+# The 250 of SMTP is final, whichever worker holds the lease by now.
+_DELETE_SENT = delete(outbox).where(outbox.c.id == func.any(bindparam("jobs", type_=ARRAY(BigInteger))))
+_RESCHEDULE = (
+    update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
+)
+_MARK_DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
 _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
     outbox.c.failed_at.is_(None),
     outbox.c.kind == bindparam("kind"),
-    # Anybody can name an address whose server puts everything off; were such mail counted, he could stop all starts.
+    # An attacker can enter an address whose server defers every mail: such mails must not stop new flows.
     func.coalesce(outbox.c.last_error, "").notlike(f"{RECIPIENT_DEFERRED}%"),
 )
 _WAITS = outbox.c.failed_at.is_(None)
-_STATES = select(
+_STATS = select(
     outbox.c.kind,
     func.count().filter(_WAITS).label("waiting"),
     func.count().filter(~_WAITS).label("dead"),
     func.coalesce(func.now() - func.min(outbox.c.created_at).filter(_WAITS), text("interval '0'")).label("oldest"),
 ).group_by(outbox.c.kind)
-_FORGET_OLD = delete_batch(
+_DELETE_EXPIRED = delete_batch(
     outbox,
     or_(
         outbox.c.failed_at < func.now() - text("interval '14 days'"),
-        # An address that its owner has withdrawn is kept no longer than the mail to it is tried.
+        # An address that is no longer that of an account is kept no longer than the attempts to send to it.
         and_(outbox.c.payload.has_key(SEALED), outbox.c.failed_at < func.now() - text("interval '48 hours'")),
     ),
 )
 _ABOUT = outbox.c.payload["user_id"].astext == bindparam("user")
-_OF_USER = (
+_LIST_OF_USER = (
     select(outbox.c.kind, outbox.c.created_at, outbox.c.due_at, outbox.c.give_up_at, outbox.c.failed_at)
     .where(_ABOUT)
     .order_by(outbox.c.id)
 )
-_FORGET_USER = delete(outbox).where(_ABOUT, ~outbox.c.payload.has_key(SEALED))
+_DELETE_OF_USER = delete(outbox).where(_ABOUT, ~outbox.c.payload.has_key(SEALED))
 
 
 class OutboxRepo:
-    """Puts, leases and settles jobs. Every moment is PostgreSQL's, so that no clock of ours matters."""
+    """Creates, leases and settles jobs. All times are by PostgreSQL's clock, so that no worker's clock matters."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -171,7 +173,7 @@ class OutboxRepo:
     async def create(
         self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, *, notify: bool = True
     ) -> None:
-        """Enqueue a mail; it leaves if, and only if, this transaction commits. ``notify`` wakes the workers."""
+        """Create a job; its mail is sent if, and only if, this transaction commits. ``notify`` wakes the workers."""
         await self._connection.execute(
             _CREATE_AND_NOTIFY if notify else _CREATE,
             {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after},
@@ -180,59 +182,62 @@ class OutboxRepo:
     async def create_leased(
         self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, lease: timedelta
     ) -> Job:
-        """Enqueue a mail that a worker beside the caller takes at once: it is leased from the start."""
+        """Create a job that is leased from the start: the worker in this process sends the mail at once."""
         values = {"kind": kind, "payload": dict(payload), "give_up_after": give_up_after, "lease": lease}
         job = (await self._connection.execute(_CREATE_LEASED, values)).scalar_one()
         return Job(job, kind, payload, attempts=1, given_up=False)
 
     async def lease(self, limit: int, lease: timedelta) -> list[Job]:
-        """Lease up to ``limit`` due jobs; whoever holds one must renew or settle it before the lease ends.
+        """Lease up to ``limit`` due jobs; the worker has to renew or settle each before its lease ends.
 
-        A worker that dies settles nothing, and its jobs are due again when the lease is over.
+        The jobs of a worker that dies are due again when their lease ends.
         """
         rows = await self._connection.execute(_LEASE, {"limit": limit, "lease": lease})
         return [Job(*row) for row in rows]
 
     async def renew(self, jobs: Sequence[Job], lease: timedelta) -> None:
-        """Prolong the lease of jobs still in hand."""
+        """Renew the lease of jobs in flight."""
         await self._connection.execute(_RENEW, [{**_lease_of(job), "lease": lease} for job in jobs])
 
     async def delete_sent(self, jobs: Iterable[int]) -> None:
-        """The mails are with SMTP, or are not needed any more."""
-        await self._connection.execute(_DONE, {"jobs": list(jobs)})
+        """Delete jobs whose mails SMTP has accepted, or that are not needed any more."""
+        await self._connection.execute(_DELETE_SENT, {"jobs": list(jobs)})
 
     async def reschedule(self, job: Job, delay: timedelta, reason: str) -> None:
-        """Try again after a while."""
-        await self._connection.execute(_LATER, {**_lease_of(job), "delay": delay, "reason": reason})
+        """Try the job again after ``delay``."""
+        await self._connection.execute(_RESCHEDULE, {**_lease_of(job), "delay": delay, "reason": reason})
 
     async def mark_dead(self, job: Job, reason: str) -> None:
-        """A dead letter: kept for the operator to see, tried no more."""
-        await self._connection.execute(_DEAD, {**_lease_of(job), "reason": reason})
+        """Make the job a dead letter: kept for administrators to see, and not tried again."""
+        await self._connection.execute(_MARK_DEAD, {**_lease_of(job), "reason": reason})
 
     async def get_backlog(self, kind: str) -> Backlog:
-        """How much mail of a kind waits, and for how long the oldest has."""
+        """Return how many mails of a kind wait, and for how long the oldest has."""
         row = (await self._connection.execute(_BACKLOG, {"kind": kind})).one()
         return Backlog(row.jobs, row.oldest or timedelta())
 
     async def list_stats(self) -> list[MailStats]:
-        """How the mail of each kind stands, of those kinds that there is any of."""
-        return [MailStats(*row) for row in await self._connection.execute(_STATES)]
+        """Return the numbers of each kind that has mails."""
+        return [MailStats(*row) for row in await self._connection.execute(_STATS)]
 
     async def delete_expired(self) -> bool:
-        """Drop some dead letters of a fortnight ago, with an address of two days ago; True when there may be more."""
-        return has_more(await self._connection.execute(_FORGET_OLD))
+        """Delete a batch of dead letters: after 14 days, or after 48 hours if they contain an address.
+
+        Return True if there may be more.
+        """
+        return has_more(await self._connection.execute(_DELETE_EXPIRED))
 
     async def list_of_user(self, user_id: UUID) -> list[WaitingMail]:
-        """Mail about a user that waits, oldest first; mail with a code names a flow alone, and is not among it."""
-        rows = await self._connection.execute(_OF_USER, {"user": str(user_id)})
+        """Return waiting mails about a user, oldest first, without mails with a code: these name only their flow."""
+        rows = await self._connection.execute(_LIST_OF_USER, {"user": str(user_id)})
         return [WaitingMail(*row) for row in rows]
 
     async def delete_of_user(self, user_id: UUID) -> None:
-        """Drop mail about a user, but what has an address of its own.
+        """Delete mails about a user, except those with an address of their own.
 
-        Whoever has taken an account over, and deletes it, must not take back that its owner is told.
+        An attacker who took an account over, and deletes it, must not stop the notice to its owner.
         """
-        await self._connection.execute(_FORGET_USER, {"user": str(user_id)})
+        await self._connection.execute(_DELETE_OF_USER, {"user": str(user_id)})
 
 
 def _lease_of(job: Job) -> dict[str, int]:

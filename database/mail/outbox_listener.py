@@ -17,7 +17,7 @@ from database.mail.outbox import CHANNEL
 async def listen(url: str, wake: asyncio.Event) -> AsyncIterator[asyncio.Event]:
     """Set ``wake`` on every notification; yield an event that is set when the connection is lost.
 
-    LISTEN needs a connection of its own. A lost one stays deaf for ever, so that the caller must listen anew.
+    LISTEN needs a connection of its own. A lost connection gets no more notifications: the caller must listen again.
 
     Raises:
         Unavailable: PostgreSQL is away.
