@@ -145,11 +145,15 @@ def _declared(hostile: Hostile) -> dict[str, str]:
 @pytest.mark.parametrize("path", FORMS)
 def test_row_52_no_route_answers_a_hostile_body_with_anything_but_4xx(path: str, caller: httpx.Client) -> None:
     answers = {body.name: caller.post(path, content=body.body, headers=_declared(body)) for body in CORPUS}
-    assert len(answers) >= 60
+    assert len({body.body + str(body.content_type).encode() for body in CORPUS}) == len(CORPUS) == len(answers) >= 60
     # Refused as the caller's mistake, in a few words of our own.
     assert {name: answer.status_code for name, answer in answers.items() if not 400 <= answer.status_code < 500} == {}
-    assert {name for name, answer in answers.items() if CANARY in answer.text.lower()} == set()
+    assert {name for name, answer in answers.items() if answer.status_code == 401} == set()
+    assert {name for name, answer in answers.items() if CANARY in answer.text.lower() + str(answer.headers)} == set()
     assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+    assert all(answer.json()["code"] and len(answer.content) < 2 * LARGEST_ANSWER for answer in answers.values())
+    declared = {outcome(answer) for name, answer in answers.items() if name.startswith("declared as")}
+    assert declared == {(415, "unsupported_media_type")}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
@@ -237,6 +241,12 @@ def test_row_54_ten_megabytes_are_refused_before_they_are_there(path: str, targe
     assert len(told.body) < LARGEST_ANSWER > len(grown.body)
 
 
+@pytest.mark.parametrize("length", ["-1", "+5", "0x10", "5, 6", "1e3", "٣"])
+def test_row_54_a_length_that_is_no_number_is_refused(length: str, target: Service) -> None:
+    request = post("/recover", b'{"email": "a@example.com"}').replace(b"Content-Length: 26", b"Content-Length: %b")
+    assert send(target, request.replace(b"%b", length.encode())).status == 400
+
+
 def _push(service: Service, path: str, *, chunked: bool) -> bytes:
     """Send 10 MB whatever the service says meanwhile, as who wants to fill its memory does."""
     part = b"x" * 50_000
@@ -298,6 +308,7 @@ DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
         (" kept at both ends ", " kept at both ends ", True),
         (" kept at both ends ", "kept at both ends", False),
         (" kept at both ends ", " kept at both ends", False),
+        ("two  spaces inside", "two spaces inside", False),
         ("Its Case Is Kept", "its case is kept", False),
         ("caf\u00e9 \ufb01ve", "cafe\u0301 five", True),  # NFKC: a ligature is its letters
     ],
@@ -315,6 +326,13 @@ def test_row_55_a_password_is_all_of_its_letters_and_nothing_else(
     walk.register(person)
     answer = walk.post("/login", login=person.login, password=typed)
     assert answer.status_code == (202 if same else 401), answer.text
+
+
+@pytest.mark.parametrize("password", ["password1", "PASSWORD1"])
+def test_row_55_a_common_password_is_refused_in_either_case(password: str, caller: httpx.Client) -> None:
+    person = somebody("common")
+    answer = caller.post("/register", json={"email": person.email, "login": person.login, "password": password})
+    assert outcome(answer) == (422, "weak_password")
 
 
 @pytest.fixture(scope="module")

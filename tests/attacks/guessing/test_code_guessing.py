@@ -1,7 +1,6 @@
 """security.md, section 1 A, rows 1 to 8: guesses at a code, what each one costs, and that none is forgotten.
 
-Rows 9 to 15 are in ``test_borrowed_codes.py``, rows 16 to 20 in ``test_skipped_steps.py``. Row 2's 400 rounds
-of 199 wrong guesses and a right one are in ``tests/behaviour/flows/test_races.py``.
+Rows 9 to 15 are in ``test_borrowed_codes.py``, rows 16 to 20 in ``test_skipped_steps.py``.
 """
 
 from __future__ import annotations
@@ -140,6 +139,28 @@ def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
         assert outcome(walk.confirm(flow, key, code)) == GONE
 
 
+def test_row_02_one_right_code_among_two_hundred_guesses_is_lucky_at_most_once(
+    service: Service,
+    walk: Walker,
+    db: DatabaseInspector,
+    full_counts: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    successes = 0
+    for _ in range(400 if full_counts else 10):
+        _, key, code = opened(walk, "recover")
+        db.wait_until_all_mail_has_left()
+        codes = [a_wrong_code(code)] * 199 + [code]
+        random.shuffle(codes)
+        seen = outcomes(burst(service, [confirming("recover", key, guess) for guess in codes]))
+        assert seen[SUCCESS["recover"]] <= 1
+        # Evaluated are those that are told whether they were right; no other answer may come at all.
+        assert seen[SUCCESS["recover"]] + seen[WRONG_CODE] <= 3
+        assert set(seen) <= {SUCCESS["recover"], WRONG_CODE, GONE}
+        successes += seen[SUCCESS["recover"]]
+    # At 3 of 200 the mean is 1.5 %, and three standard deviations above it are 6 + 7 of 400.
+    assert successes <= (13 if full_counts else 3)
+
+
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_03_a_right_code_sent_thirty_two_times_at_once_has_one_effect(
     flow: str, service: Service, walk: Walker, db: DatabaseInspector
@@ -148,7 +169,15 @@ def test_row_03_a_right_code_sent_thirty_two_times_at_once_has_one_effect(
     db.wait_until_all_mail_has_left()
     answers = burst(service, [confirming(flow, key, code)] * 32)
     assert outcomes(answers) == {SUCCESS[flow]: 1, GONE: 31}
-    assert len(db.rows("SELECT * FROM users WHERE email = $1", person.email)) == 1
+    [row] = db.rows("SELECT id FROM users WHERE email = $1", person.email)
+    [won] = [answer.json for answer in answers if answer.outcome == SUCCESS[flow]]
+    if flow == "recover":
+        assert walk.post("/recover/password", session_key=key, password="an old key at work").status_code == 410
+        assert walk.post("/recover/password", session_key=won["session_key"], password="a new beginning").is_success
+    elif flow == "login":
+        assert walk.me(won["access_token"]).json()["email"] == person.email
+    else:
+        assert won["id"] == str(row["id"])
     # What was claimed and found done is charged nothing: the ladder has all of its guesses back.
     reserved = "SELECT count(*) FROM guess_reservations WHERE flow_id = $1"
     assert db.value(reserved, flow_id_of(key)) == 0
@@ -159,17 +188,22 @@ def test_row_03_a_new_password_sent_thirty_two_times_at_once_is_set_once(
 ) -> None:
     person, key = ready_for_a_new_password(walk)
     before = db.value("SELECT version FROM users WHERE email = $1", person.email)
-    answers = burst(
-        service, [("/recover/password", {"session_key": key, "password": f"chosen as number {n}"}) for n in range(32)]
-    )
+    passwords = [f"the new passphrase {number}" for number in range(32)]
+    answers = burst(service, [("/recover/password", {"session_key": key, "password": p}) for p in passwords])
     assert outcomes(answers) == {(204, ""): 1, GONE: 31}
     assert db.value("SELECT version FROM users WHERE email = $1", person.email) == before + 1
+    [winner] = [p for p, answer in zip(passwords, answers, strict=True) if answer.status == 204]
+    accepted = [p for p in passwords if walk.post("/login", login=person.login, password=p).status_code == 202]
+    assert accepted == [winner]
+    db.wait_until_all_mail_has_left()
+    notices = [mail for mail in walk.mailbox.mails(person.email) if "password" in mail.subject.lower()]
+    assert [mail.code for mail in notices].count(None) == 1
 
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_04_a_used_code_is_refused_for_ever_after(flow: str, apart: Service, apart_walk: Walker) -> None:
     walk = apart_walk
-    _, key, code = opened(walk, flow)
+    person, key, code = opened(walk, flow)
     with inspect_database(apart) as db:
         db.wait_until_all_mail_has_left()
         memory = db.remember_valkey()
@@ -186,6 +220,19 @@ def test_row_04_a_used_code_is_refused_for_ever_after(flow: str, apart: Service,
         assert outcome(walk.confirm(flow, key, code)) == GONE
         db.valkey.flushdb()
         assert outcome(walk.confirm(flow, key, code)) == GONE
+        assert db.value("SELECT count(*) FROM users WHERE email = $1", person.email) == 1
+
+
+def test_row_04_a_password_is_not_replaced_again_after_valkey_forgot(apart: Service, apart_walk: Walker) -> None:
+    person, key = ready_for_a_new_password(apart_walk)
+    with inspect_database(apart) as db:
+        memory = db.remember_valkey()
+        first = apart_walk.post("/recover/password", session_key=key, password="the first new one")
+        assert outcome(first) == (204, "")
+        db.restore_valkey(memory)
+        second = apart_walk.post("/recover/password", session_key=key, password="the second new one")
+        assert outcome(second) == GONE
+    assert apart_walk.post("/login", login=person.login, password="the first new one").status_code == 202
 
 
 @pytest.mark.parametrize("flow", FLOWS)

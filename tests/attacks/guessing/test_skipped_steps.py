@@ -56,8 +56,13 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
 
     assert choose(first) == OUT_OF_ORDER
     assert walk.confirm("recover", first, a_wrong_code(code)).status_code == 400
-    assert choose(first) == OUT_OF_ORDER
+    assert choose(first) == choose(opened(walk, "recover")[1]) == OUT_OF_ORDER
     second = walk.confirm("recover", first, code).json()["session_key"]
+    assert (len(second), second == first) == (64, False)
+    assert outcome(walk.confirm("recover", first, code)) == GONE
+    assert outcome(walk.confirm("recover", second, code)) == OUT_OF_ORDER
+    assert outcome(walk.post("/recover/resend", session_key=second)) == OUT_OF_ORDER
+    assert outcome(walk.post("/register/login", session_key=second, login=somebody().login)) == GONE
     # The old key, keys of other flows at other steps, and the halves of two good keys put together.
     for key in (first, walk.open_login(person)[0], opened(walk, "register")[1], an_unknown_key()):
         assert choose(key) == GONE
@@ -71,21 +76,44 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
     assert walk.post("/login", login=person.login, password="chosen in its turn").status_code == 202
 
 
-def test_row_16_a_confirmed_code_is_worth_nothing_after_the_life_of_its_flow(
-    serving: Serving, mailbox: Mailbox
+@pytest.mark.parametrize(("setting", "minutes"), [("", 30), ("1200", 20)])
+def test_row_16_a_flow_is_worth_nothing_after_its_life_at_any_step(
+    setting: str, minutes: int, serving: Serving, mailbox: Mailbox
 ) -> None:
-    with serving(workers=2) as service, service.client() as client, inspect_database(service) as db:
+    with (
+        serving(workers=2, FLOW_TTL=setting) as service,
+        service.client() as client,
+        inspect_database(service) as db,
+    ):
         walk = Walker(client, mailbox)
         _, key_in_time = ready_for_a_new_password(walk)
-        let_pass(db, timedelta(minutes=15))
+        let_pass(db, timedelta(minutes=minutes / 2))
         late, key = ready_for_a_new_password(walk)
-        let_pass(db, timedelta(minutes=14))
+        unread = {flow: opened(walk, flow)[1:] for flow in FLOWS}
+        let_pass(db, timedelta(minutes=minutes / 2 - 1))
         chosen = {"session_key": key_in_time, "password": "chosen in time"}
         assert outcome(walk.post("/recover/password", **chosen)) == (204, "")
         before = row_of(db, late)
-        let_pass(db, timedelta(minutes=17))
+        let_pass(db, timedelta(minutes=minutes / 2 + 2))
         assert outcome(walk.post("/recover/password", session_key=key, password="chosen too late")) == GONE
+        for flow, (unread_key, code) in unread.items():
+            assert outcome(walk.confirm(flow, unread_key, code)) == GONE
+            assert outcome(walk.post(f"/{flow}/resend", session_key=unread_key)) == GONE
         assert row_of(db, late) == before
+
+
+def test_row_16_a_login_step_is_opened_by_a_taken_login_alone(
+    walk: Walker, alice: Person, db: DatabaseInspector
+) -> None:
+    late = Person(somebody().email, alice.login.upper(), "a password of my own")
+    key, code = walk.open_registration(late)
+    assert outcome(walk.confirm("register", key, code)) == (409, "login_taken")
+    assert outcome(walk.confirm("register", key, code)) == OUT_OF_ORDER
+    for left in (4, 3, 2, 1, 0):
+        refused = walk.post("/register/login", session_key=key, login=alice.login)
+        assert (*outcome(refused), refused.json()["attempts_left"]) == (409, "login_taken", left)
+    assert outcome(walk.post("/register/login", session_key=key, login=somebody().login)) == GONE
+    assert row_of(db, late) == []
 
 
 def test_row_16_nobody_has_an_account_or_a_token_before_the_code(
@@ -166,7 +194,11 @@ def test_row_18_a_key_that_never_was_and_one_that_is_over_are_one_answer_at_one_
         varying = {"date", "x-request-id"}
         return answer.status_code, {n: v for n, v in answer.headers.items() if n not in varying}, answer.text
 
-    assert body(walk.confirm("login", over, code)) == body(walk.confirm("login", an_unknown_key(), code))
+    other = opened(walk, "register")[1]
+    altered = over[:-1] + ("A" if over[-1] != "A" else "B")
+    never = (an_unknown_key(), other, altered, other[:32] + over[32:], "?" * 64, "é" * 64, "A" * 63 + "=")
+    for key in never:
+        assert body(walk.confirm("login", over, code)) == body(walk.confirm("login", key, code)), key
     with Stopwatch(service) as watch:
         timing = shuffled(
             watch,
@@ -189,6 +221,19 @@ def test_row_19_a_weak_password_does_not_burn_the_flow(walk: Walker) -> None:
     assert [choose(f"{person.login}!!") for _ in range(4)] == [WEAK] * 4
     assert choose("a strong one at last") == (204, "")
     assert choose("and another one") == GONE
+
+
+def test_row_19_five_passwords_of_own_words_end_a_flow_and_malformed_ones_do_not(walk: Walker) -> None:
+    person, key = ready_for_a_new_password(walk)
+
+    def choose(password: str) -> tuple[int, str]:
+        return outcome(walk.post("/recover/password", session_key=key, password=password))
+
+    # What is refused without a look at the account spends no try.
+    assert [choose("short") for _ in range(6)] == [MALFORMED] * 6
+    assert [choose("password1") for _ in range(6)] == [WEAK] * 6
+    assert [choose(person.email) for _ in range(5)] == [WEAK] * 5
+    assert choose("a strong one too late") == GONE
 
 
 def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_all(

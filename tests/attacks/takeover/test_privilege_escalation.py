@@ -129,6 +129,7 @@ WISHES: list[dict[str, object]] = [
     {"permissions": ["user:write"]},
     {"blocked_at": None},
     {"has_password": True},
+    {"version": 9},
 ]
 
 
