@@ -1,1 +1,3 @@
-"""The embedded stack of real servers: PostgreSQL, Valkey and a mailbox, for `make run`, the tests and the bench."""
+"""Real PostgreSQL, Valkey and SMTP servers without Docker, for `make run`, tests and bench."""
+
+from __future__ import annotations

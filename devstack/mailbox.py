@@ -1,18 +1,19 @@
-"""A real SMTP server that keeps every mail it accepts, for people to read and for tests to wait for."""
+"""A real SMTP server that keeps every mail it accepts, for users to read and for tests to wait for."""
+
+from __future__ import annotations
 
 import asyncio
 import logging
 import re
 import threading
-import time
-import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from functools import lru_cache
+from email.message import EmailMessage
+from functools import cached_property, partial
 from pathlib import Path
 
 import uvloop
@@ -22,13 +23,13 @@ from devstack.folders import private_folder
 from devstack.ports import free_port
 from devstack.processes import DevstackError
 
-LARGEST = 1024 * 1024
+MAX_SIZE = 1024 * 1024
 CODE = re.compile(r"^[ \t]*([0-9]{4,12})[ \t]*$", re.MULTILINE)
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
     """A mail as it came in for one recipient; a part that it does not have is empty."""
 
@@ -37,26 +38,35 @@ class Mail:
     path: Path
     content: bytes = field(repr=False)
 
+    @cached_property
+    def _message(self) -> EmailMessage:
+        # Parsed on demand: that takes longer than to accept a mail, and few of a load test's mails are looked at.
+        return message_from_bytes(self.content, policy=policy.default)
+
     @property
     def subject(self) -> str:
         """The subject, decoded."""
-        return _parts(self.content)[0]
+        return str(self._message["subject"] or "")
 
     @property
     def text(self) -> str:
         """The plain text part."""
-        return _parts(self.content)[1]
+        return self._part("plain")
 
     @property
     def html(self) -> str:
         """The HTML part."""
-        return _parts(self.content)[2]
+        return self._part("html")
 
     @property
     def code(self) -> str | None:
         """The one-time code: the first line of the text part that is 4 to 12 digits and nothing else."""
         found = CODE.search(self.text)
         return found[1] if found else None
+
+    def _part(self, kind: str) -> str:
+        part = self._message.get_body((kind,))
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
 
 
 class Mailbox:
@@ -66,21 +76,15 @@ class Mailbox:
         """Name the folder and the port, 0 for a free one; `on_mail` gets each mail, in the server's thread."""
         self.folder = folder.resolve()
         self.port = port or free_port()
+        self.url = f"smtp://127.0.0.1:{self.port}"
         self.reply: Callable[[str], str | None] = lambda _: None
         """What to answer to a recipient, such as "450 4.2.0 try later"; None accepts. Replace it at any time."""
         self._on_mail = on_mail
         self._mails: list[Mail] = []
         self._by_recipient: defaultdict[str, list[Mail]] = defaultdict(list)
         self._arrived = threading.Condition()
-        self._connections: weakref.WeakSet[SMTP] = weakref.WeakSet()
-        self._last_stamp = 0
         self._thread: threading.Thread | None = None
         self._close: Callable[[], object] = lambda: None
-
-    @property
-    def url(self) -> str:
-        """The address of the server."""
-        return f"smtp://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Begin to accept mail, at the same port as before."""
@@ -88,13 +92,13 @@ class Mailbox:
             return
         private_folder(self.folder)
         listening: Future[None] = Future()
-        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(listening)), name="mailbox", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=lambda: uvloop.run(self._serve(listening)), name="mailbox", daemon=True)
+        thread.start()
         try:
             listening.result()
         except OSError as problem:
-            self._thread = None
             raise DevstackError(f"The mailbox cannot listen on port {self.port}: {problem.strerror}.") from None
+        self._thread = thread
 
     def stop(self) -> None:
         """Cut every connection and refuse new ones, until the next start; the mails are kept."""
@@ -104,7 +108,7 @@ class Mailbox:
             self._thread = None
 
     def mails(self, to: str | None = None) -> list[Mail]:
-        """Tell the mails that came in through this object, oldest first: all of them, or those to one address."""
+        """List the mails that came in through this object, oldest first: all of them, or those to one address."""
         with self._arrived:
             return list(self._mails if to is None else self._by_recipient[to.lower()])
 
@@ -114,7 +118,7 @@ class Mailbox:
             arrived = self._by_recipient[to.lower()]
             if not self._arrived.wait_for(lambda: len(arrived) >= count, timeout):
                 raise TimeoutError(
-                    f"{len(arrived)} of {count} mails to {to} came within {timeout:g} s; {len(self._mails)} to anybody."
+                    f"{len(arrived)} of {count} mails to {to} came within {timeout:g} s; {len(self._mails)} in all."
                 )
             return arrived[-1]
 
@@ -149,43 +153,23 @@ class Mailbox:
     async def _serve(self, listening: Future[None]) -> None:
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
         self._close = lambda: loop.call_soon_threadsafe(closing.set)
+        # Without a name of its own, a connection would ask DNS for one.
+        connection = partial(SMTP, self, data_size_limit=MAX_SIZE, hostname="localhost", ident="mailbox")
         try:
-            server = await loop.create_server(self._greet, "127.0.0.1", self.port, reuse_address=True)
+            server = await loop.create_server(connection, "127.0.0.1", self.port)
         except OSError as problem:
             listening.set_exception(problem)
             return
         listening.set_result(None)
         await closing.wait()
+        # The connections are cut when this coroutine, and with it the loop, ends.
         server.close()
-        for connection in list(self._connections):
-            if isinstance(connection.transport, asyncio.Transport):
-                connection.transport.abort()
-
-    def _greet(self) -> SMTP:
-        # Without a name of its own the server would ask DNS for one at every connection.
-        connection = SMTP(self, data_size_limit=LARGEST, hostname="localhost", ident="mailbox")
-        self._connections.add(connection)
-        return connection
 
     def _save(self, address: str, content: bytes) -> Mail:
-        # Strictly rising, so that two mails never share a name.
-        self._last_stamp = stamp = max(time.time_ns(), self._last_stamp + 1)
-        seconds, nanoseconds = divmod(stamp, 1_000_000_000)
-        received_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+        received_at = datetime.now(UTC)
         recipient = re.sub(r"[^A-Za-z0-9@._+-]", "_", address)[:120]
-        path = self.folder / f"{received_at:%Y-%m-%dT%H-%M-%S}.{nanoseconds:09d}Z-{recipient}.eml"
+        path = self.folder / f"{received_at:%Y-%m-%dT%H-%M-%S.%f}Z-{recipient}.eml"
         draft = path.with_suffix(".draft")
         draft.write_bytes(content)
         draft.rename(path)
         return Mail(address, received_at, path, content)
-
-
-@lru_cache(maxsize=32)
-def _parts(content: bytes) -> tuple[str, str, str]:
-    # Read when somebody looks: it takes longer than to accept a mail, and few of a load test's mails are looked at.
-    message = message_from_bytes(content, policy=policy.default)
-    text, html = (
-        str(part.get_content()).replace("\r\n", "\n") if (part := message.get_body((kind,))) else ""
-        for kind in ("plain", "html")
-    )
-    return str(message["subject"] or ""), text, html

@@ -1,37 +1,27 @@
 """Ports on 127.0.0.1: which are free, which are taken."""
 
+from __future__ import annotations
+
 import os
-import random
 import socket
+from itertools import count
 
-from devstack.processes import DevstackError
-
-PORTS = range(1, 65_536)
-
-# Below the range from which Linux takes the near end of outgoing connections (32768 and up): a stopped server finds its
-# port still free when it comes back.
-OUT_OF_THE_WAY = range(20000, 32000)
-# The first ports that a process tries are its own, so that processes starting together do not choose the same.
-A_PROCESS = 12
-
-_given: set[int] = set()
+# Below the range from which Linux takes the near end of outgoing connections (32768 and up): when a stopped server
+# starts again, its port is still free.
+_RANGE = range(20000, 32000)
+# Processes that start at the same time begin at different places, and none gets the same port twice.
+_CANDIDATES = (_RANGE[(os.getpid() * 97 + number * 1009) % len(_RANGE)] for number in count())
 
 
 def free_port() -> int:
-    """Choose a port that nobody listens on; this process never gets the same one twice."""
-    first = OUT_OF_THE_WAY.start + os.getpid() * A_PROCESS % len(OUT_OF_THE_WAY)
-    candidates: list[int] = [*range(first, first + A_PROCESS), *random.sample(OUT_OF_THE_WAY, 1000)]
-    for port in candidates:
-        if port not in _given and is_free(port):
-            _given.add(port)
-            return port
-    raise DevstackError(f"No free port was found on 127.0.0.1 from {OUT_OF_THE_WAY.start} to {OUT_OF_THE_WAY.stop}.")
+    """Choose a port without a listener."""
+    return next(filter(is_free, _CANDIDATES))
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on the port now."""
+    """Return whether a server could listen on the port now."""
     with socket.socket() as probe:
-        # A port whose last connections are still fading away is free for a server that asks so, as all of ours do.
+        # A server that asks for it, as all of ours do, gets a port whose last connections are still in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

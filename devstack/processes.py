@@ -1,26 +1,30 @@
-"""Child processes that never outlive us: started, stopped, and found again when a killed run left them behind."""
+"""Child processes that never outlive their parent."""
 
-import hashlib
+from __future__ import annotations
+
 import os
+import pwd
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
-
 # The kernel sends the death signal when the *thread* that started a child ends (prctl(2)). So one thread that lives as
-# long as the process starts them all: a server that a short-lived thread asked for stays alive.
+# long as the process starts all children: a server that was started by a short-lived thread stays alive.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-spawner")
+
+# The ambient capability lets an account enter closed folders, as root may: no folder has to be opened for it. Docker
+# grants it to root, unlike user namespaces. Without the securebit, access(2) would not count it (capabilities(7)).
+_LEAVE_ROOT = ["--clear-groups", "--securebits=+no_setuid_fixup", "--inh-caps=+dac_override"]
+_LEAVE_ROOT += ["--ambient-caps=+dac_override"]
 
 
 class DevstackError(RuntimeError):
-    """What went wrong and what to do, in words for the person at the terminal."""
+    """What went wrong and what to do, in a sentence for the user at the terminal."""
 
 
 def spawn(  # noqa: PLR0913  each says one thing about the child, by name
@@ -29,22 +33,31 @@ def spawn(  # noqa: PLR0913  each says one thing about the child, by name
     folder: Path,
     stdout: int | IO[bytes] | None,
     stderr: int | IO[bytes] | None = subprocess.STDOUT,
-    account: str = "own",
-    death_signal: signal.Signals = signal.SIGKILL,
     environment: Mapping[str, str] | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+    account: pwd.struct_passwd | None = None,
+    inherited: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, so that Ctrl-C reaches only us; it gets `death_signal` when we die."""
-    orders = [str(os.getpid()), str(int(death_signal)), account, str(folder)]
+    """Start a program in a session of its own, which Ctrl-C does not reach; it gets `death_signal` when we die.
+
+    The program runs under `account`, if one is given, in place of root. It inherits the open files `inherited`.
+    """
+    launcher = []
+    if sys.platform == "linux":
+        taken = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", *_LEAVE_ROOT] if account else []
+        # The shell ends a program whose parent died before the death signal was set.
+        bound = ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
+        launcher = ["setpriv", f"--pdeathsig={death_signal.name.removeprefix('SIG')}", *taken, *bound]
     return _SPAWNER.submit(
         subprocess.Popen[bytes],
-        [sys.executable, "-I", "-S", str(LAUNCHER), *orders, *command],
+        [*launcher, *command],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        # From the root folder: a relative working directory may be out of reach for the account to be taken.
-        cwd="/",
+        cwd=folder,
         env=environment,
         start_new_session=True,
+        pass_fds=inherited,
     ).result()
 
 
@@ -52,6 +65,8 @@ def stop(process: subprocess.Popen[bytes], ask: signal.Signals, patience: float)
     """Ask the process to end; when its patience is over, kill it with everything in its process group."""
     if process.poll() is None:
         process.send_signal(ask)
+        # A paused process reacts to no signal but SIGKILL.
+        process.send_signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
     with suppress(ProcessLookupError):
@@ -59,56 +74,18 @@ def stop(process: subprocess.Popen[bytes], ask: signal.Signals, patience: float)
     process.wait()
 
 
-def mark_of(folder: Path) -> str:
-    """Tell a word that only the servers of this folder carry in their command lines, so that they are found again."""
-    return f"devstack-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+def finish(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+    """Wait for a command; return its exit code, output and errors. Ctrl-C ends the command with the wait."""
+    try:
+        output, errors = process.communicate()
+    finally:
+        stop(process, signal.SIGTERM, patience=1)
+    return process.returncode, (output or b"").decode(errors="replace"), (errors or b"").decode(errors="replace")
 
 
-def living(program: str, mark: str) -> list[int]:
-    """Tell the processes of `program` that carry `mark` in their command line."""
-    return [
-        pid
-        for pid, arguments in _command_lines()
-        # A server shows the path it was started by or, as PostgreSQL's children do, a title: "postgres: mark: writer".
-        if (arguments[0].endswith(f"/{program}") or arguments[0].startswith(f"{program}: "))
-        and any(mark in argument for argument in arguments)
-    ]
-
-
-def end_all(program: str, mark: str, ask: signal.Signals, patience: float = 5) -> None:
-    """End every living process of `program` with `mark`: ask first, kill those that are left when patience is over."""
-    deadline = time.monotonic() + patience
-    chosen = ask
-    asked: set[tuple[int, signal.Signals]] = set()
-    while pids := living(program, mark):
-        if time.monotonic() > deadline:
-            chosen = signal.SIGKILL
-        if time.monotonic() > deadline + 10:
-            raise DevstackError(f"{program} does not end, not even when killed; its processes are {pids}.")
-        for pid in pids:
-            if (pid, chosen) not in asked:
-                asked.add((pid, chosen))
-                _send(pid, chosen, program)
-        time.sleep(0.02)
-
-
-def _send(pid: int, what: signal.Signals, program: str) -> None:
-    with suppress(ProcessLookupError):
-        try:
+def signal_family(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
+    """Send a signal to a process and to its children, which may have sessions of their own."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for pid in [process.pid, *(map(int, children.read_text().split()) if children.exists() else ())]:
+        with suppress(ProcessLookupError):
             os.kill(pid, what)
-            # A stopped process keeps every signal but SIGKILL waiting until it goes on.
-            os.kill(pid, signal.SIGCONT)
-        except PermissionError:
-            raise DevstackError(
-                f"{program} (process {pid}) was left behind by a run under another account. "
-                f"Stop it as that account, or as root: kill {pid}"
-            ) from None
-
-
-def _command_lines() -> Iterator[tuple[int, list[str]]]:
-    """Tell the command line of every process; those that have ended and wait to be collected have none."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            line = (folder / "cmdline").read_bytes().decode(errors="surrogateescape")
-            if line:
-                yield int(folder.name), line.split("\0")

@@ -1,9 +1,12 @@
-"""Helpers of the devstack tests: real processes, looked for by their command lines."""
+"""Helpers of the devstack tests: real processes, looked for by their command lines and working folders."""
+
+from __future__ import annotations
 
 import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ import asyncpg
 import pytest
 
 from devstack.postgres import Postgres
-from devstack.processes import mark_of
 
 
 @pytest.fixture
@@ -54,19 +56,15 @@ def postgres(prepared: Path) -> Iterator[Postgres]:
 
 @pytest.fixture
 def left_running() -> Callable[[Path], list[str]]:
-    """Tell the command lines of the processes that work for a data folder, after a moment for the dying to die."""
+    """List the processes that work for a data folder, after a moment for the dying to die."""
 
     def about(data: Path) -> list[str]:
-        folders = [data / "postgres", *data.glob("*/postgres")]
-        signs = [str(data), *map(mark_of, folders)]
         lines = []
         for process in Path("/proc").glob("[0-9]*"):
-            try:
+            with suppress(OSError):
                 line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-            except OSError:
-                continue
-            if any(sign in line for sign in signs):
-                lines.append(line)
+                if str(data) in line or (process / "cwd").readlink().is_relative_to(data):
+                    lines.append(line)
         return lines
 
     def patiently(data: Path, seconds: float = 5) -> list[str]:

@@ -1,5 +1,7 @@
 """The mailbox: a real SMTP server that keeps what it accepts."""
 
+from __future__ import annotations
+
 import smtplib
 import threading
 import time

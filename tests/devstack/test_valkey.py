@@ -1,5 +1,7 @@
 """Valkey: what its object promises to the tests and to `make run`."""
 
+from __future__ import annotations
+
 import os
 import socket
 from collections.abc import Iterator

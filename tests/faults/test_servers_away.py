@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +12,6 @@ import httpx
 import pytest
 
 from devstack.mailbox import Mailbox
-from devstack.postgres import Postgres
-from devstack.processes import living, mark_of
 from devstack.stack import Stack
 from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Proxy
@@ -172,16 +168,11 @@ def _postgres_killed(place: Place) -> Iterator[None]:
 
 @contextmanager
 def _postgres_frozen(place: Place) -> Iterator[None]:
-    _signal_all(place.servers.postgres, signal.SIGSTOP)
+    place.servers.postgres.pause()
     try:
         yield
     finally:
-        _signal_all(place.servers.postgres, signal.SIGCONT)
-
-
-def _signal_all(postgres: Postgres, what: signal.Signals) -> None:
-    for pid in living("postgres", mark_of(postgres.folder)):
-        os.kill(pid, what)
+        place.servers.postgres.resume()
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""The life of a server: started, watched, paused and stopped, as often as wanted on the same port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from devstack import processes
+from devstack.folders import end_of, hold, release
+from devstack.ports import free_port
+from devstack.processes import DevstackError
+
+# Seconds, because recovery after a crash, or loading a large file, may take its time.
+START_TIMEOUT = 60
+
+
+class Server:
+    """A child process that serves one port of 127.0.0.1 and has a folder of its own.
+
+    A subclass gives the command that serves, a ping that fails until the server answers, and what comes before the
+    start.
+    """
+
+    name: str
+    stop_timeout = 10.0
+    death_signal = signal.SIGKILL
+    account: pwd.struct_passwd | None = None
+
+    def __init__(self, folder: Path, log: Path | None = None, port: int | None = None) -> None:
+        self.folder = self.working_folder = folder.resolve()
+        self.log = log or self.folder / "server.log"
+        self.port = port or free_port()
+        self.environment: Mapping[str, str] = os.environ
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+
+    def start(self) -> None:
+        """Start the server and return when it answers; leave one that runs alone.
+
+        Raises:
+            DevstackError: the folder is in use, or the server does not start.
+        """
+        if self._process is not None:
+            return
+        self._lock = hold(self.folder)
+        try:
+            self._prepare()
+            self._process = self._spawn(self._command())
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server, paused or not, with everything written down."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every process of the server at once, as a crash of the machine would."""
+        self._signal(signal.SIGKILL)
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let the server answer nothing, with its connections open, as one that hangs."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def check(self) -> None:
+        """Raise DevstackError if the server was started and has ended by itself."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            raise DevstackError(f"{self.name} has ended by itself with exit code {code}. {end_of(self.log)}")
+
+    def _prepare(self) -> None:
+        pass
+
+    def _command(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _ping(self) -> None:
+        raise NotImplementedError
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return processes.spawn(
+                command,
+                folder=self.working_folder,
+                stdout=log,
+                environment=self.environment,
+                death_signal=self.death_signal,
+                account=self.account,
+                inherited=() if self._lock is None else (self._lock,),
+            )
+
+    def _signal(self, what: signal.Signals) -> None:
+        if self._process is not None:
+            processes.signal_family(self._process, what)
+
+    def _end(self, ask: signal.Signals) -> None:
+        if self._process is not None:
+            processes.stop(self._process, ask, self.stop_timeout)
+            self._process = None
+        if self._lock is not None:
+            release(self._lock)
+            self._lock = None
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                return self._ping()
+            except (OSError, DevstackError) as problem:
+                self.check()
+                if time.monotonic() > deadline:
+                    message = f"{self.name} does not answer after {START_TIMEOUT} s ({problem}). {end_of(self.log)}"
+                    raise DevstackError(message) from None
+            time.sleep(0.03)
