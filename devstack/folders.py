@@ -37,9 +37,10 @@ def hold(folder: Path) -> int:
             # Without a living holder, what is left of a killed run is about to end.
             if (holder and Path("/proc", holder).exists()) or time.monotonic() > deadline:
                 os.close(lock)
+                by = f" (process {holder})" if holder else ""
                 raise DevstackError(
-                    f"{folder} is in use by another run (process {holder}). Stop that one first, "
-                    "or choose another folder, such as DATA=.data2."
+                    f"{folder} is in use by another run{by}. Stop that one first, or choose another folder, such as "
+                    "DATA=.data2."
                 ) from None
             time.sleep(0.02)
         else:

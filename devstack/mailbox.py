@@ -70,10 +70,12 @@ class Mail:
 
 
 class Mailbox:
-    """An SMTP server on 127.0.0.1 in a thread of its own, on one port for the life of this object."""
+    """An SMTP server in a thread of its own, on one port for the life of this object.
+
+    `on_mail` gets each mail, in that thread. Port 0 stands for a free one.
+    """
 
     def __init__(self, folder: Path, port: int = 0, on_mail: Callable[[Mail], None] | None = None) -> None:
-        """Name the folder and the port, 0 for a free one; `on_mail` gets each mail, in the server's thread."""
         self.folder = folder.resolve()
         self.port = port or free_port()
         self.url = f"smtp://127.0.0.1:{self.port}"
@@ -84,18 +86,17 @@ class Mailbox:
         self._by_recipient: defaultdict[str, list[Mail]] = defaultdict(list)
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._close: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Begin to accept mail, at the same port as before."""
         if self._thread is not None:
             return
         private_folder(self.folder)
-        listening: Future[None] = Future()
-        thread = threading.Thread(target=lambda: uvloop.run(self._serve(listening)), name="mailbox", daemon=True)
+        started: Future[Callable[[], object]] = Future()
+        thread = threading.Thread(target=lambda: uvloop.run(self._serve(started)), name="mailbox", daemon=True)
         thread.start()
         try:
-            listening.result()
+            self._close = started.result()
         except OSError as problem:
             raise DevstackError(f"The mailbox cannot listen on port {self.port}: {problem.strerror}.") from None
         self._thread = thread
@@ -150,17 +151,16 @@ class Mailbox:
                     logger.exception("on_mail failed; the mail is kept")
         return "250 OK"
 
-    async def _serve(self, listening: Future[None]) -> None:
+    async def _serve(self, started: Future[Callable[[], object]]) -> None:
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
-        self._close = lambda: loop.call_soon_threadsafe(closing.set)
         # Without a name of its own, a connection would ask DNS for one.
         connection = partial(SMTP, self, data_size_limit=MAX_SIZE, hostname="localhost", ident="mailbox")
         try:
             server = await loop.create_server(connection, "127.0.0.1", self.port)
         except OSError as problem:
-            listening.set_exception(problem)
+            started.set_exception(problem)
             return
-        listening.set_result(None)
+        started.set_result(partial(loop.call_soon_threadsafe, closing.set))
         await closing.wait()
         # The connections are cut when this coroutine, and with it the loop, ends.
         server.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,6 @@ from typing import IO
 # The kernel sends the death signal when the *thread* that started a child ends (prctl(2)). So one thread that lives as
 # long as the process starts all children: a server that was started by a short-lived thread stays alive.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-spawner")
-
-# The ambient capability lets an account enter closed folders, as root may: no folder has to be opened for it. Docker
-# grants it to root, unlike user namespaces. Without the securebit, access(2) would not count it (capabilities(7)).
-_LEAVE_ROOT = ["--clear-groups", "--securebits=+no_setuid_fixup", "--inh-caps=+dac_override"]
-_LEAVE_ROOT += ["--ambient-caps=+dac_override"]
 
 
 class DevstackError(RuntimeError):
@@ -44,10 +40,16 @@ def spawn(  # noqa: PLR0913  each says one thing about the child, by name
     """
     launcher = []
     if sys.platform == "linux":
-        taken = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", *_LEAVE_ROOT] if account else []
-        # The shell ends a program whose parent died before the death signal was set.
-        bound = ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
-        launcher = ["setpriv", f"--pdeathsig={death_signal.name.removeprefix('SIG')}", *taken, *bound]
+        if shutil.which("setpriv") is None:
+            raise DevstackError("setpriv was not found. Install util-linux, to which it belongs.")
+        launcher = ["setpriv", f"--pdeathsig={death_signal.name.removeprefix('SIG')}"]
+        if account:
+            # The capability lets the account enter closed folders, as root may: none has to be opened for it. Docker
+            # grants it, unlike user namespaces. Without the securebit, access(2) would ignore it (capabilities(7)).
+            launcher += [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+            launcher += ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        # The shell ends here if the parent died before the death signal was set.
+        launcher += ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
     return _SPAWNER.submit(
         subprocess.Popen[bytes],
         [*launcher, *command],
@@ -81,11 +83,3 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     finally:
         stop(process, signal.SIGTERM, patience=1)
     return process.returncode, (output or b"").decode(errors="replace"), (errors or b"").decode(errors="replace")
-
-
-def signal_family(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
-    """Send a signal to a process and to its children, which may have sessions of their own."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for pid in [process.pid, *(map(int, children.read_text().split()) if children.exists() else ())]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, what)

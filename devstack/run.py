@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -25,6 +26,9 @@ SERVICE = (sys.executable, str(ROOT / "main.py"))
 SETTINGS_OF = "DEVSTACK_SETTINGS"
 """In a terminal that has read a `settings.sh`: the data folder whose settings they are."""
 
+say = partial(print, flush=True)
+"""Print a line at once, also where the output is a pipe."""
+
 
 def run(port: int, data: Path, service: Sequence[str] = SERVICE) -> int:
     """Run the stack and the service until Ctrl-C, SIGTERM or a hang-up; return the exit code."""
@@ -35,7 +39,7 @@ def run(port: int, data: Path, service: Sequence[str] = SERVICE) -> int:
     except KeyboardInterrupt:
         say("Stopped.")
     except DevstackError as problem:
-        print(problem, file=sys.stderr, flush=True)
+        print(problem, file=sys.stderr)
         return 1
     return 0
 
@@ -56,14 +60,14 @@ def _run(port: int, data: Path, command: Sequence[str]) -> None:
             service.migrate()
             say("Starting the service …")
             service.start()
-            # Only now: the password is shown once, and nobody would see it in a start that fails.
+            # Only now: the password is shown once, and a start that fails would not show it.
             say(_welcome(stack, port, service.create_admin()))
             while True:
-                service.check()
-                stack.check()
+                for server in (stack.postgres, stack.valkey, service):
+                    server.check()
                 time.sleep(0.2)
         finally:
-            _on_stop_signals(_ignore)
+            _on_stop_signals(lambda *_: None)
             say("Stopping …")
             service.stop()
 
@@ -103,11 +107,6 @@ def show(mail: Mail) -> None:
     say(f"  mail to {header}  {code}".rstrip())
 
 
-def say(line: str) -> None:
-    """Print a line at once, also where the output is a pipe."""
-    print(line, flush=True)
-
-
 def _for_commands(settings: Mapping[str, str], data: Path) -> str:
     """Return the settings as a shell script. HOST and PORT are left out: the next `make run` would obey them."""
     exported = {SETTINGS_OF: str(data), **settings}
@@ -136,10 +135,6 @@ def _on_stop_signals(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Begin the stop, which later signals do not disturb."""
-    _on_stop_signals(_ignore)
+    """Begin the stop, which later signals do not disturb. Child processes would inherit SIG_IGN, but no function."""
+    _on_stop_signals(lambda *_: None)
     raise KeyboardInterrupt
-
-
-def _ignore(_signal: int, _frame: FrameType | None) -> None:
-    """Do nothing. SIG_IGN instead would be inherited by child processes."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from devstack import processes
@@ -100,8 +101,13 @@ class Server:
             )
 
     def _signal(self, what: signal.Signals) -> None:
-        if self._process is not None:
-            processes.signal_family(self._process, what)
+        """Send a signal to the process and to its children, which may have sessions of their own."""
+        if self._process is None:
+            return
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in (self._process.pid, *(map(int, children.read_text().split()) if children.exists() else ())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, what)
 
     def _end(self, ask: signal.Signals) -> None:
         if self._process is not None:

@@ -38,6 +38,10 @@ class Stack:
     def __enter__(self) -> Self:
         try:
             self._start()
+        except OSError as problem:
+            self.stop()
+            message = f"{self.data} cannot be used ({problem}). Choose another folder, such as DATA=.data2."
+            raise DevstackError(message) from None
         except BaseException:
             self.stop()
             raise
@@ -52,19 +56,9 @@ class Stack:
         self.postgres.stop()
         self.valkey.stop()
 
-    def check(self) -> None:
-        """Raise DevstackError if a server has ended by itself."""
-        self.valkey.check()
-        self.postgres.check()
-
     def _start(self) -> None:
-        try:
-            private_folder(self.data)
-            private_folder(self.logs)
-        except OSError as problem:
-            raise DevstackError(
-                f"{self.data} cannot be used: {problem.strerror}. Choose another folder, such as DATA=.data2."
-            ) from None
+        private_folder(self.data)
+        private_folder(self.logs)
         for server in (self.valkey, self.postgres):
             began = time.monotonic()
             server.start()

@@ -105,12 +105,6 @@ def test_a_server_outlives_the_thread_that_started_it(prepared: Path, ask: Ask) 
         server.stop("immediate")
 
 
-def test_a_second_start_on_one_folder_is_refused_and_leaves_the_first_alone(postgres: Postgres, ask: Ask) -> None:
-    with pytest.raises(DevstackError, match=f"is in use by another run .process {os.getpid()}."):
-        Postgres(postgres.folder).start()
-    assert ask(postgres.url("postgres"), "SELECT 1") == 1
-
-
 def test_a_start_that_fails_shows_the_end_of_the_log(postgres: Postgres) -> None:
     postgres.stop()
     (postgres.data / "postgresql.conf").write_text("nonsense = 1\n")

@@ -107,10 +107,10 @@ def test_a_start_that_is_killed_midway_does_not_stop_the_next(
 
 def test_a_server_that_dies_is_noticed(prepared: Path, left_running: LeftRunning) -> None:
     with Stack(prepared, durable=False) as stack:
-        stack.check()
+        stack.valkey.check()
         assert stack.valkey._process is not None
         stack.valkey._process.kill()
         stack.valkey._process.wait()
         with pytest.raises(DevstackError, match="Valkey has ended by itself with exit code -9"):
-            stack.check()
+            stack.valkey.check()
     assert left_running(prepared) == []

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from devstack.processes import DevstackError
 from devstack.valkey import Valkey
 
 
@@ -65,9 +63,3 @@ def test_the_settings_are_as_promised(valkey: Valkey) -> None:
         "bind": "127.0.0.1",
     }.items():
         assert f"\r\n{value}\r\n" in say(valkey, "CONFIG", "GET", name)
-
-
-def test_a_second_start_on_one_folder_is_refused_and_leaves_the_first_alone(valkey: Valkey) -> None:
-    with pytest.raises(DevstackError, match=f"is in use by another run .process {os.getpid()}."):
-        Valkey(valkey.folder).start()
-    assert say(valkey, "PING") == "+PONG\r\n"
