@@ -44,6 +44,7 @@ def hold(folder: Path) -> int:
                 ) from None
             time.sleep(0.02)
         else:
+            os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             return lock
 

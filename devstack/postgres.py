@@ -39,8 +39,8 @@ class Postgres(Server):
     # PostgreSQL's immediate stop: it takes its children along, which SIGKILL would leave for a moment.
     death_signal = signal.SIGQUIT
 
-    def __init__(self, folder: Path, log: Path | None = None, *, durable: bool = True) -> None:
-        super().__init__(folder, log)
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        super().__init__(folder)
         self.data = self.folder / "data"
         self.environment = os.environ | {"LC_ALL": "C"}
         self._durable = durable

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from devstack import processes
-from devstack.folders import end_of, hold, release
+from devstack.folders import end_of, hold, private_folder, release
 from devstack.ports import free_port
 from devstack.processes import DevstackError
 
@@ -21,7 +21,7 @@ START_TIMEOUT = 60
 
 
 class Server:
-    """A child process that serves one port of 127.0.0.1 and has a folder of its own.
+    """A child process that serves one port of 127.0.0.1, with a folder of its own and a log beside it.
 
     A subclass gives the command that serves, a ping that fails until the server answers, and what comes before the
     start.
@@ -32,9 +32,9 @@ class Server:
     death_signal = signal.SIGKILL
     account: pwd.struct_passwd | None = None
 
-    def __init__(self, folder: Path, log: Path | None = None, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = self.working_folder = folder.resolve()
-        self.log = log or self.folder / "server.log"
+        self.log = self.folder.parent / "logs" / f"{self.folder.name}.log"
         self.port = port or free_port()
         self.environment: Mapping[str, str] = os.environ
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,6 +48,7 @@ class Server:
         """
         if self._process is not None:
             return
+        private_folder(self.log.parent)
         self._lock = hold(self.folder)
         try:
             self._prepare()

@@ -26,7 +26,7 @@ class Service(Server):
     stop_timeout = 12.0
 
     def __init__(self, stack: Stack, port: int, command: Sequence[str], settings: Mapping[str, str]) -> None:
-        super().__init__(stack.data / "service", stack.logs / "service.log", port)
+        super().__init__(stack.data / "service", port)
         self.working_folder = ROOT
         self.environment = os.environ | settings
         self._words = command

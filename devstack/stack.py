@@ -30,8 +30,8 @@ class Stack:
     ) -> None:
         self.data = data.resolve()
         self.logs = self.data / "logs"
-        self.valkey = Valkey(self.data / "valkey", self.logs / "valkey.log")
-        self.postgres = Postgres(self.data / "postgres", self.logs / "postgres.log", durable=durable)
+        self.valkey = Valkey(self.data / "valkey")
+        self.postgres = Postgres(self.data / "postgres", durable=durable)
         self.mailbox = Mailbox(self.data / "mail", on_mail=on_mail)
         self._report = report
 
@@ -58,7 +58,6 @@ class Stack:
 
     def _start(self) -> None:
         private_folder(self.data)
-        private_folder(self.logs)
         for server in (self.valkey, self.postgres):
             began = time.monotonic()
             server.start()

@@ -99,7 +99,7 @@ def test_a_stopped_mailbox_cuts_and_refuses_and_comes_back_on_its_port(mailbox: 
     assert len(mailbox.mails("bob@example.org")) == 2
 
 
-def test_a_taken_port_is_told(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_a_taken_port_is_refused_in_a_sentence(mailbox: Mailbox, tmp_path: Path) -> None:
     with pytest.raises(DevstackError, match=f"cannot listen on port {mailbox.port}"):
         Mailbox(tmp_path / "other", mailbox.port).start()
 

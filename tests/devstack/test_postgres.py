@@ -38,7 +38,7 @@ def test_a_crash_leaves_no_process(postgres: Postgres, tmp_path: Path, left_runn
     assert left_running(tmp_path) == []
 
 
-def test_a_stale_note_that_names_a_living_stranger_does_not_prevent_the_start(postgres: Postgres, ask: Ask) -> None:
+def test_a_stale_note_that_names_another_process_does_not_prevent_the_start(postgres: Postgres, ask: Ask) -> None:
     note = postgres.data / "postmaster.pid"
     lines = note.read_text().splitlines()
     postgres.kill()

@@ -1,4 +1,4 @@
-"""`make run`: what the person at the terminal sees, and that nothing is left when it ends, however it ends."""
+"""`make run`: what the user at the terminal sees, and that nothing is left when it ends, however it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from devstack.ports import free_port
 
 LeftRunning = Callable[..., list[str]]
 
-# Stands in for main.py: it answers when ready, tells its environment, and can be told to misbehave.
+# Stands in for main.py: it answers when ready, writes down its environment, and misbehaves on request.
 SERVICE = r"""
 import http.server, json, os, pathlib, signal, subprocess, sys, time
 here = pathlib.Path(__file__).parent
@@ -80,7 +80,7 @@ class Run:
         self.seen = ""
 
     def read_until(self, text: str) -> None:
-        """Read what the person sees until it contains `text`."""
+        """Read the output until it contains `text`."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.seen += line
@@ -135,13 +135,13 @@ def test_a_newcomer_sees_progress_addresses_and_the_code_of_each_mail(
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", environment["SECRET_KEYS"])
     assert ask(environment["DATABASE_URL"], "SELECT current_database()") == "auth"
 
-    # What a person needs for a command beside it, and nobody else may read.
+    # The settings for commands beside the service: only their owner may read them.
     settings = run.data / "settings.sh"
     assert settings.stat().st_mode & 0o777 == 0o600
-    told = subprocess.check_output(["sh", "-c", f". {settings} && env"], env={}, text=True).splitlines()
+    exported = subprocess.check_output(["sh", "-c", f". {settings} && env"], env={}, text=True).splitlines()
     for name in ("DATABASE_URL", "SECRET_KEYS", "MAIL_FROM"):
-        assert f"{name}={environment[name]}" in told
-    assert not any(line.startswith("PORT=") for line in told), "the next `make run` would take it for a wish"
+        assert f"{name}={environment[name]}" in exported
+    assert not any(line.startswith("PORT=") for line in exported), "the next `make run` would obey it"
 
     with smtplib.SMTP("127.0.0.1", int(environment["SMTP_URL"].rpartition(":")[2]), timeout=5) as client:
         client.sendmail("auth@localhost", "bob@example.org", "Subject: \x1b[31mcode\n\nHello\n\n0042\n")
@@ -189,18 +189,18 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_works(
 
 
 @pytest.mark.parametrize(
-    ("misbehaviour", "told"),
+    ("misbehaviour", "sentence"),
     [
         ("crash", "The service has ended by itself with exit code 1"),
         ("migrate", "The migrations failed with exit code 1. SECRET_KEYS: must be longer"),
     ],
 )
 def test_a_service_that_ends_by_itself_ends_the_run(
-    misbehaviour: str, told: str, start: Callable[..., Run], tmp_path: Path, left_running: LeftRunning
+    misbehaviour: str, sentence: str, start: Callable[..., Run], tmp_path: Path, left_running: LeftRunning
 ) -> None:
     run = start(MISBEHAVE=misbehaviour)
     assert run.end() == 1
-    assert told in run.seen
+    assert sentence in run.seen
     assert left_running(tmp_path) == []
 
 
@@ -242,7 +242,7 @@ def test_a_terminal_that_has_read_the_settings_of_another_copy_does_not_lend_the
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("wish", "sentence"),
     [
         (["--data", "/proc/none"], "cannot be used"),
         (["--data", "/dev/null"], "cannot be used"),
@@ -251,9 +251,9 @@ def test_a_terminal_that_has_read_the_settings_of_another_copy_does_not_lend_the
         (["--port", "0"], "from 1 to 65535"),
     ],
 )
-def test_a_folder_or_port_that_cannot_be_had_is_told_in_a_sentence(wish: list[str], told: str) -> None:
-    command = [sys.executable, "-m", "devstack", "run", *wish]
+def test_a_folder_or_port_that_cannot_be_had_is_refused_in_a_sentence(wish: list[str], sentence: str) -> None:
+    command = [sys.executable, "-m", "devstack", "run", "--port", str(free_port()), *wish]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
     assert done.returncode != 0
-    assert told in done.stderr
+    assert sentence in done.stderr
     assert "Traceback" not in done.stderr

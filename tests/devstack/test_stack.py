@@ -86,7 +86,7 @@ def test_servers_die_with_a_killed_supervisor_and_the_next_start_works(
     assert supervisor.stdout.readline() == b"up\n"
     supervisor.kill()
     supervisor.communicate()
-    # At once: whoever starts again does not wait for the dying.
+    # At once, while the killed servers may still be ending.
     with Stack(prepared, durable=False):
         pass
     assert left_running(prepared) == []
