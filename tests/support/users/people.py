@@ -9,6 +9,9 @@ from typing import Protocol, Self
 import httpx
 
 from devstack.mailbox import Mail
+from models.values.flow import SPECS
+from models.values.locale import Locale
+from template_message.render import HERE as TEMPLATES
 
 _numbers = itertools.count(1)
 
@@ -54,19 +57,20 @@ class Inbox(Protocol):
         """Wait until the address has got that many, and return the newest."""
 
 
-# How a reader tells one mail from another, in either language.
-_SUBJECTS = {
-    "register": ("registration", "регистрацию"),
-    "login": ("login", "вход"),
-    "recover": ("Recover", "Восст"),
-    "email": ("new address", "новый адрес"),
-    "delete": ("Delete", "Удаление"),
-}
+def _subjects(mail: str) -> list[tuple[str, str]]:
+    """What stands before and after the name of the service in the subject of a mail, in each language."""
+    subjects = [(TEMPLATES / locale / mail / "subject.txt").read_text().strip() for locale in Locale]
+    return [(before, after) for before, _, after in (subject.partition("{{ service }}") for subject in subjects)]
+
+
+_SUBJECTS = {spec.name: _subjects(spec.mail) for spec in SPECS.values()}
 
 
 def is_about(mail: Mail, flow: str) -> bool:
-    """Whether the mail belongs to a flow of that kind; every mail does when none is named."""
-    return not flow or any(word in mail.subject for word in _SUBJECTS[flow])
+    """Whether the mail has the code of a flow of that kind; every mail does when none is named."""
+    return not flow or any(
+        mail.subject.startswith(before) and mail.subject.endswith(after) for before, after in _SUBJECTS[flow]
+    )
 
 
 class Walker:

@@ -38,12 +38,16 @@ class SignedIn:
         assert answer.status_code == 202, answer.text
         return answer.json()["session_key"], self.walk.next_code(email, already, "email")
 
+    def open_flow(self, flow: str) -> tuple[str, str]:
+        """Start a flow that asks for nothing; return the session key and the code."""
+        already = len(self.walk.codes(self.person.email, flow))
+        answer = self.call("POST", f"/me/{flow}")
+        assert answer.status_code == 202, answer.text
+        return answer.json()["session_key"], self.walk.next_code(self.person.email, already, flow)
+
     def open_deletion(self) -> tuple[str, str]:
         """Ask for the end of the account; return the session key and the code."""
-        already = len(self.walk.codes(self.person.email, "delete"))
-        answer = self.call("POST", "/me/delete")
-        assert answer.status_code == 202, answer.text
-        return answer.json()["session_key"], self.walk.next_code(self.person.email, already, "delete")
+        return self.open_flow("delete")
 
     def confirm(self, flow: str, session_key: str, code: str) -> httpx.Response:
         return self.call("POST", f"/me/{flow}/confirm", session_key=session_key, code=code)
