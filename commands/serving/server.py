@@ -12,7 +12,6 @@ from types import FrameType
 import uvicorn
 from uvicorn.importer import import_from_string
 
-from commands.serving.listener import drain_connection, listen, stop_accepting
 from commands.shared import logs
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,27 +20,21 @@ _GRACE = 4
 """Seconds that a stop waits for running requests; mail that is being sent may take three more."""
 
 _DRAIN = 0.8
-"""Seconds between the last connection that is accepted and the end of connections that have sent no request."""
-
-_DRAIN_ROUNDS = 40
-"""How often the server looks for late connections in that time."""
+"""Seconds that a connection which was just made has for its request once the listening socket is closed."""
 
 _BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):
-    """A server that stops in order: no new connections, then the requests of all connections, then the socket."""
+    """A server that stops in order: no new connections, then the requests of all connections, then the end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn alone would cut off a connection that was just made and is about to send its request."""
         # Tells a client that keeps its connection open that the next request needs another one.
         self.server_state.default_headers.append((b"connection", b"close"))
-        if all(stop_accepting(listener) for listener in sockets or ()):
-            for _ in range(_DRAIN_ROUNDS):
-                await asyncio.sleep(_DRAIN / _DRAIN_ROUNDS)
-                for connection in self.server_state.connections:
-                    if not connection.transport.is_closing():
-                        drain_connection(connection.transport.get_extra_info("socket"))
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_DRAIN)
         await super().shutdown(sockets)
 
 
@@ -51,6 +44,15 @@ def load_service() -> None:
     import_from_string("application:create_app")
     gc.freeze()
     gc.enable()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket of this process alone: on a shared one, a burst lands on a single worker."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    return listener
 
 
 def run_server(host: str, port: int) -> None:
@@ -69,7 +71,7 @@ def run_server(host: str, port: int) -> None:
         backlog=_BACKLOG,
         lifespan="on",
     )
-    _Server(config).run(sockets=[listen(host, port)])
+    _Server(config).run(sockets=[_listen(host, port)])
 
 
 def exit_on_stop_signals() -> None:
