@@ -1,4 +1,4 @@
-"""Every setting of the service; read once at the front door and handed down as values.
+"""Every setting of the service; read once at the start and passed down as values.
 
 Names are flat in the environment: the field ``code.ttl`` is set by ``CODE_TTL``. Durations are seconds.
 """
@@ -29,34 +29,31 @@ from models.settings.groups import (
     PBKDF2_FLOOR,
     AuditSettings,
     CodeSettings,
-    DatabaseSettings,
     DeviceSettings,
     FlowSettings,
     HashSettings,
     KeySettings,
     LadderSettings,
     LimitSettings,
-    MailSettings,
     RecoverSettings,
-    RedisSettings,
     RefreshSettings,
     SessionSettings,
-    SmtpSettings,
     ThermostatSettings,
     TokenSettings,
 )
 from models.settings.loading import load
 from models.settings.names import misspelt_settings, renamed_settings
 from models.settings.notations import HostName, Networks, secrets_by_name, split
+from models.settings.servers import DatabaseSettings, MailSettings, RedisSettings, SmtpSettings
 from models.settings.sources import DotEnv, Environment, SecretFiles, given_variables, is_group, setting_names
 from models.values.flow import RECOVER, SPECS
 from models.values.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 
 SECRET_KEY_VARIETY = 10
-"""Different characters that a random key of 32 has for certain; `changeme…` and `aaaa…` have fewer."""
+"""Different characters that a random key of 32 always has; `changeme…` and `aaaa…` have fewer."""
 
 SECRET_KEY_FLOOR = 32
-"""Bytes; 256 bits, the output length of the HMAC and HKDF that the keys feed (RFC 2104 section 3)."""
+"""Bytes; 256 bits, the output length of the HMAC and HKDF that use the keys (RFC 2104 section 3)."""
 
 
 class Settings(BaseSettings):
@@ -66,7 +63,7 @@ class Settings(BaseSettings):
         env_file=".env",
         env_nested_delimiter="_",
         env_nested_max_split=1,
-        env_ignore_empty=True,  # docker-compose.yaml hands on what may be unset as ""
+        env_ignore_empty=True,  # docker-compose.yaml passes an unset variable as ""
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
@@ -89,21 +86,21 @@ class Settings(BaseSettings):
     client_id: str = Field("web", min_length=1, description="`client_id` of access tokens (RFC 9068 section 2.2).")
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         min_length=1,
-        description="The one secret, newest first, separated by commas; each at least 32 characters. "
-        "Every other key is derived from it.",
+        description="Secret keys, newest first, separated by commas, each of at least 32 characters. "
+        "Every other key is derived from them.",
     )
     service_clients: Annotated[dict[str, str], NoDecode, BeforeValidator(secrets_by_name)] = Field(
         {},
-        description="Services that may call `/introspect` and `/revoke`, separated by commas: `name:SHA-256`, the "
-        "latter in hexadecimal and of a secret of 256 random bits.",
+        description="Services that may call `/introspect` and `/revoke`, separated by commas: `name:digest`, "
+        "where the digest is the SHA-256 of a secret of 256 random bits, in hexadecimal.",
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Addresses or networks of the proxies before us, separated by commas: their X-Forwarded-For is "
-        "believed, and nobody else's.",
+        description="Addresses or networks of the proxies before the service, separated by commas: only "
+        "their X-Forwarded-For is believed.",
     )
     accept_weaker_codes: bool = Field(
-        default=False, description="Start although the ladder's settings break the promise of docs/security.md."
+        default=False, description="Start even if the settings of the ladder break the promise of docs/security.md."
     )
     docs: bool = Field(default=True, description="Serve `/docs` and `/openapi.json`.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -137,7 +134,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder of files; ours are named one by one
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment first, then ``.env``, then the files that they name."""
+        """Return the sources: the environment, then ``.env``, then the files that they name."""
         return init_settings, Environment(settings_cls), DotEnv(settings_cls), SecretFiles(settings_cls)
 
     _split_lists = field_validator("secret_keys", "cors_origins", mode="before")(split)
@@ -154,12 +151,12 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _groups_exist(cls, values: dict[str, Any]) -> dict[str, Any]:
-        # A group of which no variable is set would be told as "database: missing"; an empty one is told by its fields.
+        # An absent group would be reported as "database: missing"; an empty one is reported by its fields.
         for group in ("database", "redis", "smtp", "mail"):
             values.setdefault(group, {})
         return values
 
-    # Said of a field, not of the whole, so that these are told together with all other problems.
+    # Validators of fields, not of the whole, so that their problems are reported together with all others.
     @field_validator("issuer")
     @classmethod
     def _issuer_is_known(cls, issuer: str, info: ValidationInfo) -> str:
@@ -170,7 +167,7 @@ class Settings(BaseSettings):
         parts = urlsplit(issuer)
         if parts.scheme not in ("http", "https"):
             raise ValueError("must start with https:// (or http:// on this machine)")
-        # RFC 8414 section 2; verifiers compare it letter by letter, and public addresses are built by adding to it.
+        # RFC 8414 section 2. Verifiers compare it exactly, and public addresses are built by appending to it.
         if issuer.endswith("/") or parts.query or parts.fragment:
             raise ValueError("must not end in /, and must have neither ? nor #")
         return issuer
@@ -202,17 +199,17 @@ class Settings(BaseSettings):
         ):
             bound = ladder.takeover_bound(shortest, mails, device=device)
             if bound > promised:
-                secret = "with a known device's secret, " if device else ""
+                secret = "with the token of a known device, " if device else ""
                 raise ValueError(
                     f"{secret}guessing takes an account with a chance of {bound:.2g} a year and purpose, "
-                    f"{promised:g} is promised; lower LADDER_4, LADDER_6, LADDER_8 or LADDER_DEVICE, "
+                    f"but {promised:g} is promised; lower LADDER_4, LADDER_6, LADDER_8 or LADDER_DEVICE, "
                     "raise CODE_DIGITS, or set ACCEPT_WEAKER_CODES=true"
                 )
         return ladder
 
     @property
     def secrets(self) -> list[str]:
-        """The secret keys in clear, newest first."""
+        """The secret keys as plain text, newest first."""
         return [key.get_secret_value() for key in self.secret_keys]
 
     @property
@@ -222,11 +219,11 @@ class Settings(BaseSettings):
         return {purpose: recover if purpose == RECOVER.name else self.code.digits for purpose in SPECS}
 
     def rungs(self, *, device: bool) -> dict[str, tuple[Rung, ...]]:
-        """The ladder of each purpose, for unknown devices or for a known one."""
+        """Return the ladder of each purpose, for unknown devices or for a known one."""
         return {purpose: self.ladder.rungs(least, device=device) for purpose, least in self.least_digits.items()}
 
     def takeover_bounds(self, *, device: bool) -> dict[str, float]:
-        """What a year of guessing can win against one account, by purpose (`models.values.ladder.takeover_bound`)."""
+        """Return the chance of a year of guessing against one account, by purpose (see `takeover_bound`)."""
         mails = self.limit.device_mails if device else self.limit.mails
         return {
             purpose: self.ladder.takeover_bound(least, mails, device=device)
@@ -235,7 +232,7 @@ class Settings(BaseSettings):
 
     @property
     def audience(self) -> str:
-        """Who access tokens are meant for."""
+        """The `aud` of access tokens."""
         return self.token.audience or self.issuer
 
 

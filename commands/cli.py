@@ -1,4 +1,4 @@
-"""The command line: ``python main.py``, a door like the API."""
+"""The command line: ``python main.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMANDS = (
     *("create-admin", "import-users", "export-users"),
     *("rotate-keys", "check-config", "init", "openapi"),
 )
-"""Each is a module of this room, and what it holds under its own name."""
+"""Each is a module of this folder, and the function of the same name in it."""
 
 
 def _load(command: str) -> click.Command:
@@ -24,7 +24,7 @@ def _load(command: str) -> click.Command:
 
 
 class _Cli(click.Group):
-    """Loads the one command that is called: with all that each of them needs, every one would take a second longer."""
+    """Loads only the command that is called: all of them together take a second longer."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's own signature
         return list(_COMMANDS)

@@ -1,4 +1,4 @@
-"""``python main.py create-admin``: somebody who may do everything."""
+"""``python main.py create-admin``: create an administrator."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _login(_context: click.Context, _option: click.Parameter, text: str | None) 
 
 
 def _password(text: str) -> str:
-    """As a registration takes it."""
+    """Return a password that a registration would accept."""
     try:
         return _PASSWORD.validate_python(text).get_secret_value()
     except ValidationError as error:
@@ -66,24 +66,24 @@ async def _administrators() -> AsyncIterator[AdministratorService]:
 
 
 @click.command("create-admin")
-@click.option("--email", required=True, callback=_email, help="Address, to which the codes of log-ins go.")
-@click.option("--login", callback=_login, help="Login; not needed when the address has an account.")
+@click.option("--email", required=True, callback=_email, help="E-mail address for the codes of log-ins.")
+@click.option("--login", callback=_login, help="Login name; not needed if the address has an account.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
-@click.option("--generate", is_flag=True, help="Make a password, and print it.")
-@click.option("--yes", is_flag=True, help="Do not ask before an account that is there gets the role.")
-@click.option("--if-none", is_flag=True, help="Do nothing when there is an administrator.")
+@click.option("--generate", is_flag=True, help="Generate a password and print it.")
+@click.option("--yes", is_flag=True, help="Do not ask before an existing account gets the role.")
+@click.option("--if-none", is_flag=True, help="Do nothing if there is an administrator.")
 def create_admin(email: str, login: str | None, **how: bool) -> None:
-    """Create an administrator, or make one of the account that has the address.
+    """Create an administrator, or give the role to the account of the address.
 
-    At a terminal the password is asked for. An account that is there keeps its password, and its owner may administer
-    from his next request on.
+    At a terminal, the command asks for the password. An existing account keeps its password, and the role is effective
+    from the next request.
     """
     if how["password_stdin"] and how["generate"]:
         raise click.UsageError("--password-stdin and --generate exclude each other.")
-    # Listening, so that Ctrl-C ends the wait for a password, too: asyncio would only note it.
+    # Without this, Ctrl-C would not end the wait for a password: asyncio handles it later.
     with (
         Interruption().listening(),
-        exit_when_unavailable("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL is away."),
+        exit_when_unavailable("PostgreSQL at DATABASE_URL or Valkey at REDIS_URL cannot be reached."),
     ):
         asyncio.run(_create(email, login, how))
 
@@ -96,22 +96,21 @@ async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
         if user := await administrators.find_account(email):
             if user.blocked:
                 raise click.ClickException(
-                    "The account of this address is blocked. Name another address; whoever is an administrator then "
-                    "can unblock it."
+                    "The account of this address is blocked. Use another address; that administrator can unblock it."
                 )
             if not how["yes"]:
-                click.confirm("The address has an account. Make it an administrator's?", abort=True, err=True)
+                click.confirm("The address has an account. Give it the role admin?", abort=True, err=True)
             await administrators.promote(user)
-            entrance = (
-                "who has to choose a password by /recover"
+            how_to_log_in = (
+                "and has to choose a password at /recover"
                 if is_unusable(user.password_hash)
-                else "with the password that the account had"
+                else "with the password of the account"
             )
-            click.echo(f"{user.login} is an administrator now, {entrance}.", err=True)
+            click.echo(f"{user.login} is an administrator now, {how_to_log_in}.", err=True)
             return
         if login is None:
             raise click.UsageError("The address has no account yet: --login is needed.")
-        password = _chosen(how)
+        password = _choose_password(how)
         try:
             await administrators.create(email, login, password)
         except WeakPassword as refusal:
@@ -122,16 +121,16 @@ async def _create(email: str, login: str | None, how: dict[str, bool]) -> None:
             raise click.ClickException("The address was registered at this moment. Run it again.") from refusal
     click.echo(f"{login} is an administrator now.", err=True)
     if how["generate"]:
-        # On standard output and nowhere else: it is told this once.
+        # Printed once, and only on standard output.
         click.echo(f"login     {login}\npassword  {password}")
 
 
-def _chosen(how: dict[str, bool]) -> str:
+def _choose_password(how: dict[str, bool]) -> str:
     if how["generate"]:
         return secrets.token_urlsafe(18)
     if how["password_stdin"]:
         return _password(sys.stdin.readline().rstrip("\r\n"))
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask for the password: use --password-stdin or --generate.")
-    asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, value_proc=_password, err=True)
-    return asked
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, value_proc=_password, err=True)
+    return password

@@ -1,4 +1,4 @@
-"""``python main.py export-users``: every account, as import-users reads it."""
+"""``python main.py export-users``: write every account in the format that import-users reads."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _STEP = 1000
 
 @contextmanager
 def _written(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
-    """A file for our eyes alone, which has its name once it is complete."""
+    """Open a file that only its owner can read, and that gets its name when it is complete."""
     if path.exists() and not force:
-        raise click.ClickException(f"{path} is there already; --force replaces it.")
+        raise click.ClickException(f"{path} exists already; --force replaces it.")
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         unfinished = Path(file.name)
         try:
@@ -47,9 +47,9 @@ class _Export:
     written: int = 0
 
     async def run(self, file: IO[bytes]) -> None:
-        """Write everybody who is there at this moment."""
+        """Write all users of this moment."""
         async with open_database(load_settings().database, batch=True) as database:
-            # Whoever takes everybody along is written down before, so that an export which is cut short is, too.
+            # Audited before the first line: an export that is interrupted has given users away, too.
             async with database.transaction() as db:
                 await audit(db, Event.USERS_EXPORTED, COMMAND_LINE)
             await self._write_all(file, database)
@@ -66,27 +66,27 @@ class _Export:
         try:
             file.write(line)
         except OSError as error:
-            # Told here: further out it would be taken for a lost connection.
+            # Caught here: outside, the database code would take it for a lost connection.
             raise click.ClickException(f"Cannot write: {error.strerror}") from error
         self.written += 1
 
 
-def _drop_what_nobody_reads() -> None:
-    """Python writes out at its end what standard output still holds, and would wait for a reader for ever."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _discard_output() -> None:
+    """Discard the rest of standard output: at its end, Python would wait for ever for a reader of it."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
 
 
 @click.command("export-users")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True), default="-")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def export_users(file: Path, *, force: bool) -> None:
-    """Export all users to FILE, or to standard output when none is named or it is -.
+    """Export all users to FILE, or to standard output if FILE is missing or -.
 
-    One JSON object a line, as import-users reads it, with the password's hash: FILE can be read by its owner alone.
-    It is one moment of the database, however long it takes, and FILE appears when it is complete. Roles are exported
-    by name with each user, and what they allow is not: the database that is imported into must have them.
+    Each line is one JSON object in the format of import-users. It contains the password's hash, so only the owner of
+    FILE can read it. All lines are from the same moment, and FILE appears when it is complete. Users are exported with
+    the names of their roles, without permissions: the roles must exist in the database that imports the users.
     """
     export, interruption = _Export(), Interruption()
     try:
@@ -99,10 +99,10 @@ def export_users(file: Path, *, force: bool) -> None:
                     asyncio.run(export.run(output))
     except Interrupted as interrupted:
         if file == Path("-"):
-            _drop_what_nobody_reads()
-            left = "what was written is not complete"
+            _discard_output()
+            left = "the output is not complete"
         else:
-            left = "no file was made"
+            left = "no file was written"
         click.echo(f"Interrupted after {export.written:,} users; {left}.", err=True)
         sys.exit(interrupted.exit_code)
     except OSError as error:

@@ -23,7 +23,7 @@ _BATCH_BYTES = 4 * 1024 * 1024
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[ImportLine, int]]:
-    """Each line with its length in bytes; no more than `LONGEST_LINE` of it is ever in memory."""
+    """Yield each line with its length in bytes; at most `LONGEST_LINE` of it is in memory."""
     number = 0
     while text := file.readline(LONGEST_LINE + 2):
         number, length, rest = number + 1, len(text), text
@@ -34,7 +34,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[ImportLine, int]]:
 
 
 def _batches(file: BinaryIO) -> Iterator[tuple[list[ImportLine], int]]:
-    """Lines by the thousand, and how many bytes of the file they are."""
+    """Yield batches of lines, each with its length in bytes."""
     batch: list[ImportLine] = []
     size = 0
     for line, length in _lines(file):
@@ -57,46 +57,45 @@ async def _import(file: BinaryIO, stats: ImportStats, interruption: Interruption
         async with (
             open_database(load_settings().database, batch=True) as database,
             open_import(
-                database, stats, lambda number, reason: progress.say(f"line {number}: {reason}"), dry_run=dry_run
+                database, stats, lambda number, reason: progress.print_line(f"line {number}: {reason}"), dry_run=dry_run
             ) as importer,
         ):
             for lines, size in _batches(file):
                 records = importer.validate(lines)
                 with interruption.held():
                     await importer.add(records)
-                progress.advance(size, _told(stats, dry_run=dry_run))
+                progress.advance(size, _summary(stats, dry_run=dry_run))
 
 
-def _told(stats: ImportStats, *, dry_run: bool) -> str:
+def _summary(stats: ImportStats, *, dry_run: bool) -> str:
     imported = "would be imported" if dry_run else "imported"
     return f"{stats.imported:,} {imported}, {stats.already_there:,} already there, {stats.refused:,} refused"
 
 
 @click.command("import-users")
 @click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be imported, and write nothing.")
 def import_users(file: BinaryIO, *, dry_run: bool) -> None:
     """Import users from FILE, or from standard input when it is -.
 
-    One JSON object a line: `email` and `login`, and if you like `password_hash`, `locale`, `roles`, `blocked`,
-    `created_at` and `id`. Whose e-mail is here already is left as he is: an import that was cut short is simply run
-    again. Lines that cannot be used are told by their number and skipped; the exit code is then 1. docs/moving-in.md
-    tells more.
+    Each line is one JSON object with `email`, `login` and optionally `password_hash`, `locale`, `roles`, `blocked`,
+    `created_at` and `id`. A user whose e-mail address exists already stays unchanged, so that an interrupted import can
+    be run again. Invalid lines are listed by number and skipped; the exit code is then 1. See docs/moving-in.md.
     """
     stats, interruption = ImportStats(), Interruption()
     try:
         with interruption.listening(), exit_when_unavailable():
             asyncio.run(_import(file, stats, interruption, dry_run=dry_run))
     except Interrupted as interrupted:
-        _sum_up(stats, "Interrupted. Run it again to go on.", dry_run=dry_run)
+        _print_summary(stats, "Interrupted. Run it again to go on.", dry_run=dry_run)
         sys.exit(interrupted.exit_code)
     except click.ClickException:
-        _sum_up(stats, "Not finished. Run it again to go on.", dry_run=dry_run)
+        _print_summary(stats, "Not finished. Run it again to go on.", dry_run=dry_run)
         raise
-    _sum_up(stats, "Done.", dry_run=dry_run)
+    _print_summary(stats, "Done.", dry_run=dry_run)
     sys.exit(1 if stats.refused else 0)
 
 
-def _sum_up(stats: ImportStats, how: str, *, dry_run: bool) -> None:
+def _print_summary(stats: ImportStats, outcome: str, *, dry_run: bool) -> None:
     nothing = " This was a dry run: nothing was written." if dry_run else ""
-    click.echo(f"{how} {_told(stats, dry_run=dry_run)}.{nothing}", err=True)
+    click.echo(f"{outcome} {_summary(stats, dry_run=dry_run)}.{nothing}", err=True)

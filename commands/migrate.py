@@ -1,4 +1,4 @@
-"""``python main.py migrate``: bring the database up to date."""
+"""``python main.py migrate``: bring the tables up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alembic.config import Config
 @click.argument("revision", default="head")
 @click.option("--down", is_flag=True, help="Go back to an older REVISION; `base` drops every table.")
 def migrate(revision: str, *, down: bool) -> None:
-    """Bring the database up to REVISION, the newest when none is named."""
+    """Migrate the database to REVISION, by default to the newest."""
     config = Config(Path(__file__).parent.parent / "alembic.ini")
     (command.downgrade if down else command.upgrade)(config, revision)
     click.echo(f"The database is at {revision}.")

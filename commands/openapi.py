@@ -1,4 +1,4 @@
-"""``python main.py openapi``: the description of the API, for who generates a client from it."""
+"""``python main.py openapi``: print the OpenAPI description, for generators of clients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from config import load_settings
 
 @click.command()
 def openapi() -> None:
-    """Write the OpenAPI description to standard output, whether or not DOCS is on."""
+    """Print the OpenAPI description, even if DOCS is off."""
     settings = load_settings()
     click.echo(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))

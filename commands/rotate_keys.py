@@ -1,4 +1,4 @@
-"""``python main.py rotate-keys``: change the signing key before its time."""
+"""``python main.py rotate-keys``: change the signing key before it is due."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ async def _rotate(settings: Settings, *, leaked: bool) -> tuple[str, timedelta]:
 
 
 @click.command("rotate-keys")
-@click.option("--leaked", is_flag=True, help="The old keys are in other hands: withdraw them at once.")
+@click.option("--leaked", is_flag=True, help="The old keys have leaked: withdraw them at once.")
 def rotate_keys(*, leaked: bool) -> None:
-    """Publish the next signing key now, in place of waiting until it is due."""
+    """Publish the next signing key now, before it is due."""
     settings = load_settings()
     with exit_when_unavailable():
         kid, activation_delay = asyncio.run(_rotate(settings, leaked=leaked))
     if leaked:
         click.echo(
-            f"Key {kid} signs from now on, and no other key is published. Every process knows within "
-            f"{settings.key.refresh_interval} s; whoever verifies by our keys alone within {settings.key.max_age} s. "
-            "Access tokens of the old keys are refused then, and refreshed by their bearers."
+            f"Key {kid} signs from now on, and no other key is published. Every process here knows it within "
+            f"{settings.key.refresh_interval} s, every service that verifies offline within {settings.key.max_age} s. "
+            "Access tokens of the old keys are refused then; clients refresh them."
         )
     else:
         click.echo(f"Key {kid} is published, and signs in {ceil(activation_delay.total_seconds())} s.")

@@ -1,4 +1,4 @@
-"""A certificate of our own making, so that there is TLS before anybody has given us a better one."""
+"""A self-signed certificate, so that nginx has TLS before the operator installs a better one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _MAKER = "Self-signed by init"
-"""The organisation by which we know our own certificates again: nobody else's is ever replaced."""
+"""The organisation in our certificates: only these are ever replaced."""
 
 _LIFE = timedelta(days=825)
-"""The longest that Apple's systems accept, even of a certificate that somebody has chosen to trust."""
+"""The longest life that Apple's systems accept, even of a certificate that the user trusts."""
 
 _RENEW_BEFORE = timedelta(days=30)
 
@@ -42,7 +42,7 @@ def _alternative(name: str) -> x509.GeneralName:
 
 
 def make(domain: str | None, life: timedelta = _LIFE) -> Certificate:
-    """A new key, and a certificate of it for this domain, or for this machine when there is none."""
+    """Return a new key and its certificate, for a domain or, without one, for this machine."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = _names(domain)
     name = x509.Name(
@@ -56,7 +56,7 @@ def make(domain: str | None, life: timedelta = _LIFE) -> Certificate:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # A clock that is a little slow must not take it for one of the future.
+        # A client whose clock is a little slow must not find it to be not valid yet.
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + life - timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
@@ -72,8 +72,8 @@ def make(domain: str | None, life: timedelta = _LIFE) -> Certificate:
     )
 
 
-def is_worn_out(pem: bytes, domain: str | None) -> bool:
-    """Whether this is a certificate of ours that ends soon, or whose name is not that of the service any more."""
+def needs_replacement(pem: bytes, domain: str | None) -> bool:
+    """Return whether this is one of our certificates, and it ends soon or is for another name."""
     certificate = x509.load_pem_x509_certificate(pem)
     makers = certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     if certificate.issuer != certificate.subject or [maker.value for maker in makers] != [_MAKER]:

@@ -1,4 +1,4 @@
-"""``python main.py worker``: send mail, in a process of its own."""
+"""``python main.py worker``: send mail in a separate process."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ async def _work(settings: Settings) -> None:
             task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(shared.counters.run())
 
             def stop() -> None:
-                # Once: asked again, it would let go of the mail in hand.
+                # Only once: a second cancellation would abort the mail that is being sent.
                 if not task.cancelling():
                     task.cancel()
 
             for name in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(name, stop)
             await asyncio.wait([task])
-            # What the last mails counted for is added before the end.
+            # The counts of the last mails are saved before the end.
             counting.cancel()
             await asyncio.wait([counting])
             if not task.cancelled():

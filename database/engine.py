@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from database.faults import unavailable_when_away
 from database.repositories import Db
-from models.settings.groups import DatabaseSettings
+from models.settings.servers import DatabaseSettings
 
 # security.md, section 4: no statement, lock or forgotten transaction may block other requests for long.
 _REQUEST_TIMEOUTS = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}

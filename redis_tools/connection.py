@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from models.settings.groups import RedisSettings
+from models.settings.servers import RedisSettings
 from redis_tools.pipeline import Valkey
 
 

@@ -1,4 +1,4 @@
-"""What a command says when a server that it needs is away."""
+"""The error of a command when a server that it needs cannot be reached."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from models.errors import Unavailable
 
 @contextmanager
 def exit_when_unavailable(servers: str = "PostgreSQL cannot be reached at DATABASE_URL.") -> Iterator[None]:
-    """End the command in a sentence.
+    """End the command with one sentence.
 
     Raises:
-        click.ClickException: a server is away, or the database has no tables.
+        click.ClickException: a server cannot be reached, or the database has no tables.
     """
     try:
         yield

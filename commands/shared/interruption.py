@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for commands that take long: heard at once, but never in the middle of a batch."""
+"""Ctrl-C and SIGTERM for long commands: they end at once, but never in the middle of a batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody wants the command to end. Of any other kind asyncio would log it, and go on."""
+    """A signal asks the command to end. A subclass of KeyboardInterrupt, because asyncio logs others and goes on."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -17,22 +17,22 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Raises `Interrupted` where a signal finds the command, or at the end of what must not be cut in two."""
+    """Raises `Interrupted` when a signal arrives, or at the end of a block that must not be interrupted."""
 
     def __init__(self) -> None:
         self._held = False
-        self._heard = 0
+        self._received = 0
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear the signals inside. Once one was heard, whatever ends the block has ended it for that."""
-        before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the signals in the block. After a signal, every exception of the block counts as its result."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         except Exception as error:
-            # The signal may find the command inside a library, which takes it for a connection that was lost.
-            if self._heard:
-                raise Interrupted(self._heard) from error
+            # A signal inside a library may look to that library like a lost connection.
+            if self._received:
+                raise Interrupted(self._received) from error
             raise
         finally:
             for number, handler in before.items():
@@ -40,17 +40,17 @@ class Interruption:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What is inside is finished first."""
+        """Finish the block before a signal is raised."""
         self._held = True
         try:
             yield
         finally:
             self._held = False
-        if self._heard:
-            raise Interrupted(self._heard)
+        if self._received:
+            raise Interrupted(self._received)
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
-        first = not self._heard
-        self._heard = number
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        first = not self._received
+        self._received = number
         if first and not self._held:
             raise Interrupted(number)

@@ -1,4 +1,4 @@
-"""Log lines as JSON, one a line, with the request they belong to and no secrets."""
+"""Log records as JSON, one a line, with the id of the request that they belong to."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from models.context.request_id import request_id
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record; line ends in a message are escaped, so that nobody forges a line (row 60)."""
+    """Formats a record as one JSON object; escaped line ends keep a client from forging a line (row 60)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line for a record."""
+        """Return the line of a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        # A handler runs where the record is written: this is the request that wrote it, or whose mail is in hand.
-        if name := request_id.get():
-            line["request_id"] = name
+        # A handler runs in the context of the record: this is its request, or the request of the mail being sent.
+        if id_ := request_id.get():
+            line["request_id"] = id_
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar at a terminal, and a line now and then in a log."""
+"""The progress of a long command: a bar at a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _EVERY = 5.0
 
 
 class Progress:
-    """Tells standard error how far a command is."""
+    """Shows progress on standard error."""
 
     def __init__(self, label: str, total: int | None) -> None:
-        """Without a total there is no bar: nobody knows how long a pipe is."""
+        """Show no bar without a total: the length of a pipe is not known."""
         self._label = label
         at_terminal = sys.stderr.isatty()
         self._bar: Any = None
@@ -26,13 +26,13 @@ class Progress:
                 length=total,
                 label=label,
                 file=sys.stderr,
-                item_show_func=lambda so_far: so_far or "",
+                item_show_func=lambda summary: summary or "",
                 update_min_steps=max(1, total // 1000),
             )
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Show that it begins."""
+        """Show the bar."""
         if self._bar:
             self._bar.__enter__()
         return self
@@ -44,14 +44,14 @@ class Progress:
         if self._bar:
             self._bar.__exit__(kind, problem, trace)
 
-    def advance(self, amount: int, so_far: str) -> None:
-        """Tell that there is so much more, and what that comes to in words."""
+    def advance(self, amount: int, summary: str) -> None:
+        """Add to the progress, and show what it amounts to in words."""
         if self._bar:
-            self._bar.update(amount, so_far)
-        elif time.monotonic() - self._told >= _EVERY:
-            self._told = time.monotonic()
-            click.echo(f"{self._label}: {so_far}", err=True)
+            self._bar.update(amount, summary)
+        elif time.monotonic() - self._printed_at >= _EVERY:
+            self._printed_at = time.monotonic()
+            click.echo(f"{self._label}: {summary}", err=True)
 
-    def say(self, line: str) -> None:
-        """A line of its own, above the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the bar."""
         click.echo(f"\r\033[K{line}" if self._bar else line, err=True)

@@ -1,4 +1,4 @@
-"""How settings are written: lists, addresses, rates and budgets, and what is said of one that is none."""
+"""How settings are written: lists, addresses, rates and budgets, each with the error for a wrong one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def written(parse: Callable[[str], object]) -> BeforeValidator:
-    """Read what has a notation of its own, such as ``20/60``."""
+def parsed(parse: Callable[[str], object]) -> BeforeValidator:
+    """Parse a value with its own notation, such as ``20/60``."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-def readable(url: SecretStr, *schemes: str) -> SplitResult:
-    """Take a server's URL apart; the refusal shows no part of it, for part of it is a password."""
+def split_url(url: SecretStr, *schemes: str) -> SplitResult:
+    """Split the URL of a server; the error shows no part of it, because one part is a password."""
     try:
         parts = urlsplit(url.get_secret_value())
         known = parts.scheme in schemes and (parts.port is None or parts.port > 0) and parts.netloc.count("@") <= 1
@@ -43,7 +43,7 @@ def readable(url: SecretStr, *schemes: str) -> SplitResult:
 
 
 def is_host(name: str | None) -> bool:
-    """Whether a name can be asked DNS for, or is an address."""
+    """Return whether a name can be looked up in DNS, or is an address."""
     with suppress(UnicodeError):
         return bool(name and name.encode("idna"))
     return False
@@ -59,7 +59,7 @@ def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _host_name(value: str | None) -> str | None:
-    """Refuse what is no name: it goes into a certificate, into addresses, and into nginx's configuration."""
+    """Refuse anything but a name: it is written into a certificate, into URLs and into nginx's configuration."""
     label = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
     if value and (not re.fullmatch(rf"{label}(\.{label})*", value) or len(value) > 253):  # noqa: PLR2004 - RFC 1035
         raise ValueError("must be a name such as auth.example.com, in small letters, without https:// and port")
@@ -67,17 +67,17 @@ def _host_name(value: str | None) -> str | None:
 
 
 def whole(value: object) -> object:
-    """Read a number where only some numbers will do."""
+    """Parse a number where only some numbers are allowed."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _rates(value: object) -> object:
-    """Read several rates, all of which hold."""
+    """Parse several rates; all of them apply."""
     return tuple(Rate.parse(part) for part in value.split(",")) if isinstance(value, str) else value
 
 
 def secrets_by_name(value: object) -> object:
-    """Read ``reports:9f86d0…,billing:60303a…``; what is no digest is never shown, it may be a secret."""
+    """Parse ``reports:9f86d0…,billing:60303a…``; the error shows no value, because it may be a secret."""
     if not isinstance(value, str):
         return value
     pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
@@ -91,8 +91,8 @@ def secrets_by_name(value: object) -> object:
 
 
 Rates = Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(_rates)]
-OneRate = Annotated[Rate, NoDecode, written(Rate.parse)]
-Guesses = Annotated[Budget, NoDecode, written(Budget.parse)]
+OneRate = Annotated[Rate, NoDecode, parsed(Rate.parse)]
+Guesses = Annotated[Budget, NoDecode, parsed(Budget.parse)]
 Caps = Annotated[tuple[int, int, int], NoDecode]
 Digits = Literal[4, 6, 8, 12]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split), AfterValidator(_networks)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from models.settings.groups import SmtpSettings
+from models.settings.servers import SmtpSettings
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from database.users import NewUser
 from devstack.stack import Stack
 from models.context.audit import Actor
 from models.errors import InsufficientScope, LastAdministrator
-from models.settings.groups import DatabaseSettings
+from models.settings.servers import DatabaseSettings
 from models.values.locale import Locale
 
 _BLOCK = text("UPDATE users SET blocked_at = now() WHERE id = :user")

@@ -138,7 +138,7 @@ def test_whoever_is_blocked_or_has_no_password_is_told_of(service: Service, walk
         db.rows("UPDATE users SET blocked_at = NULL, password_hash = '!x' WHERE email = $1", alice.email)
         for _ in range(2):
             done = run(service, "create-admin", "--email", alice.email, "--yes")
-            assert "who has to choose a password by /recover" in done.stderr
+            assert "and has to choose a password at /recover" in done.stderr
         query = (
             "SELECT count(*) FROM audit_log JOIN users ON subject = users.id WHERE event = 'role.given' AND email = $1"
         )

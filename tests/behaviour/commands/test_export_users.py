@@ -78,7 +78,7 @@ def test_a_file_that_is_there_is_replaced_on_demand_alone(service: Service, tmp_
     file.write_text("mine")
     done = run(service, "export-users", str(file))
     assert done.returncode == 1
-    assert "is there already; --force replaces it" in done.stderr
+    assert "exists already; --force replaces it" in done.stderr
     assert file.read_text() == "mine"
     assert run(service, "export-users", "--force", str(file)).returncode == 0
     assert len(file.read_text().splitlines()) == 2_500

@@ -10,7 +10,7 @@ from backend.mail.enqueue import MailQueue
 from backend.mail.worker import MailWorker
 from database.engine import open_database
 from devstack.stack import Stack
-from models.settings.groups import DatabaseSettings
+from models.settings.servers import DatabaseSettings
 from tests.support.values.null_counters import null_counters
 
 

@@ -79,7 +79,7 @@ def test_the_database_may_be_asked_to_encrypt_or_not(unstarted: Service) -> None
     unstarted.environment["DATABASE_URL"] = f"{plain}?sslmode=require"
     assert _try_to_serve(unstarted).returncode != 0
     unstarted.environment["DATABASE_URL"] = f"{plain}?prepared_statement_cache_size=0"
-    assert "DATABASE_URL: may end in ?sslmode" in _try_to_serve(unstarted).stderr
+    assert "DATABASE_URL: may have the parameter ?sslmode" in _try_to_serve(unstarted).stderr
 
 
 def test_workers_that_cannot_come_up_are_not_started_for_ever(unstarted: Service, stack: Stack) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from database.engine import Database, open_database
 from devstack.stack import Stack
-from models.settings.groups import DatabaseSettings
+from models.settings.servers import DatabaseSettings
 from redis_tools.pipeline import Valkey
 
 _numbers = itertools.count(1)

@@ -16,7 +16,7 @@ from database.engine import Database, open_database
 from database.repositories import Db
 from devstack.stack import Stack
 from models.errors import Unavailable
-from models.settings.groups import DatabaseSettings
+from models.settings.servers import DatabaseSettings
 
 _numbers = itertools.count(1)
 
