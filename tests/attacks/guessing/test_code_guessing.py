@@ -153,9 +153,9 @@ def test_row_02_one_right_code_among_two_hundred_guesses_is_lucky_at_most_once(
         random.shuffle(codes)
         seen = outcomes(burst(service, [confirming("recover", key, guess) for guess in codes]))
         assert seen[SUCCESS["recover"]] <= 1
-        # Evaluated are those that are told whether they were right; no other answer may come at all.
+        # Evaluated are those whose answer says whether they were right; a busy machine says 503 without a look.
         assert seen[SUCCESS["recover"]] + seen[WRONG_CODE] <= 3
-        assert set(seen) <= {SUCCESS["recover"], WRONG_CODE, GONE}
+        assert set(seen) <= {SUCCESS["recover"], WRONG_CODE, GONE, BUSY}
         successes += seen[SUCCESS["recover"]]
     # At 3 of 200 the mean is 1.5 %, and three standard deviations above it are 6 + 7 of 400.
     assert successes <= (13 if full_counts else 3)
