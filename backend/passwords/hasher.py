@@ -1,6 +1,6 @@
 """Hashes and verifies passwords: PBKDF2-HMAC-SHA256 in Django's format, so that accounts can move in and out.
 
-A refusal takes as long for every account, and for none: its time must not reveal which accounts exist.
+A refusal takes the same time with and without an account: the time must not reveal which accounts exist.
 """
 
 from __future__ import annotations
