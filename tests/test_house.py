@@ -14,6 +14,8 @@ from api import ROUTERS
 from jwt_tools.decorators import guard, requirement_of
 
 ROOT = Path(__file__).parent.parent
+MAX_LINES = 300
+MAX_MODULES = 14
 
 _FLOOR = {"database", "redis_tools", "jwt_tools", "template_message", "models"}
 _RULES = {*_FLOOR, "backend.audit", "backend.counters", "backend.keys"}
@@ -209,6 +211,17 @@ def test_the_first_line_of_a_wing_says_what_it_imports(wing: str) -> None:
     room = wing.partition(".")[0]
     allowed = {name.partition(".")[2] for name in MAY_IMPORT[wing] if name.startswith(f"{room}.")} - shared
     assert named == allowed, f"{first.relative_to(ROOT)} names {sorted(named)}, MAY_IMPORT {sorted(allowed)}"
+
+
+def test_no_file_and_no_folder_grows_too_large() -> None:
+    folders: dict[Path, int] = {}
+    for path in _modules():
+        lines = len(path.read_text().splitlines())
+        assert lines <= MAX_LINES, f"{path.relative_to(ROOT)} has {lines} lines: find its second subject"
+        if path.name != "__init__.py" and path.parent != ROOT:
+            folders[path.parent] = folders.get(path.parent, 0) + 1
+    for folder, modules in folders.items():
+        assert modules <= MAX_MODULES, f"{folder.relative_to(ROOT)} has {modules} modules: give one subject a folder"
 
 
 def test_alembic_is_no_package() -> None:
