@@ -1,4 +1,4 @@
-"""What is over is dropped some at a time, so that however much of it there is, each statement comes to its end."""
+"""Expired rows are deleted in batches, so that each statement ends in time, however many rows there are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from database.batch_delete import BATCH_SIZE
 from database.engine import Database
 
 
-async def test_more_than_one_statement_may_drop_is_dropped_by_the_next_ones(database: Database) -> None:
+async def test_rows_beyond_one_batch_are_deleted_by_the_next_statements(database: Database) -> None:
     piled_up = (
         "INSERT INTO used_flow (flow_id, step, used_at) SELECT int4send(n), 'code', now() - interval '2 days' "
         f"FROM generate_series(1, {BATCH_SIZE + 7}) AS n"

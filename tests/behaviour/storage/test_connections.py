@@ -1,4 +1,4 @@
-"""Statements, transactions and snapshots on connections that take turns at being each of them."""
+"""Statements, transactions and snapshots take turns on the connections of one pool."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def settings_for(stack: Stack, **more: object) -> DatabaseSettings:
 
 @pytest.fixture
 async def narrow(stack: Stack) -> AsyncIterator[Database]:
-    """Two connections, of which one may be kept: whoever loses one is soon found out."""
+    """Two connections: a lost one is soon noticed."""
     async with open_database(settings_for(stack, pool_size=1, pool_overflow=1)) as opened:
         yield opened
 
@@ -53,19 +53,19 @@ async def isolation(db: Db) -> str:
     return str((await db.connection.execute(text("SHOW transaction_isolation"))).scalar_one())
 
 
-async def test_what_fails_in_a_transaction_is_undone_whatever_the_connection_did_before(narrow: Database) -> None:
+async def test_a_failed_transaction_is_rolled_back_whatever_the_connection_did_before(narrow: Database) -> None:
     before = await roles(narrow)
     for number in range(5):
         with pytest.raises(ZeroDivisionError):
             await add_role_and_fail(narrow, f"undone-{number}")
         async with narrow.statement() as db:
-            await add_role(db, f"kept-{number}")
+            await add_role(db, f"statement-{number}")
         async with narrow.transaction() as db:
             await add_role(db, f"committed-{number}")
-    assert await roles(narrow) - before == {f"{how}-{n}" for how in ("kept", "committed") for n in range(5)}
+    assert await roles(narrow) - before == {f"{how}-{n}" for how in ("statement", "committed") for n in range(5)}
 
 
-async def test_each_way_of_asking_has_its_isolation_however_they_take_turns(narrow: Database) -> None:
+async def test_each_use_has_its_isolation_however_they_take_turns(narrow: Database) -> None:
     for _ in range(3):
         async with narrow.snapshot() as db:
             assert await isolation(db) == "repeatable read"
@@ -77,7 +77,7 @@ async def test_each_way_of_asking_has_its_isolation_however_they_take_turns(narr
             assert await isolation(db) == "repeatable read"
 
 
-async def test_whoever_leaves_in_the_middle_of_a_statement_takes_no_connection_along(narrow: Database) -> None:
+async def test_a_cancelled_statement_costs_no_connection(narrow: Database) -> None:
     chance = random.Random(2026)
 
     async def ask(number: int) -> None:
@@ -101,7 +101,7 @@ async def test_whoever_leaves_in_the_middle_of_a_statement_takes_no_connection_a
 _SLEEP = select(func.pg_backend_pid(), func.pg_sleep(bindparam("seconds")))
 
 
-async def test_a_connection_that_was_too_slow_is_asked_nothing_else(stack: Stack) -> None:
+async def test_a_connection_that_was_too_slow_is_not_used_again(stack: Stack) -> None:
     async with open_database(settings_for(stack, pool_size=1, pool_overflow=1, timeout=0.3)) as database:
         seen = set()
         for _ in range(5):
@@ -121,7 +121,7 @@ async def test_one_connection_is_enough_for_statements_and_transactions(stack: S
                 await db.connection.execute(text("SELECT 1"))
 
 
-async def test_statements_keep_no_connection_from_as_many_transactions_as_there_may_be(stack: Stack) -> None:
+async def test_transactions_get_every_connection_of_the_pool_after_statements(stack: Stack) -> None:
     async with open_database(settings_for(stack, pool_size=4, pool_overflow=2)) as database:
         for all_at_once in (database.transaction, database.snapshot, database.long_snapshot) * 2:
             await asyncio.gather(*(roles(database) for _ in range(6)))
@@ -135,7 +135,7 @@ async def test_statements_keep_no_connection_from_as_many_transactions_as_there_
             await asyncio.gather(*(hold(all_at_once, barrier) for _ in range(6)))
 
 
-async def test_whoever_loses_a_connection_is_told_that_it_is_unavailable_whatever_the_driver_calls_it(
+async def test_a_lost_connection_is_unavailable_whatever_error_the_driver_raises(
     stack: Stack,
 ) -> None:
     async with open_database(settings_for(stack, pool_size=6, pool_overflow=3)) as database:
@@ -146,7 +146,7 @@ async def test_whoever_loses_a_connection_is_told_that_it_is_unavailable_whateve
             while not over.is_set():
                 try:
                     async with database.statement() as db:
-                        await db.users.find_by_identifier("nobody-of-this-name")
+                        await db.users.find_by_identifier("no-such-login")
                 except Unavailable:
                     told["unavailable"] += 1
                 else:
@@ -166,13 +166,13 @@ async def test_whoever_loses_a_connection_is_told_that_it_is_unavailable_whateve
         assert told["unavailable"] > 0 < told["answered"]
 
 
-async def test_a_connection_that_postgresql_has_cut_is_told_once_and_replaced(narrow: Database) -> None:
+async def test_a_connection_that_postgresql_has_cut_fails_once_and_is_replaced(narrow: Database) -> None:
     await roles(narrow)
     with pytest.raises(Unavailable):
         async with narrow.statement() as db:
             await db.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
     await roles(narrow)
-    # Cut while it lay idle: nobody is told.
+    # Cut while it is idle: no statement fails.
     async with narrow.transaction() as db:
         others = text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -28,7 +28,7 @@ async def mint(store: FlowStore, key: FlowKey[RecoverData], *, serial: int, epoc
     return await store.set_code(key.flow_id, MintedCode("a mac", serial, rung=4, epoch=epoch), ttl=60)
 
 
-async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_of_it(
+async def test_a_code_chosen_before_a_rise_is_refused_once_its_flow_is_in_the_new_epoch(
     valkey: Valkey, store: FlowStore
 ) -> None:
     key = await opened(valkey, store)
@@ -40,7 +40,7 @@ async def test_a_code_chosen_before_a_rise_is_not_minted_once_its_flow_was_told_
     assert await mint(store, key, serial=told.value.serial, epoch=1)
 
 
-async def test_a_known_device_is_minted_its_code_in_any_epoch(valkey: Valkey, store: FlowStore) -> None:
+async def test_the_code_of_a_known_device_is_accepted_in_any_epoch(valkey: Valkey, store: FlowStore) -> None:
     key = await opened(valkey, store, device="a known one")
     assert await mint(store, key, serial=0, epoch=0)
     claim = await store.claim(key, Step.CODE, tries=3, epoch=9, proof=Proof(["a mac"]))

@@ -1,4 +1,4 @@
-"""The ladder's statements against a real PostgreSQL: what they take, give back, refill and forget."""
+"""The ladder's statements against a real PostgreSQL: what they reserve, refund, refill and delete."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_budget_is_one_accounts_for_one_purpose_on_one_device(
     assert await reserve(database, alice) is None
 
 
-async def test_what_a_flow_has_not_used_comes_back_once(database: Database, alice: BudgetKey) -> None:
+async def test_unused_guesses_of_a_flow_are_refunded_once(database: Database, alice: BudgetKey) -> None:
     for _ in range(2):
         await reserve(database, alice)
     assert await end_all(database, unspent=2) == 2
@@ -76,14 +76,14 @@ async def test_what_a_flow_has_not_used_comes_back_once(database: Database, alic
     assert [await reserve(database, alice) for _ in range(2)] == [4, None]
 
 
-async def test_what_is_spent_does_not_come_back(database: Database, alice: BudgetKey) -> None:
+async def test_spent_guesses_are_not_refunded(database: Database, alice: BudgetKey) -> None:
     for _ in range(2):
         await reserve(database, alice)
     await end_all(database, unspent=0)
     assert await reserve(database, alice) is None
 
 
-async def test_a_success_gives_back_what_its_own_flow_has_reserved(database: Database, alice: BudgetKey) -> None:
+async def test_a_success_refunds_the_reservation_of_its_flow(database: Database, alice: BudgetKey) -> None:
     mine, theirs = secrets.token_bytes(16), secrets.token_bytes(16)
     await reserve(database, alice, theirs)
     await reserve(database, alice, mine)
@@ -94,7 +94,7 @@ async def test_a_success_gives_back_what_its_own_flow_has_reserved(database: Dat
     assert [await reserve(database, alice) for _ in range(2)] == [4, None]
 
 
-async def test_a_success_that_is_rolled_back_gives_nothing_back(database: Database, alice: BudgetKey) -> None:
+async def test_a_success_that_is_rolled_back_refunds_nothing(database: Database, alice: BudgetKey) -> None:
     mine = secrets.token_bytes(16)
     for flow_id in (mine, None):
         await reserve(database, alice, flow_id)
@@ -121,14 +121,14 @@ async def test_a_budget_refills_by_the_year_and_never_above_its_burst(database: 
     assert [await reserve(database, alice) for _ in range(3)] == [4, 4, None]
 
 
-async def test_more_than_was_taken_does_not_come_back(database: Database, alice: BudgetKey) -> None:
+async def test_no_more_than_the_reservation_is_refunded(database: Database, alice: BudgetKey) -> None:
     await reserve(database, alice)
     await end_all(database, unspent=3)
     await run(database, "UPDATE guess_budgets SET guesses = guesses + 100")
     assert [await reserve(database, alice) for _ in range(3)] == [4, 4, None]
 
 
-async def test_full_budgets_are_forgotten_and_the_others_are_not(database: Database, alice: BudgetKey) -> None:
+async def test_full_budgets_are_deleted_and_the_others_are_not(database: Database, alice: BudgetKey) -> None:
     full, empty = BudgetKey(b"full", "login", ""), alice
     await reserve(database, full)
     await end_all(database, unspent=3)
@@ -139,5 +139,5 @@ async def test_full_budgets_are_forgotten_and_the_others_are_not(database: Datab
     async with database.statement() as db:
         await db.ladder.delete_full(FOUR, on_devices=False)
     assert await run(database, "SELECT subject FROM guess_budgets") == [(alice.subject,)]
-    # A code whose row is gone meanwhile gives back to nothing: the budget is full.
+    # The refund of a code whose budget has no row any more changes nothing: the budget is full.
     assert [await reserve(database, full) for _ in range(3)] == [4, 4, None]

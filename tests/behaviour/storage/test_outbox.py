@@ -1,4 +1,4 @@
-"""The outbox's statements against a real PostgreSQL: how long a dead letter is kept, and what goes with its user."""
+"""The outbox in a real PostgreSQL: how long a dead letter is kept, and what is deleted with its user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_dead_letter_is_kept_for_a_fortnight_and_one_with_an_address_for
     assert await kept(database) == {"plain 47", "plain 49", "plain 335", "sealed 47"}
 
 
-async def test_with_a_user_goes_his_mail_and_nobody_elses(database: Database) -> None:
+async def test_a_users_mail_is_deleted_with_the_user_and_no_other_mail(database: Database) -> None:
     await put_dead(database, "his", ALICE, 1, sealed=False)
     await put_dead(database, "to his old address", ALICE, 1, sealed=True)
     await put_dead(database, "hers", BOB, 1, sealed=False)

@@ -61,7 +61,7 @@ async def test_twenty_guesses_are_compared_and_the_next_belongs_to_another_epoch
     assert await epochs(valkey, thermostat, 1) == [1]
 
 
-async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_what_becomes_of_them(
+async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_their_result(
     valkey: Valkey, thermostat: Thermostat
 ) -> None:
     holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
@@ -72,14 +72,14 @@ async def test_of_a_burst_twenty_are_compared_and_the_rest_wait_for_what_becomes
     assert (await hold(valkey, thermostat)).epoch == 1
 
 
-async def test_a_burst_that_comes_to_nothing_raises_nothing(valkey: Valkey, thermostat: Thermostat) -> None:
+async def test_a_burst_of_cancelled_guesses_raises_nothing(valkey: Valkey, thermostat: Thermostat) -> None:
     for _ in range(5):
         holds = await asyncio.gather(*(valkey.execute(thermostat.reserve()) for _ in range(60)))
         await asyncio.gather(*(valkey.execute(one.cancel()) for one in holds if one))
     assert await read(valkey, thermostat) == ThermostatState(4, 0, 20, 0, 0, 0)
 
 
-async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
+async def test_a_guess_that_is_never_settled_counts_as_wrong_once(
     valkey: Valkey, redis: Redis, thermostat: Thermostat
 ) -> None:
     late = [await hold(valkey, thermostat) for _ in range(3)]
@@ -91,14 +91,14 @@ async def test_a_guess_that_nobody_resolves_counts_as_wrong_once(
     assert (await read(valkey, thermostat)).left == 16
     await valkey.execute(late[0].failed())
     assert (await read(valkey, thermostat)).left == 16
-    # It was right after all, and so late that it had been given up.
+    # It was right, but its reservation had run out before.
     await valkey.execute(late[1].cancel())
     await valkey.execute(late[2].succeeded(1))
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.wrong, reading.won) == (19, 1, 1)
 
 
-async def test_guesses_that_nobody_resolves_raise_the_floor_too(
+async def test_guesses_that_are_never_settled_raise_the_floor_too(
     valkey: Valkey, redis: Redis, thermostat: Thermostat
 ) -> None:
     names = f"thermostat:{{{thermostat.purpose}}}:held"
@@ -162,7 +162,7 @@ async def test_two_hundredths_of_the_weeks_successes_a_day_are_borne(
     await redis.hset(key, mapping={f"won:{today - back}": 5000 for back in range(1, 8)})
     reading = await read(valkey, thermostat)
     assert (reading.left, reading.won_a_day) == (100, 5000)
-    # Successes of today are no mean of a week yet: nobody buys himself room within an hour.
+    # Successes of today are no mean of a week yet: an attacker cannot buy guesses within an hour.
     await redis.hset(key, f"won:{today}", 1_000_000)
     assert (await read(valkey, thermostat)).left == 100
 
@@ -183,7 +183,7 @@ async def test_a_longer_lowest_floor_has_one_cap_less(valkey: Valkey) -> None:
         Thermostat("test", (4, 6), (1, 2))
 
 
-async def test_it_is_kept_while_its_week_counts_and_then_forgotten(
+async def test_it_is_kept_while_its_week_counts_and_then_expires(
     valkey: Valkey, redis: Redis, thermostat: Thermostat
 ) -> None:
     await guess_wrong(valkey, thermostat)

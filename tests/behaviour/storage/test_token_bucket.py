@@ -1,4 +1,4 @@
-"""Buckets are exact: a burst, what comes back in time, and what is given back."""
+"""Buckets are exact: a burst, the refill in time, and refunds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def let_pass(redis: Redis, bucket: Bucket, seconds: float) -> None:
     await redis.set(key, int(await redis.get(key) or 0) - int(seconds * 1000), keepttl=True)
 
 
-async def test_a_burst_is_let_in_one_by_one_and_then_nobody(valkey: Valkey, name: str) -> None:
+async def test_a_burst_is_allowed_one_by_one_and_then_nothing(valkey: Valkey, name: str) -> None:
     bucket = Bucket(name, HOURLY)
     assert [await take(valkey, bucket) for _ in range(7)] == [
         *((True, left) for left in (4, 3, 2, 1, 0)),
@@ -52,7 +52,7 @@ async def test_a_refusal_says_when_to_come_back_and_takes_nothing(valkey: Valkey
     assert await take(valkey, bucket) == (False, 0)
 
 
-async def test_what_is_given_back_can_be_taken_again_and_no_more(valkey: Valkey, name: str) -> None:
+async def test_refunded_tokens_can_be_consumed_again_and_no_more(valkey: Valkey, name: str) -> None:
     bucket = Bucket(name, HOURLY)
     for _ in range(5):
         await take(valkey, bucket)
@@ -60,7 +60,7 @@ async def test_what_is_given_back_can_be_taken_again_and_no_more(valkey: Valkey,
     assert [(await take(valkey, bucket))[0] for _ in range(3)] == [True, True, False]
 
 
-async def test_a_full_bucket_takes_nothing_back(valkey: Valkey, name: str) -> None:
+async def test_a_refund_leaves_a_full_bucket_full(valkey: Valkey, name: str) -> None:
     bucket = Bucket(name, HOURLY)
     await take(valkey, bucket)
     await valkey.execute(bucket.refund(100))

@@ -24,18 +24,18 @@ def echo(word: str) -> Command[str]:
 
 
 def wait_in_vain(seconds: float) -> Command[object]:
-    return Command(("BLPOP", "what-nobody-pushes", str(seconds)), lambda answer: answer)
+    return Command(("BLPOP", "never-pushed", str(seconds)), lambda answer: answer)
 
 
 @pytest.fixture
 async def narrow(stack: Stack) -> AsyncIterator[BlockingConnectionPool]:
-    """Two connections: whoever loses one, or leaves an answer in it, is soon found out."""
+    """Two connections: a lost one, or an answer left in one, is soon noticed."""
     pool = BlockingConnectionPool.from_url(stack.valkey.url(_LAST_DATABASE), max_connections=2, timeout=1)
     yield pool
     await pool.aclose()
 
 
-async def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next_ones(narrow: BlockingConnectionPool) -> None:
+async def test_the_answer_to_a_cancelled_command_is_not_read_by_the_next_one(narrow: BlockingConnectionPool) -> None:
     valkey, chance = Valkey(narrow, timeout=5), random.Random(2026)
 
     async def ask(number: int) -> None:
@@ -64,7 +64,7 @@ async def test_a_late_answer_is_unavailable_and_costs_no_connection(narrow: Bloc
         assert await valkey.execute(echo(str(number))) == str(number)
 
 
-async def test_a_refused_call_leaves_the_others_of_its_exchange_and_the_connection_whole(
+async def test_a_refused_command_leaves_the_others_of_its_exchange_and_the_connection_whole(
     narrow: BlockingConnectionPool,
 ) -> None:
     valkey = Valkey(narrow, timeout=5)
@@ -90,19 +90,19 @@ async def test_a_script_that_valkey_has_forgotten_runs_once_and_beside_its_neigh
         assert await valkey.pipeline(counted(), echo("beside"), counted()) == [2 * number + 1, "beside", 2 * number + 2]
 
 
-async def test_a_valkey_that_somebody_keeps_busy_is_away_until_it_is_not(valkey: Valkey, stack: Stack) -> None:
+async def test_a_busy_valkey_is_unavailable_until_its_script_ends(valkey: Valkey, stack: Stack) -> None:
     url = stack.valkey.url(_LAST_DATABASE)
-    # Connected before: nobody gets as far as a greeting meanwhile.
+    # Connected before: a busy server accepts no new connection.
     async with Redis.from_url(url) as endless, Redis.from_url(url, single_connection_client=True) as rescuer:
         await rescuer.config_set("busy-reply-threshold", 1)
         script = asyncio.ensure_future(endless.eval("while true do end", 0))
         await asyncio.sleep(0.2)
         try:
             with pytest.raises(Unavailable):
-                await valkey.execute(echo("anybody?"))
+                await valkey.execute(echo("free?"))
         finally:
             await rescuer.script_kill()
             with pytest.raises(ResponseError):
                 await script
             await rescuer.config_set("busy-reply-threshold", 5000)
-    assert await valkey.execute(echo("anybody?")) == "anybody?"
+    assert await valkey.execute(echo("free?")) == "free?"
