@@ -222,14 +222,6 @@ class Settings(BaseSettings):
         """Return the ladder of each purpose, for unknown devices or for a known one."""
         return {purpose: self.ladder.rungs(least, device=device) for purpose, least in self.least_digits.items()}
 
-    def takeover_bounds(self, *, device: bool) -> dict[str, float]:
-        """Return the chance of a year of guessing against one account, by purpose (see `takeover_bound`)."""
-        mails = self.limit.device_mails if device else self.limit.mails
-        return {
-            purpose: self.ladder.takeover_bound(least, mails, device=device)
-            for purpose, least in self.least_digits.items()
-        }
-
     @property
     def audience(self) -> str:
         """The `aud` of access tokens."""

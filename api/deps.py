@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, TypedDict
 
 from fastapi import Depends, Header, Request
 
@@ -36,16 +36,13 @@ class State(TypedDict):
     services: Services
 
 
-_NAMES = {kind: name for name, kind in get_type_hints(Services).items()}
-
-
 def _service(kind: type) -> Any:
-    """Return the dependency of a route on the one service of that type."""
-    name = _NAMES[kind]
+    """Return the dependency of a route on the service of a type."""
 
     # Asynchronous although nothing waits: FastAPI sends a plain function to a thread, at the price of a whole request.
     async def provide(request: Request) -> Any:
-        return getattr(request.state.services, name)
+        services: Services = request.state.services
+        return services.get(kind)
 
     return Depends(provide)
 

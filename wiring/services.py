@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any, TypeVar
 
 from backend.access.assignments import RoleAssignments
 from backend.access.roles import RoleService
@@ -17,7 +17,6 @@ from backend.admin.audit_log import AuditLogService
 from backend.admin.mail import AdminMailService
 from backend.admin.users import AdminUserService
 from backend.audit import AuditBuffer
-from backend.counters import Counters
 from backend.flows.change_email import EmailChangeService
 from backend.flows.delete_account import DeletionService
 from backend.flows.engine import FlowEngine
@@ -51,40 +50,79 @@ from redis_tools.user_cache import UserCache
 from wiring.shared import Shared
 from wiring.signing_keys import read_signing_keys
 
+_ServiceType = TypeVar("_ServiceType")
 
-@dataclass(frozen=True, slots=True)
+
 class Services:
     """Everything that routes and middleware may call."""
 
-    flows: FlowEngine
-    register: RegisterService
-    login: LoginService
-    recover: RecoverService
-    sessions: SessionService
-    account: AccountService
-    email_changes: EmailChangeService
-    exports: ExportService
-    deletions: DeletionService
-    introspection: IntrospectionService
-    admin_users: AdminUserService
-    admin_mail: AdminMailService
-    audit_log: AuditLogService
-    roles: RoleService
-    role_assignments: RoleAssignments
-    service_clients: ServiceClients
-    server_metadata: ServerMetadataService
-    authenticator: Authenticator
-    health: HealthService
-    metrics: MetricsService
-    mail_backlog: BacklogGauge
-    audit_buffer: AuditBuffer
-    counters: Counters
-    single_client_warning: SingleClientWarning
-    signing_keys: SigningKeys
+    def __init__(self, shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) -> None:
+        settings, database, valkey, keys = shared.settings, shared.database, shared.valkey, shared.keys
+        self._backlog = backlog = BacklogGauge(
+            database, CODE_MAIL, max_jobs=settings.mail.backlog, max_age=timedelta(seconds=settings.mail.backlog_age)
+        )
+        audit_buffer = self.audit_buffer = AuditBuffer(database)
+        limits = RateLimits(valkey, settings.limit, shared.thermostats, audit_buffer)
+        devices = KnownDevices(keys, settings.device.ttl)
+        flows = FlowEngine(
+            valkey,
+            shared.flow_store,
+            database,
+            keys,
+            limits,
+            CodeAttempts(valkey, limits, shared.thermostats, audit_buffer),
+            Settlement(valkey, shared.flow_store, shared.mail_limits),
+            backlog,
+            shared.mail_queue,
+            audit_buffer,
+            settings.flow,
+            settings.code,
+        )
+        hasher = PasswordHasher(hash_pool, settings.hash.iterations)
+        tokens = TokenService(signing_keys, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
+        user_cache = UserCache(valkey, partial(read_signed_in, database))
+        life, max_sessions = _session_life(settings), settings.session.maximum
+        sessions = SessionService(database, limits, user_cache, RefreshTokens(keys), tokens, life, max_sessions)
+        reauthentication = Reauthentication(database, limits, hasher, audit_buffer)
+        recipients = RecipientEncryptor(keys)
+        verifier = TokenVerifier(signing_keys, settings.issuer, settings.audience, settings.token.leeway)
+        self.authenticator = Authenticator(verifier, user_cache)
+        self.metrics = MetricsService(database, valkey, shared.thermostats)
+        self.counters = shared.counters
+        self.single_client_warning = SingleClientWarning()
+        self._signing_keys = signing_keys
+        services = (
+            self.authenticator,
+            self.metrics,
+            flows,
+            RegisterService(flows, limits, devices, hasher, settings.service_name),
+            LoginService(database, flows, limits, devices, keys, hasher, sessions, tokens),
+            RecoverService(database, flows, limits, devices, hasher, user_cache, settings.service_name),
+            sessions,
+            AccountService(database, user_cache, limits, hasher, reauthentication, settings.service_name),
+            EmailChangeService(flows, limits, devices, user_cache, reauthentication, recipients),
+            ExportService(database, limits, keys, settings.flow.ttl),
+            DeletionService(database, flows, limits, devices, keys, user_cache, recipients),
+            IntrospectionService(self.authenticator, sessions),
+            AdminUserService(database, keys, user_cache),
+            AdminMailService(database),
+            AuditLogService(database),
+            RoleService(database, user_cache),
+            RoleAssignments(database, user_cache),
+            ServiceClients(settings.service_clients),
+            ServerMetadataService(signing_keys, settings.issuer, settings.key.max_age, has_docs=settings.docs),
+            HealthService(database, valkey, signing_keys),
+        )
+        self._by_type: dict[type, Any] = {type(service): service for service in services}
+
+    def get(self, kind: type[_ServiceType]) -> _ServiceType:
+        """Return the service of a type."""
+        service: _ServiceType = self._by_type[kind]
+        return service
 
     def duties(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what has to run beside the requests until it is cancelled."""
-        return self.mail_backlog.watch(), self.signing_keys.run(), self.audit_buffer.run(), self.counters.run()
+        return self._backlog.watch(), self._signing_keys.run(), self.audit_buffer.run(), self.counters.run()
 
 
 @asynccontextmanager
@@ -99,71 +137,9 @@ async def open_services(shared: Shared) -> AsyncIterator[Services]:
     seconds_per_hash = settings.hash.iterations / 5_000_000
     pool = HashPool(settings.hash.threads, settings.hash.queue_timeout, seconds_per_hash, shared.counters)
     try:
-        yield _services(shared, signing_keys, pool)
+        yield Services(shared, signing_keys, pool)
     finally:
         pool.close()
-
-
-def _services(shared: Shared, signing_keys: SigningKeys, hash_pool: HashPool) -> Services:
-    settings, database, valkey, keys = shared.settings, shared.database, shared.valkey, shared.keys
-    backlog = BacklogGauge(
-        database, CODE_MAIL, max_jobs=settings.mail.backlog, max_age=timedelta(seconds=settings.mail.backlog_age)
-    )
-    audit_buffer = AuditBuffer(database)
-    limits = RateLimits(valkey, settings.limit, shared.thermostats, audit_buffer)
-    devices = KnownDevices(keys, settings.device.ttl)
-    flows = FlowEngine(
-        valkey,
-        shared.flow_store,
-        database,
-        keys,
-        limits,
-        CodeAttempts(valkey, limits, shared.thermostats, audit_buffer),
-        Settlement(valkey, shared.flow_store, shared.mail_limits),
-        backlog,
-        shared.mail_queue,
-        audit_buffer,
-        settings.flow,
-        settings.code,
-    )
-    hasher = PasswordHasher(hash_pool, settings.hash.iterations)
-    tokens = TokenService(signing_keys, settings.issuer, settings.audience, settings.client_id, settings.token.ttl)
-    user_cache = UserCache(valkey, partial(read_signed_in, database))
-    life, max_sessions = _session_life(settings), settings.session.maximum
-    sessions = SessionService(database, limits, user_cache, RefreshTokens(keys), tokens, life, max_sessions)
-    reauthentication = Reauthentication(database, limits, hasher, audit_buffer)
-    recipients = RecipientEncryptor(keys)
-    verifier = TokenVerifier(signing_keys, settings.issuer, settings.audience, settings.token.leeway)
-    authenticator = Authenticator(verifier, user_cache)
-    return Services(
-        flows=flows,
-        register=RegisterService(flows, limits, devices, hasher, settings.service_name),
-        login=LoginService(database, flows, limits, devices, keys, hasher, sessions, tokens),
-        recover=RecoverService(database, flows, limits, devices, hasher, user_cache, settings.service_name),
-        sessions=sessions,
-        account=AccountService(database, user_cache, limits, hasher, reauthentication, settings.service_name),
-        email_changes=EmailChangeService(flows, limits, devices, user_cache, reauthentication, recipients),
-        exports=ExportService(database, limits, keys, settings.flow.ttl),
-        deletions=DeletionService(database, flows, limits, devices, keys, user_cache, recipients),
-        introspection=IntrospectionService(authenticator, sessions),
-        admin_users=AdminUserService(database, keys, user_cache),
-        admin_mail=AdminMailService(database),
-        audit_log=AuditLogService(database),
-        roles=RoleService(database, user_cache),
-        role_assignments=RoleAssignments(database, user_cache),
-        service_clients=ServiceClients(settings.service_clients),
-        server_metadata=ServerMetadataService(
-            signing_keys, settings.issuer, settings.key.max_age, has_docs=settings.docs
-        ),
-        authenticator=authenticator,
-        health=HealthService(database, valkey, signing_keys),
-        metrics=MetricsService(database, valkey, shared.thermostats),
-        mail_backlog=backlog,
-        audit_buffer=audit_buffer,
-        counters=shared.counters,
-        single_client_warning=SingleClientWarning(),
-        signing_keys=signing_keys,
-    )
 
 
 def _session_life(settings: Settings) -> SessionLife:
