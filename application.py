@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import ROUTERS
 from api.deps import State
 from api.middleware.body_limit import BodyLimit
-from api.middleware.errors import ErrorBoundary
+from api.middleware.error_boundary import ErrorBoundary
 from api.middleware.request_id import RequestId
 from api.middleware.request_metrics import RequestMetrics
 from api.openapi.description import SUMMARY, TAGS, add_error_schemas, operation_id

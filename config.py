@@ -23,8 +23,12 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from models.settings.edge import EdgeSettings
-from models.settings.groups import (
+from models.settings.loading import load
+from models.settings.mail import MailSettings, SmtpSettings
+from models.settings.misspellings import misspelt_settings, renamed_settings
+from models.settings.nginx import EdgeSettings
+from models.settings.notations import HostName, Networks, secrets_by_name, split
+from models.settings.rules import (
     LONGEST_TOKEN,
     PBKDF2_FLOOR,
     AuditSettings,
@@ -41,13 +45,10 @@ from models.settings.groups import (
     ThermostatSettings,
     TokenSettings,
 )
-from models.settings.loading import load
-from models.settings.names import misspelt_settings, renamed_settings
-from models.settings.notations import HostName, Networks, secrets_by_name, split
-from models.settings.servers import DatabaseSettings, MailSettings, RedisSettings, SmtpSettings
+from models.settings.servers import DatabaseSettings, RedisSettings
 from models.settings.sources import DotEnv, Environment, SecretFiles, given_variables, is_group, setting_names
+from models.values.code_length_ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 from models.values.flow import RECOVER, SPECS
-from models.values.ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 
 SECRET_KEY_VARIETY = 10
 """Different characters that a random key of 32 always has; `changeme…` and `aaaa…` have fewer."""

@@ -24,7 +24,7 @@ from backend.passwords.hasher import hash_password
 from bench.client import BenchClient
 from bench.sink import Sink
 from devstack.stack import Stack
-from models.settings.groups import PBKDF2_FLOOR
+from models.settings.rules import PBKDF2_FLOOR
 from tests.conftest import migrated, serving_on
 from tests.support.service.process import ROOT, Service
 from tests.support.users.people import Person, Walker
@@ -85,7 +85,7 @@ async def _storm(service: Service, people: Iterator[Person], clients: int) -> St
 
 async def _read(service: Service, token: str, seconds: float) -> list[float]:
     reader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.read_me", service.url, token, str(seconds)),
+        *(sys.executable, "-m", "bench.reader", service.url, token, str(seconds)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -14,8 +14,8 @@ import click
 
 from commands import self_signed_certificate
 from config import load_edge_settings, load_settings
-from models.settings.edge import EdgeSettings
 from models.settings.loading import check_settings
+from models.settings.nginx import EdgeSettings
 
 _ONE_YEAR = 31_536_000
 """Seconds that browsers use only HTTPS (security.md, section 4)."""

@@ -8,7 +8,7 @@ from math import ceil
 
 import click
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from commands.shared.errors import exit_when_unavailable
 from config import Settings, load_settings
 from database.engine import open_database

@@ -6,7 +6,7 @@ import socket
 
 import click
 
-from commands.serving.server import exit_on_stop_signals, run_server
+from commands.serving.graceful_server import exit_on_stop_signals, run_server
 from commands.serving.supervisor import Supervisor
 from config import load_settings
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config import Settings
-from models.settings.edge import EdgeSettings
+from models.settings.nginx import EdgeSettings
 
 _HEAD = """\
 # Settings

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from database.faults import unavailable_when_away
+from database.driver_errors import unavailable_when_away
 from database.repositories import Db
 from models.settings.servers import DatabaseSettings
 

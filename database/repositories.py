@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.audit import AuditRepo
-from database.ladder import LadderRepo
-from database.mail.mail_queue import MailQueueRepo
+from database.guess_budgets import LadderRepo
 from database.mail.outbox import OutboxRepo
+from database.mail.outbox_search import OutboxSearchRepo
 from database.roles import RoleRepo
 from database.sessions import SessionRepo
 from database.signing_keys import SigningKeyRepo
@@ -30,6 +30,6 @@ class Db:
         self.used_flows = UsedFlowRepo(connection)
         self.ladder = LadderRepo(connection)
         self.outbox = OutboxRepo(connection)
-        self.mail_queue = MailQueueRepo(connection)
+        self.outbox_search = OutboxSearchRepo(connection)
         self.signing_keys = SigningKeyRepo(connection)
         self.audit = AuditRepo(connection)

@@ -14,7 +14,7 @@ from redis_tools.command import Argument, Command, Script, ignore, load_script
 from redis_tools.pipeline import Valkey
 
 _CREATE = load_script("flow_create")
-_CLAIM = load_script("flow_claim")
+_CLAIM = load_script("flow_compare_and_claim")
 _RELEASE = load_script("flow_release")
 _ADVANCE = load_script("flow_advance")
 _DELETE = load_script("flow_delete")

@@ -16,7 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
 from redis_tools.command import Argument, Command, ignore
-from redis_tools.faults import unavailable_when_away
+from redis_tools.driver_errors import unavailable_when_away
 
 _Result = TypeVar("_Result")
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.settings.groups import ThermostatSettings
-from models.values.ladder import Rung
+from models.settings.rules import ThermostatSettings
+from models.values.code_length_ladder import Rung
 from redis_tools.command import Command, Script, load_script
 
 _Result = TypeVar("_Result")

@@ -18,7 +18,7 @@ MAX_LINES = 300
 MAX_MODULES = 14
 
 _FLOOR = {"database", "redis_tools", "jwt_tools", "template_message", "models"}
-_RULES = {*_FLOOR, "backend.audit", "backend.counters", "backend.keys"}
+_RULES = {*_FLOOR, "backend.audit", "backend.counters", "backend.derived_keys"}
 _ROUTES = {"models", "api.deps", "api.problems", "api.request_context", "api.strict_json", "api.openapi"}
 
 # The nearest entry above a module is its rule; what an entry holds may import each other.
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "template_message": {"models"},
     "backend.audit": _FLOOR,
     "backend.counters": _FLOOR,
-    "backend.keys": _FLOOR,
+    "backend.derived_keys": _FLOOR,
     "backend.passwords": _RULES,
     "backend.protection": _RULES,
     "backend.tokens": _RULES,
@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 DYNAMIC = {
     "main": ({"application"}, "`uvicorn main:app` needs it, and check-config must answer before it is loaded"),
     "commands.cli": ({"commands", "commands.openapi"}, "a command loads in 0.2 s what all commands load in 2 s"),
-    "commands.serving.server": ({"application"}, "wrong settings end a start before the service is loaded"),
+    "commands.serving.graceful_server": ({"application"}, "wrong settings end a start before the service is loaded"),
     "backend.passwords.optional_libraries": (set(), "libraries that need not be installed"),
 }
 
@@ -207,7 +207,7 @@ def test_the_first_line_of_a_wing_says_what_it_imports(wing: str) -> None:
     says = re.search(r"Imports (.+?)\.", ast.get_docstring(_tree(first)) or "", re.DOTALL)
     assert says, f"{first.relative_to(ROOT)}: end the docstring with “Imports …”, as MAY_IMPORT has it"
     named = set(re.findall(r"\w+", says[1])) - {"and", "no", "other", "wing"}
-    shared = {"audit", "counters", "keys"}
+    shared = {"audit", "counters", "derived_keys"}
     room = wing.partition(".")[0]
     allowed = {name.partition(".")[2] for name in MAY_IMPORT[wing] if name.startswith(f"{room}.")} - shared
     assert named == allowed, f"{first.relative_to(ROOT)} names {sorted(named)}, MAY_IMPORT {sorted(allowed)}"

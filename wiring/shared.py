@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.counters import Counters
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.mail.enqueue import MailQueue
 from backend.protection.mail_limits import MailLimits
 from config import Settings

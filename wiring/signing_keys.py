@@ -8,11 +8,11 @@ import time
 
 from cryptography.fernet import InvalidToken
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.tokens.signing_keys import SigningKeys
 from config import Settings
+from database.driver_errors import SchemaMissing
 from database.engine import Database
-from database.faults import SchemaMissing
 from models.errors import Unavailable
 
 log = logging.getLogger(__name__)

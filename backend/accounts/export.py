@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from backend.audit import audit
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.passwords.hasher import describe_hash
 from backend.protection.code_length_ladder import ladder_subjects
 from backend.protection.rate_limits import RateLimits
@@ -16,7 +16,7 @@ from backend.sessions.profile import profile
 from backend.sessions.service import to_own_session
 from database.audit import AuditLine
 from database.engine import Database
-from database.ladder import BudgetLeft
+from database.guess_budgets import BudgetLeft
 from database.mail.outbox import WaitingMail
 from models.context.audit import Event
 from models.context.owner import Owner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.access.authority import ensure_admin_remains
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.protection.code_length_ladder import ladder_subjects
 from database.repositories import Db
 from database.users import UserWithAccess

@@ -27,7 +27,7 @@ class AdminMailService:
         """
         dead = None if query.state is None else query.state is MailState.DEAD
         async with self.database.statement() as db:
-            found = await db.mail_queue.list(dead=dead, before=query.cursor, limit=query.limit + 1)
+            found = await db.outbox_search.list(dead=dead, before=query.cursor, limit=query.limit + 1)
         page, next_cursor = paginate(found, query.limit, lambda job: job.id)
         return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=next_cursor)
 
@@ -39,7 +39,7 @@ class AdminMailService:
             Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.transaction() as db:
-            found = await db.mail_queue.send_again(mail_id, LEASE)
+            found = await db.outbox_search.send_again(mail_id, LEASE)
             if found is None:
                 raise MailNotFound
             kind, user_id = found

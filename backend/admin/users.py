@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from backend.access.authority import ensure_admin_remains, ensure_outranks, reload_actor
 from backend.accounts.removal import delete_account
 from backend.audit import audit
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import is_unusable, unusable_password
 from backend.sessions.profile import profile

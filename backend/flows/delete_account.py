@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from backend.accounts.removal import delete_account
 from backend.audit import audit
+from backend.derived_keys import Keys
 from backend.flows.engine import FlowEngine
-from backend.keys import Keys
 from backend.mail.notices import Notice, notify
 from backend.mail.sealed_recipient import RecipientEncryptor
 from backend.protection.known_devices import KnownDevices

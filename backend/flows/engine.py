@@ -9,10 +9,10 @@ from datetime import timedelta
 from hashlib import sha256
 
 from backend.audit import AuditBuffer
+from backend.derived_keys import Keys
 from backend.flows.claimed_step import ClaimedStep
 from backend.flows.session_key import is_from_device, new_flow_id, new_session_key, read_session_key
 from backend.flows.settlement import Settlement
-from backend.keys import Keys
 from backend.mail.backlog import BacklogGauge
 from backend.mail.enqueue import MailQueue
 from backend.protection.code_attempts import CodeAttempt, CodeAttempts
@@ -24,7 +24,7 @@ from models.context.masking import masked_name
 from models.errors import CodeReplaced, FlowGone, StepOutOfOrder, WrongCode
 from models.requests.flows import RESCUE_LENGTH
 from models.responses.flows import FlowOpened
-from models.settings.groups import CodeSettings, FlowSettings
+from models.settings.rules import CodeSettings, FlowSettings
 from models.values.flow import CODE_MAIL, TRIES, Data_co, FlowSpec, Step, WaitingFlow
 from models.values.flow_data import FlowData
 from redis_tools.flow_store import Claim, CodeOutdated, CodeWrong, FlowKey, FlowStore, NewFlow, Proof

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from backend.audit import audit
+from backend.derived_keys import Keys
 from backend.flows.engine import FlowEngine
-from backend.keys import Keys
 from backend.passwords.hasher import PasswordHasher
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits

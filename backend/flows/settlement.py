@@ -19,7 +19,7 @@ from models.values.flow_data import FlowData
 from redis_tools.command import Command
 from redis_tools.flow_store import FlowStore
 from redis_tools.pipeline import Valkey
-from redis_tools.rescue_store import delete_rescue_code
+from redis_tools.rescue_codes import delete_rescue_code
 
 log = logging.getLogger(__name__)
 

@@ -11,18 +11,18 @@ from hashlib import sha256
 from time import monotonic
 from uuid import UUID
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.mail.smtp_pool import SmtpPool
 from backend.protection.code_length_ladder import CodeLengthLadder
 from backend.protection.known_devices import device_ladder
 from backend.protection.mail_limits import MailLimits
-from database.ladder import BudgetKey
+from database.guess_budgets import BudgetKey
 from models.errors import Unavailable
 from models.values.flow import WaitingFlow
 from models.values.locale import Locale
 from redis_tools.flow_store import FlowStore, MintedCode
 from redis_tools.pipeline import Valkey
-from redis_tools.rescue_store import save_rescue_code
+from redis_tools.rescue_codes import save_rescue_code
 from redis_tools.thermostat import Thermostat, ThermostatState
 from template_message.render import MailTemplates
 

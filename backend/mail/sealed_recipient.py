@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from database.users import User
 from models.values.locale import Locale
 

@@ -16,7 +16,7 @@ from models.context.client import ClientInfo
 from models.errors import Unavailable
 from redis_tools.command import Command
 from redis_tools.pipeline import Valkey
-from redis_tools.rescue_store import find_rescue_code
+from redis_tools.rescue_codes import find_rescue_code
 from redis_tools.thermostat import Reservation, Thermostat
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from database.engine import Database
-from database.ladder import BudgetKey, Terms
+from database.guess_budgets import BudgetKey, Terms
 from database.users import User
-from models.values.ladder import GUESSES_PER_FLOW, TOP, Rung
+from models.values.code_length_ladder import GUESSES_PER_FLOW, TOP, Rung
 from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
 
 _BATCH = 500

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from models.context.client import ClientInfo, FlowResult
 from models.responses.common import Answer
 from models.values.login import canonical_login

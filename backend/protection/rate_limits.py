@@ -12,8 +12,8 @@ from backend.audit import AuditBuffer
 from models.context.audit import Event, anonymous_actor
 from models.context.client import ClientInfo
 from models.errors import TooManyRequests, Unavailable
-from models.settings.groups import LimitSettings
 from models.settings.notations import Rates
+from models.settings.rules import LimitSettings
 from models.values.flow import SPECS
 from redis_tools.command import Command
 from redis_tools.pipeline import Valkey

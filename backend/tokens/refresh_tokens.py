@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 
 _ID = 16
 _SECRET = 32

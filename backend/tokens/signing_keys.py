@@ -18,14 +18,14 @@ from time import monotonic
 from cryptography.fernet import InvalidToken
 
 from backend.audit import audit
-from backend.keys import Encryptor
+from backend.derived_keys import Encryptor
 from database.engine import Database
 from database.repositories import Db
 from database.signing_keys import NewKey, StoredKey
 from jwt_tools.keys import KeyRing, SigningKey, VerifyingKey
 from models.context.audit import COMMAND_LINE, SCHEDULE, Event
 from models.errors import Unavailable
-from models.settings.groups import LONGEST_TOKEN, KeySettings
+from models.settings.rules import LONGEST_TOKEN, KeySettings
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
-from commands.serving.server import (
+from commands.serving.graceful_server import (
     STOP_SIGNALS,
     exit_on_stop_signals,
     ignore_stop_signals,

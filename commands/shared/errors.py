@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from database.faults import SchemaMissing
+from database.driver_errors import SchemaMissing
 from models.errors import Unavailable
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from sqlalchemy import make_url
 
-from database.faults import unavailable_when_away
+from database.driver_errors import unavailable_when_away
 from database.mail.outbox import CHANNEL
 
 

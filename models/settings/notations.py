@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
-from models.values.ladder import Budget
+from models.values.code_length_ladder import Budget
 from models.values.rate import Rate
 
 

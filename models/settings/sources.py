@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
-from models.settings.group import Group
+from models.settings.base import Group
 
 
 def is_group(field: FieldInfo) -> bool:

@@ -7,6 +7,7 @@ from enum import Enum, StrEnum, auto
 from typing import Generic, Literal, Self, TypeVar
 from uuid import UUID
 
+from models.values.code_length_ladder import GUESSES_PER_FLOW
 from models.values.flow_data import (
     DeletionData,
     EmailChangeData,
@@ -15,7 +16,6 @@ from models.values.flow_data import (
     RecoverData,
     RegisterData,
 )
-from models.values.ladder import GUESSES_PER_FLOW
 
 Data_co = TypeVar("Data_co", bound=FlowData, covariant=True)
 

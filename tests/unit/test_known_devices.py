@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.protection.known_devices import KnownDevices
 
 KEYS = Keys(["a secret of more than thirty-two letters 0123456789"])

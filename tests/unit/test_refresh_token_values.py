@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.tokens.refresh_tokens import RefreshTokens
 
 OLD, NEW = "an old secret of many letters 0123", "a new secret of many letters 45678"

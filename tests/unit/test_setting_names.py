@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 import application
 from commands.cli import cli
 from config import Settings, setting_warnings
-from models.settings.edge import EdgeSettings
-from models.settings.names import misspelt_settings
+from models.settings.misspellings import misspelt_settings
+from models.settings.nginx import EdgeSettings
 from models.settings.sources import is_group, setting_names
 
 GOOD = {

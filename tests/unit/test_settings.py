@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from models.settings.servers import SmtpSettings
+from models.settings.mail import SmtpSettings
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from backend.tokens.signing_keys import expired_keys, needs_next_key
 from database.signing_keys import StoredKey
-from models.settings.groups import KeySettings
+from models.settings.rules import KeySettings
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 # Each key is published six minutes before it signs: max_age and twice refresh_interval.

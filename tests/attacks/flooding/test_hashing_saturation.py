@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.client import BenchClient
 from devstack.mailbox import Mailbox
-from models.settings.groups import PBKDF2_FLOOR
+from models.settings.rules import PBKDF2_FLOOR
 from tests.conftest import Serving
 from tests.support.service.process import Service
 from tests.support.users.people import Person, Walker, somebody

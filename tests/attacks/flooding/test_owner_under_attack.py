@@ -18,7 +18,7 @@ from backend.mail.code_mail import _FEW_LEFT
 from config import Settings
 from devstack.mailbox import Mail, Mailbox
 from devstack.stack import Stack
-from redis_tools.rescue_store import RESCUE_TTL
+from redis_tools.rescue_codes import RESCUE_TTL
 from tests.conftest import Serving
 from tests.support.models.owner_simulation import DAY, HOUR, MINUTE, House, Siege, share_within
 from tests.support.requests.burst import post, send

@@ -19,7 +19,7 @@ from sqlalchemy.types import Interval, LargeBinary
 
 from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import Database, open_database
-from database.ladder import BudgetKey
+from database.guess_budgets import BudgetKey
 from devstack.stack import Stack
 from redis_tools.command import Command, ignore
 from redis_tools.connection import open_valkey

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.mail.sealed_recipient import RecipientEncryptor
 from database.users import User
 from devstack.mailbox import Mailbox

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.protection.known_devices import KnownDevices
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from database.engine import Database
-from database.ladder import BudgetKey, Terms
+from database.guess_budgets import BudgetKey, Terms
 
 FOUR = Terms(digits=4, burst=6, per_year=2, guesses=3)
 LIFE = timedelta(minutes=30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from backend.tokens.refresh_tokens import RefreshTokens
 from jwt_tools.create import AccessTokenClaims, create_access_token
 from tests.support.service.process import Service

@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from backend.keys import Keys
+from backend.derived_keys import Keys
 from jwt_tools.keys import SigningKey
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from models.settings.group import Group
+from models.settings.base import Group
 from models.settings.notations import Caps, Digits, Guesses, OneRate, Rates, split, whole
-from models.values.ladder import TOP, Budget, Rung, takeover_bound
+from models.values.code_length_ladder import TOP, Budget, Rung, takeover_bound
 from models.values.rate import Rate
 
 MAX_WAIT_FOR_MAIL = 5_400

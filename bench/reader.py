@@ -1,4 +1,4 @@
-"""Reads GET /me at a steady pace, in a separate process: ``python -m bench.read_me URL TOKEN SECONDS``."""
+"""Reads GET /me at a steady pace, in a separate process: ``python -m bench.reader URL TOKEN SECONDS``."""
 
 from __future__ import annotations
 

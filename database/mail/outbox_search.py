@@ -65,7 +65,7 @@ _SEND_AGAIN = (
 _NOTIFY = select(func.pg_notify(CHANNEL, ""))
 
 
-class MailQueueRepo:
+class OutboxSearchRepo:
     """Lists the outbox, and makes a job of it due now."""
 
     def __init__(self, connection: AsyncConnection) -> None:
