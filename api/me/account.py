@@ -18,10 +18,12 @@ from jwt_tools.decorators import guard, requires
 from models.errors import LoginTaken, WrongPassword
 from models.requests.account import LocaleChange, LoginChange, PasswordChange
 from models.responses.account import UserProfile
+from models.values.locale import Locale
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me", tags=["account"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
+_LOCALES = " or ".join(f"'{locale}'" for locale in Locale)
 _CHANGE = (*permission_errors(Permission.ACCOUNT_WRITE), *RATE_LIMITED_ERRORS)
 
 
@@ -68,7 +70,7 @@ async def change_own_login(form: LoginChange, account: Account, owner: CurrentUs
     "/locale",
     summary="Change the language of your mails",
     response_description="The account with its new language.",
-    responses=error_responses(*_CHANGE, validation_error("locale", "Input should be 'en' or 'ru'")),
+    responses=error_responses(*_CHANGE, validation_error("locale", f"Input should be {_LOCALES}")),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_locale(form: LocaleChange, account: Account, owner: CurrentUser) -> UserProfile:
