@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.service import BenchService
+from devstack.service import ROOT
 from devstack.stack import Stack
-from tests.conftest import migrated
-from tests.support.service.process import ROOT, Service
 
 _HASH = "pbkdf2_sha256$1000000$saltsaltsaltsaltsalt12$" + 43 * "A" + "="
 
@@ -29,7 +29,7 @@ def _write(file: Path, count: int) -> None:
             output.write(json.dumps(user) + "\n")
 
 
-def _measure(service: Service, count: int, *command: str) -> None:
+def _measure(service: BenchService, count: int, *command: str) -> None:
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "main.py", *command], cwd=ROOT, env=service.environment)
     _, status, usage = os.wait4(process.pid, 0)
@@ -43,9 +43,8 @@ def main(count: int) -> None:
     """Run everything and print the figures."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     with Stack(folder) as stack:
-        migrated(stack)
-        stack.postgres.create_database("moving", template="migrated")
-        service = Service(stack, "moving", 1, folder)
+        service = BenchService(stack)
+        service.migrate()
         moving_in, moved_out = folder / "in.ndjson", folder / "out.ndjson"
         _write(moving_in, count)
         _measure(service, count, "import-users", "--dry-run", str(moving_in))

@@ -20,21 +20,18 @@ from http import HTTPStatus
 from pathlib import Path
 from statistics import median, quantiles
 
-from backend.passwords.hasher import hash_password
 from bench.client import BenchClient
+from bench.service import PASSWORD, BenchService, import_people, log_in
 from bench.sink import Sink
+from devstack.service import ROOT
 from devstack.stack import Stack
 from models.settings.rules import PBKDF2_FLOOR
-from tests.conftest import migrated, serving_on
-from tests.support.service.process import ROOT, Service
-from tests.support.users.people import Person, Walker
 
 _SECONDS = 8.0
 _WARM_UP = 2.0
 _ROUNDS = 5
 _CLIENTS = (16, 64)
 _PEOPLE = 5000
-_PASSWORD = "correct horse battery"
 
 
 def _percentile(values: list[float], percent: int) -> float:
@@ -55,12 +52,12 @@ class Storm:
         return len(self.accepted) / _SECONDS
 
 
-async def _call(service: Service, people: Iterator[Person], storm: Storm, window: tuple[float, float]) -> None:
+async def _call(service: BenchService, people: Iterator[str], storm: Storm, window: tuple[float, float]) -> None:
     begin, end = window
     client = await BenchClient.connect(service.url)
     person = next(people)
     while (asked := time.perf_counter()) < end:
-        status, headers = await client.post("/login", {"login": person.login, "password": person.password})
+        status, headers = await client.post("/login", {"login": person, "password": PASSWORD})
         answered = time.perf_counter()
         counts = begin <= answered < end
         if status == HTTPStatus.ACCEPTED:
@@ -75,7 +72,7 @@ async def _call(service: Service, people: Iterator[Person], storm: Storm, window
     client.close()
 
 
-async def _storm(service: Service, people: Iterator[Person], clients: int) -> Storm:
+async def _storm(service: BenchService, people: Iterator[str], clients: int) -> Storm:
     """Let all clients call at once; answers of the first and the last moments do not count."""
     storm = Storm(clients)
     begin = time.perf_counter() + _WARM_UP
@@ -83,7 +80,7 @@ async def _storm(service: Service, people: Iterator[Person], clients: int) -> St
     return storm
 
 
-async def _read(service: Service, token: str, seconds: float) -> list[float]:
+async def _read(service: BenchService, token: str, seconds: float) -> list[float]:
     reader = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.reader", service.url, token, str(seconds)),
         cwd=ROOT,
@@ -95,26 +92,11 @@ async def _read(service: Service, token: str, seconds: float) -> list[float]:
 
 
 async def _storm_beside_a_reader(
-    service: Service, people: Iterator[Person], clients: int, token: str
+    service: BenchService, people: Iterator[str], clients: int, token: str
 ) -> tuple[Storm, list[float]]:
     reading = asyncio.create_task(_read(service, token, _WARM_UP + _SECONDS))
     storm = await _storm(service, people, clients)
     return storm, await reading
-
-
-def _import_people(service: Service, folder: Path) -> list[Person]:
-    """Import thousands of accounts with one password, hashed once."""
-    people = [Person(f"p{i}@example.com", f"person-{i}", _PASSWORD) for i in range(_PEOPLE)]
-    password_hash = hash_password(_PASSWORD, PBKDF2_FLOOR)
-    file = folder / "people.ndjson"
-    with file.open("w") as output:
-        for person in people:
-            output.write(
-                json.dumps({"email": person.email, "login": person.login, "password_hash": password_hash}) + "\n"
-            )
-    command = [sys.executable, "main.py", "import-users", str(file)]
-    subprocess.run(command, cwd=ROOT, env=service.environment, check=True)
-    return people
 
 
 def _ceiling() -> float:
@@ -147,26 +129,27 @@ def _report(storms: list[Storm], ceilings: list[float], reads: list[float], idle
 def main() -> None:
     """Run the benchmark and print the figures."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    with Stack(folder) as stack, Sink() as sink:
-        migrated(stack)
-        full_cost = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR), "SMTP_URL": sink.url}
-        with serving_on(stack, folder, workers=2, **full_cost) as service:
-            people = _import_people(service, folder)
-            with service.client() as client:
-                token = Walker(client, sink).log_in(people[0])
-            print("GET /me, idle …", flush=True)
-            idle = asyncio.run(_read(service, token, 3 * _SECONDS))
-            print(f"  p50 {_percentile(idle, 50):.1f} ms, p99 {_percentile(idle, 99):.1f} ms")
-            in_turn = itertools.cycle(people)
-            for clients in _CLIENTS:
-                storms, ceilings, reads = [], [], []
-                for number in range(_ROUNDS):
-                    print(f"{clients} clients, round {number + 1} of {_ROUNDS} …", flush=True)
-                    ceilings.append(_ceiling())
-                    storm, read = asyncio.run(_storm_beside_a_reader(service, in_turn, clients, token))
-                    storms.append(storm)
-                    reads += read
-                _report(storms, ceilings, reads, _percentile(idle, 99))
+    full_cost = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR)}
+    with (
+        Stack(folder) as stack,
+        Sink() as sink,
+        BenchService(stack, workers=2, **full_cost, SMTP_URL=sink.url).running() as service,
+    ):
+        people = import_people(service, folder, _PEOPLE, PBKDF2_FLOOR)
+        token = log_in(service, sink, people[0])
+        print("GET /me, idle …", flush=True)
+        idle = asyncio.run(_read(service, token, 3 * _SECONDS))
+        print(f"  p50 {_percentile(idle, 50):.1f} ms, p99 {_percentile(idle, 99):.1f} ms")
+        in_turn = itertools.cycle(people)
+        for clients in _CLIENTS:
+            storms, ceilings, reads = [], [], []
+            for number in range(_ROUNDS):
+                print(f"{clients} clients, round {number + 1} of {_ROUNDS} …", flush=True)
+                ceilings.append(_ceiling())
+                storm, read = asyncio.run(_storm_beside_a_reader(service, in_turn, clients, token))
+                storms.append(storm)
+                reads += read
+            _report(storms, ceilings, reads, _percentile(idle, 99))
 
 
 if __name__ == "__main__":

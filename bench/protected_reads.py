@@ -15,9 +15,8 @@ from pathlib import Path
 from statistics import mean
 
 from bench.client import BenchClient
+from bench.service import BenchService, import_people, log_in
 from devstack.stack import Stack
-from tests.conftest import migrated, serving_on
-from tests.support.users.people import Walker, somebody
 
 _SECONDS = 4.0
 _ROUNDS = 3
@@ -51,27 +50,24 @@ def _count(url: str, path: str, token: str, clients: int) -> int:
 def main() -> None:
     """Run the benchmark and print the figures."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    with Stack(folder) as stack:
-        migrated(stack)
-        with serving_on(stack, folder, workers=2) as service, service.client() as client:
-            walker = Walker(client, stack.mailbox)
-            walker.register(person := somebody("reader"))
-            token = walker.log_in(person)
-            # The load runs in another process: its interpreter must not wait for this one.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as load:
-                for clients in _CLIENTS:
-                    rates: dict[str, list[float]] = {path: [] for path in _CALLS}
-                    for _ in range(_ROUNDS):
-                        for path in _CALLS:
-                            answered = load.submit(_count, service.url, path, token, clients).result()
-                            rates[path].append(answered / _SECONDS)
-                    live, me = (mean(rates[path]) for path in _CALLS)
-                    rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(*rates.values(), strict=True))
-                    print(
-                        f"{clients:3} clients: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
-                        f"{me / live:.2f} of it ({rounds})",
-                        flush=True,
-                    )
+    with Stack(folder) as stack, BenchService(stack, workers=2).running() as service:
+        [person] = import_people(service, folder, 1, iterations=1000)
+        token = log_in(service, stack.mailbox, person)
+        # The load runs in another process: its interpreter must not wait for this one.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as load:
+            for clients in _CLIENTS:
+                rates: dict[str, list[float]] = {path: [] for path in _CALLS}
+                for _ in range(_ROUNDS):
+                    for path in _CALLS:
+                        answered = load.submit(_count, service.url, path, token, clients).result()
+                        rates[path].append(answered / _SECONDS)
+                live, me = (mean(rates[path]) for path in _CALLS)
+                rounds = ", ".join(f"{b / a:.2f}" for a, b in zip(*rates.values(), strict=True))
+                print(
+                    f"{clients:3} clients: GET /health/live {live:.0f}/s, GET /me {me:.0f}/s = "
+                    f"{me / live:.2f} of it ({rounds})",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
