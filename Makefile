@@ -10,10 +10,11 @@ unexport PYTHONDONTWRITEBYTECODE
 ALONE   = $(addprefix tests/faults/test_,servers_away.py mail_delay.py limits_fail_closed.py) \
           tests/attacks/disclosure/test_timing.py
 PYTEST  = $(BIN)/python -m pytest -m "not system and not compose"
+BESIDE  = -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 CODE    = config.py docs/design/guess_sim.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests wiring
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-system test-compose bench lint format install
+.PHONY: help run test test-fast test-long test-system test-compose bench lint format install
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -30,12 +31,20 @@ install: .venv/installed ## Create .venv with the pinned requirements
 run: .venv/installed ## Serve on PORT with real servers in DATA, and show every mailed code
 	@exec $(BIN)/python -m devstack run --port $(PORT) --data $(DATA)
 
-test: .venv/installed ## Every promise once, on real servers, in a few minutes
-	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
+test-fast: .venv/installed ## The tests that need no server, in half a minute
+	@$(BIN)/python -m pytest -n 3 --dist worksteal tests/unit tests/test_house.py
+
+ifdef FILE
+test: .venv/installed
+	@$(BIN)/python -m pytest $(FILE)
+else
+test: .venv/installed ## Every promise once, on real servers, in a few minutes; FILE=tests/… runs that file alone
+	@$(PYTEST) $(BESIDE)
 	@$(PYTEST) $(ALONE)
+endif
 
 test-long: .venv/installed ## The same with the full counts
-	@TEST_COUNTS=full $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
+	@TEST_COUNTS=full $(PYTEST) $(BESIDE)
 	@TEST_COUNTS=full $(PYTEST) $(ALONE)
 
 test-system: .venv/installed ## What needs Debian's chromium (a browser), faketime (a wrong clock), nginx and node (jose)
