@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "no json": (b"canary", "must be one JSON object in UTF-8"),
     "an array": (b'["canary"]', "must be one JSON object in UTF-8"),
     "nan": (b'{"email": NaN, "canary": 1}', "must be one JSON object in UTF-8"),
-    "twins": (b'{"email": "canary@example.com", "email": "canary@example.com"}', "without doubled names"),
+    "twins": (b'{"email": "canary@example.com", "email": "canary@example.com"}', "without duplicate names"),
     "no utf-8": (b'{"email": "canary\xff"}', "must be one JSON object in UTF-8"),
     "depth": (b"[" * 60_000, "must be one JSON object in UTF-8"),
     "length": (b'{"email": "' + b"canary" * 11_000 + b'"}', "is longer than 64 kB"),
