@@ -1,1 +1,1 @@
-"""The command line, one file a command; imports every room but ``api``, and loads ``application`` on demand."""
+"""The command line, one file a command; imports every package but ``api``, and loads ``application`` on demand."""

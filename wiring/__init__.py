@@ -1,4 +1,4 @@
-"""Build services and the mail worker from settings and connections; nothing else builds them.
+"""Build services and the mail worker from settings and connections; no other package builds them.
 
-Imports backend and every floor below it. ``application``, ``commands`` and ``api.deps`` (for types) import it.
+Imports backend and everything below it. ``application``, ``commands`` and, for types, ``api.deps`` import it.
 """

@@ -56,7 +56,7 @@ def test_an_account_that_is_there_is_promoted_at_once_and_keeps_its_password(
     assert roles(walk, token) == ["user"]
     done = run(service, "create-admin", "--email", alice.email.upper(), "--yes", "--generate")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "with the password that the account had" in done.stderr
+    assert "with the password of the account" in done.stderr
     assert roles(walk, token) == ["admin", "user"]
     assert roles(walk, walk.log_in(alice)) == ["admin", "user"]
 

@@ -112,7 +112,7 @@ def test_a_signal_ends_it_at_once_and_leaves_no_file(
         eventually(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1, within=20)
         process.send_signal(number)
         assert process.wait(5) == 128 + number
-        assert process.stderr.read() == b"Interrupted after 0 users; no file was made.\n"
+        assert process.stderr.read() == b"Interrupted after 0 users; no file was written.\n"
     db.rows("COMMIT")
     assert [*tmp_path.iterdir()] == []
 
@@ -127,7 +127,7 @@ def test_a_signal_ends_it_while_nobody_reads_what_it_writes(seconds: float, serv
         time.sleep(seconds)
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 143
-        assert b"what was written is not complete" in process.stderr.read()
+        assert b"the output is not complete" in process.stderr.read()
 
 
 def test_at_a_terminal_a_bar_grows(service: Service, tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def _serve_until_copied(asking: socket.socket) -> list[str] | None:
                 return None
             stdout, stderr, reporting = files
             if (pid := os.fork()) == 0:
+                # Left to the garbage collector, it would close a file of the command that has its number by then.
+                selector.close()
                 return _become(json.loads(request), stdout, stderr, reporting)
             os.close(stdout)
             os.close(stderr)
