@@ -37,7 +37,7 @@ SEND_TOKEN = "Send an access token from /login/confirm or /token/refresh as: Aut
 CORRECT_FIELDS = "Correct the listed fields and send the request again."
 
 BEARER_ERRORS = {InvalidAccessToken.code, InsufficientScope.code}
-"""Errors of the token itself, which `WWW-Authenticate` names, too (RFC 6750 section 3; security.md, row 51)."""
+"""Errors of the token itself, which `WWW-Authenticate` names, too (RFC 6750 section 3; threats.md, row 51)."""
 
 _OAUTH_ERRORS = (InvalidClient, InvalidForm)
 """Errors in the format of RFC 6749 section 5.2: the clients of OAuth endpoints know no problem details."""
@@ -102,7 +102,7 @@ def _record_denial(request: Request, actor: Actor, **details: str) -> None:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     request.state.outcome = InvalidRequest.code
-    # Field and message alone: pydantic's `input` and `ctx` would send a password back (security.md, row 53).
+    # Field and message alone: pydantic's `input` and `ctx` would send a password back (threats.md, row 53).
     problems = [{"field": _field(problem), "message": _message(problem)} for problem in error.errors()[:20]]
     return error_response(InvalidRequest(CORRECT_FIELDS, errors=problems))
 

@@ -18,7 +18,7 @@ from models.settings.loading import check_settings
 from models.settings.nginx import EdgeSettings
 
 _ONE_YEAR = 31_536_000
-"""Seconds that browsers use only HTTPS (security.md, section 4)."""
+"""Seconds that browsers use only HTTPS (threats.md, section 4)."""
 
 
 # The users that the containers read their files as, with the numbers of their images.

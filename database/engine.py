@@ -17,7 +17,7 @@ from database.driver_errors import unavailable_when_away
 from database.repositories import Db
 from models.settings.servers import DatabaseSettings
 
-# security.md, section 4: no statement, lock or forgotten transaction may block other requests for long.
+# threats.md, section 4: no statement, lock or forgotten transaction may block other requests for long.
 _REQUEST_TIMEOUTS = {"statement_timeout": "2000", "lock_timeout": "1000", "idle_in_transaction_session_timeout": "5000"}
 
 # The import and the export of users may have to wait for the pipe that they read or write.

@@ -131,7 +131,7 @@ class TokenVerifier:
             )
         except _ANY_ERROR as error:
             raise InvalidToken(type(error).__name__) from error
-        # PyJWT takes a number in a string, and a float, for a date (security.md, row 44).
+        # PyJWT takes a number in a string, and a float, for a date (threats.md, row 44).
         if not all(type(claims[name]) is int for name in ("exp", "iat", "nbf")):
             raise InvalidToken("dates")
         if not all(isinstance(claims.get(name), str) for name in ("sub", "sid", "login", "jti", "client_id")):

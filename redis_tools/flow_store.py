@@ -25,10 +25,10 @@ _SET_CODE = load_script("flow_set_code")
 _RENEW_CODE = load_script("flow_renew_code")
 
 CLAIM_MS = 5_000
-"""How long a claimed step may take to commit, before the same code may be sent again (design.md, 4)."""
+"""How long a claimed step may take to commit, before the same code may be sent again (service.md, 4)."""
 
 SPENT_TTL = 7_200
-"""Seconds that the count of attempts outlives its flow: the worker settles by it what was reserved (design.md, 4)."""
+"""Seconds that the count of attempts outlives its flow: the worker settles by it what was reserved (service.md, 4)."""
 
 SETTLE_MARGIN = 60
 """Seconds after a flow's end at which the last claim of it is over, too."""

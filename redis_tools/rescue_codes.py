@@ -8,7 +8,7 @@ from redis_tools.command import Command, ignore
 
 RESCUE_TTL = 7_200
 """Seconds. Longer than the hour in which a mail bucket gets one token back: whenever a mail is refused because the
-bucket is empty, an older mail with a valid rescue code is in the owner's mailbox (security.md, section 2.4)."""
+bucket is empty, an older mail with a valid rescue code is in the owner's mailbox (threats.md, section 2.4)."""
 
 
 def _key(digest: str) -> str:

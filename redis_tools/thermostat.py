@@ -1,4 +1,4 @@
-"""The thermostat: wrong guesses at all codes of a purpose raise the least length of its codes (design.md, section 4).
+"""The thermostat: wrong guesses at all codes of a purpose raise the least length of its codes (service.md, section 4).
 
 It stops an attacker who tries one guess at each of many accounts, which the ladder of no account can see.
 

@@ -55,7 +55,7 @@ _ENTRY_MS = 60_000
 a tombstone, and the process that made the change dies before it has removed the entry."""
 
 _TOMBSTONE_MS = 10_000
-"""Longer than any transaction may take (design.md, section 6)."""
+"""Longer than any transaction may take (service.md, section 6)."""
 
 _LEASE_MS = 10_000
 

@@ -224,6 +224,88 @@ def test_no_file_and_no_folder_grows_too_large() -> None:
         assert modules <= MAX_MODULES, f"{folder.relative_to(ROOT)} has {modules} modules: give one subject a folder"
 
 
+def _texts(*patterns: str) -> list[Path]:
+    """Return the project's own text files."""
+    found = (path for pattern in patterns for path in ROOT.rglob(pattern) if path.is_file())
+    return sorted(path for path in found if not _FOREIGN.intersection(path.relative_to(ROOT).parts))
+
+
+_FOREIGN = {".git", ".venv", ".data", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "node_modules"}
+_THREATS = ROOT / "docs/design/threats.md"
+
+
+@cache
+def _anchors(page: Path) -> frozenset[str]:
+    """Return what a link to a page may name after its #: explicit anchors, and headings as GitHub writes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    anchors = set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
+    for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|<[^>]+>", r"\1", heading).strip().lower()
+        anchors.add(re.sub(r"[^\w\- ]", "", plain).replace(" ", "-"))
+        if number := re.match(r"(\d+(?:\.\d+)*)\b", plain):
+            anchors.add(f"section-{number[1].replace('.', '-')}")
+    return frozenset(anchors)
+
+
+def _page(name: str, cited_in: Path) -> Path | None:
+    """Return the page that a name such as `service.md` or `docs/errors.md` stands for."""
+    folders = (cited_in.parent, ROOT, ROOT / "docs", ROOT / "docs/design")
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+@pytest.mark.parametrize("kind", ["*.py", "*.lua", "*.md", "*.conf", "*.y*ml", "*.toml", "Makefile", "Dockerfile"])
+def test_every_citation_resolves(kind: str) -> None:
+    wrong = []
+    for path in _texts(kind):
+        text = re.sub(r"\b\w+://\S+", "", path.read_text())
+        where = path.relative_to(ROOT)
+        names = set(re.findall(r"(?<![\w*<>./-])[\w./-]*\w\.md\b", text))
+        wrong += [f"{where} cites {name}, which does not exist" for name in names if _page(name, path) is None]
+        for name, number in set(re.findall(r"([\w./-]*\w\.md),? (?:sections? )?(\d+(?:\.\d+)*)\b", text)):
+            page = _page(name, path)
+            if page and f"section-{number.replace('.', '-')}" not in _anchors(page):
+                wrong.append(f"{where} cites section {number} of {name}, which has none")
+        for noun, number in set(re.findall(r"(?<![a-z])(row|fault)s?[ _](\d+)(?!\d)", text)):
+            if f"{noun}-{int(number)}" not in _anchors(_THREATS):
+                wrong.append(f"{where} cites {noun} {number}, which docs/design/threats.md has not")
+    assert not wrong, "\n".join(wrong)
+
+
+def _inline(text: str) -> str:
+    """Return Markdown without blocks and spans of code."""
+    return re.sub(r"`[^`\n]*`", "``", re.sub(r"^( *)```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def test_every_link_resolves() -> None:
+    wrong = []
+    for page in _texts("*.md"):
+        for target in re.findall(r"\]\(<?([^)\s>]+)>?\)", _inline(page.read_text())):
+            name, _, anchor = target.partition("#")
+            if re.match(r"\w+:", target):
+                continue
+            linked = (page.parent / name).resolve() if name else page
+            if not linked.exists():
+                wrong.append(f"{page.relative_to(ROOT)} links to {target}, which does not exist")
+            elif anchor and anchor not in _anchors(linked):
+                wrong.append(f"{page.relative_to(ROOT)} links to {target}, but {linked.name} has no such anchor")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_howto_names_files_that_exist() -> None:
+    wrong = []
+    for page in _texts("docs/howto/*.md"):
+        text = re.sub(r"^( *)```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        names = set(re.findall(r"`([\w./-]+(?:/|\.(?:py|md|lua|sql|html|txt|yaml|toml)))`", text))
+        wrong += [f"{page.name} names {name}" for name in names if "/" in name and not (ROOT / name).exists()]
+    assert not wrong, "write a file that the reader creates as backend/<name>.py:\n" + "\n".join(wrong)
+
+
+def test_the_benchmarks_need_no_tests() -> None:
+    for path in sorted((ROOT / "bench").rglob("*.py")):
+        for line, target in _imports(_tree(path)):
+            assert not target.startswith("tests"), f"bench/{path.name}:{line} imports {target}: move it to bench/"
+
+
 def test_alembic_is_no_package() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists(), "it would hide the library of the same name"
 

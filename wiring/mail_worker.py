@@ -20,7 +20,7 @@ from template_message.render import MailTemplates
 from wiring.shared import Shared
 
 _SETTLE_EVERY = 60.0
-"""Seconds between two settlements of the ladder (design.md, section 4)."""
+"""Seconds between two settlements of the ladder (service.md, section 4)."""
 
 _CLEAN_UP_EVERY = 3600.0
 """Seconds between two deletions of expired rows."""

@@ -12,7 +12,7 @@ from api.problems import error_response
 from models.errors import BodyTooLarge
 
 MAX_BODY = 16_384
-"""Bytes (security.md, row 54); the largest valid body has less than 2 kB."""
+"""Bytes (threats.md, row 54); the largest valid body has less than 2 kB."""
 
 
 class BodyLimit:

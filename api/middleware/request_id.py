@@ -15,7 +15,7 @@ from models.context.request_id import request_id
 _ID = re.compile("[0-9a-f]{32}")
 
 _DEFAULTS = {
-    # security.md, section 4: nothing may store, frame, sniff or leak an answer.
+    # threats.md, section 4: nothing may store, frame, sniff or leak an answer.
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",

@@ -136,7 +136,7 @@ class FlowEngine:
         Raises:
             FlowGone, StepOutOfOrder: see `FlowStore.claim`.
             WrongCode: the attempt is counted; the code was wrong, or no code was valid.
-            CodeReplaced: the code's epoch is over (design.md, section 4, "thermostat"); another code is mailed.
+            CodeReplaced: the code's epoch is over (service.md, section 4, "thermostat"); another code is mailed.
             TooManyRequests: too many steps from this address.
             Unavailable: Valkey or PostgreSQL is away.
         """

@@ -30,7 +30,7 @@ _SOON = 1.0
 """Seconds between minting and SMTP's 250 below which the code's life is not started anew."""
 
 _RESCUE_BYTES = 16
-"""128 bits (design.md, section 4): too many to guess, so that attempts need not be counted."""
+"""128 bits (service.md, section 4): too many to guess, so that attempts need not be counted."""
 
 _FEW_LEFT = 1
 """Mails left in the bucket at which a mail carries a rescue code: the mail after the next may be refused."""

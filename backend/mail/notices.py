@@ -11,7 +11,7 @@ from database.repositories import Db
 from models.context.request_id import request_id
 
 _LIFE = timedelta(hours=48)
-"""How long a notice is tried (design.md, section 8)."""
+"""How long a notice is tried (service.md, section 8)."""
 
 
 class Notice(StrEnum):

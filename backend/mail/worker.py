@@ -27,11 +27,11 @@ _POLL_EVERY = 1.0
 """Seconds. Other workers take over the mail of a killed one after the lease and one poll."""
 
 _BACK_OFF = (15, 60, 180, 420)
-"""Seconds before the next attempt; the last number is repeated (design.md, section 8)."""
+"""Seconds before the next attempt; the last number is repeated (service.md, section 8)."""
 
 _AWAY_DELAY = timedelta(seconds=2)
 _POISON_ATTEMPTS = 3
-"""Attempts that end in an unexpected error, after which a job is a dead letter (security.md, fault 25)."""
+"""Attempts that end in an unexpected error, after which a job is a dead letter (threats.md, fault 25)."""
 
 _GATHER = 0.2
 """Seconds between two deletions of sent mail from the outbox: the first runs at once, under load each deletes all

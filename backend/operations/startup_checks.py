@@ -12,7 +12,7 @@ from models.errors import Unavailable
 log = logging.getLogger(__name__)
 
 _MANY_RECOVERIES = 1_000
-"""A day: with more, codes of four digits allow more than one takeover a year by a spray (design.md, section 4)."""
+"""A day: with more, codes of four digits allow more than one takeover a year by a spray (service.md, section 4)."""
 
 _LONG_ENOUGH = 6
 

@@ -1,4 +1,4 @@
-"""The ladder chooses the length of an account's next code: a year of guessing stays below 0.1 % (design.md, 4)."""
+"""The ladder chooses the length of an account's next code: a year of guessing stays below 0.1 % (service.md, 4)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CodeLengthLadder:
     """Reserves the guesses of a code before it is mailed, and refunds those that its flow has not used.
 
     Only a flow's own guesses come back. A success that refilled the budget would hand it to an attacker who guesses
-    beside the owner: three wrong guesses at each of the owner's log-ins are 10 % a year (security.md, 2.2).
+    beside the owner: three wrong guesses at each of the owner's log-ins are 10 % a year (threats.md, 2.2).
     """
 
     def __init__(

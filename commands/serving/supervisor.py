@@ -26,7 +26,7 @@ from commands.shared import logs
 log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT = 9.5
-"""Seconds after which a worker process is killed; a stop takes at most 10 (design.md, section 9)."""
+"""Seconds after which a worker process is killed; a stop takes at most 10 (service.md, section 9)."""
 
 _START_PERIOD = 15.0
 """Seconds; when all workers end within them, they cannot start at all."""

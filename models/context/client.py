@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from models.responses.common import Answer
 
 SITE_SHARE = 5
-"""An IPv6 /48, one site of many /64s, may do five times as much as each of them (security.md, section 4)."""
+"""An IPv6 /48, one site of many /64s, may do five times as much as each of them (threats.md, section 4)."""
 
 _AnswerType = TypeVar("_AnswerType", bound=Answer | None)
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 GUESSES_PER_FLOW = 3
-"""Guesses that every flow allows, and that its code reserves (design.md, section 4)."""
+"""Guesses that every flow allows, and that its code reserves (service.md, section 4)."""
 
 TOP = 12
 """Digits of the last rung, which needs no budget: a guess is right with a chance of one in 10^12."""
 
 TAKEOVER_BOUND = 0.001
-"""The promise: the chance per year that a code of one account and purpose is guessed (design.md, section 4)."""
+"""The promise: the chance per year that a code of one account and purpose is guessed (service.md, section 4)."""
 
 DEVICE_TAKEOVER_BOUND = 0.0022
 """The same for an attacker who has also stolen the secret of a known device."""
@@ -54,7 +54,7 @@ class Rung:
 
 
 def takeover_bound(rungs: Iterable[Rung], mails_a_year: float) -> float:
-    """Return the greatest chance of a year of guessing with unlimited addresses: sum of G/10^L (security.md, 2.1).
+    """Return the greatest chance of a year of guessing with unlimited addresses: sum of G/10^L (threats.md, 2.1).
 
     G, the guesses at length L, are at most burst + refill; on the last rung every mail brings three.
     """

@@ -31,7 +31,7 @@ class Step(StrEnum):
 _PATHS = {Step.CODE: "confirm", Step.LOGIN: "login", Step.PASSWORD: "password"}
 
 TRIES = {Step.CODE: GUESSES_PER_FLOW, Step.LOGIN: 5, Step.PASSWORD: 5}
-"""Tries that a flow has at each step (design.md, sections 3 and 4)."""
+"""Tries that a flow has at each step (service.md, sections 3 and 4)."""
 
 
 class CodeRecipient(Enum):

@@ -15,7 +15,7 @@
 local RESERVATION_MS = 10000
 -- A thermostat that is unused for so long is full, and its week is empty.
 local UNUSED_MS = 15 * 86400000
--- Of the week's mean of daily successes: the wrong guesses a day that honest people make (security.md, 2.5).
+-- Of the week's mean of daily successes: the wrong guesses a day that honest people make (threats.md, 2.5).
 local WEEKLY_SHARE = 0.02
 local key, held, first = KEYS[1], KEYS[2], 5
 local day = math.floor(now / 86400000)

@@ -1,6 +1,6 @@
-"""security.md, section 1 B, row 25: without Valkey there are no limits, and so nobody gets in, costs work or gets mail.
+"""threats.md, section 1 B, row 25: without Valkey there are no limits, and so nobody gets in, costs work or gets mail.
 
-In time is 2 seconds, as design.md, section 3, has it.
+In time is 2 seconds, as service.md, section 3, has it.
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ def _everything_is_refused_in_time(walk: Walker, calls: Calls, server: str) -> N
         account = callers.submit(walk.client.get, "/me", headers=bearer).result()
     for name, call in refused.items():
         _is_an_honest_503(name, call.result())
-    # design.md, section 3: what Valkey has at hand needs no PostgreSQL.
+    # service.md, section 3: what Valkey has at hand needs no PostgreSQL.
     if server == "postgresql":
         assert account.status_code == 200, account.text
     else:

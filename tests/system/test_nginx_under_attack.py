@@ -1,4 +1,4 @@
-"""security.md, rows 57 and 58, and faults 16 and 17, with a real nginx before two real app processes."""
+"""threats.md, rows 57 and 58, and faults 16 and 17, with a real nginx before two real app processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, row 11 and fault 21: the clock of the service may be wrong; the servers' clocks decide about codes."""
+"""threats.md, row 11 and fault 21: the clock of the service may be wrong; the servers' clocks decide about codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, section 1 C, "Enumeration", rows 30 to 33: no answer tells who has an account.
+"""threats.md, section 1 C, "Enumeration", rows 30 to 33: no answer tells who has an account.
 
 Whether a clock tells it is asked in `test_timing.py`. Row 34, which states of an account are told to whom, belongs to
 the issue that brings those states; that a blocked account's wrong password is refused like any other is shown here.

@@ -1,4 +1,4 @@
-"""security.md, section 1 F, row 60: no secret is told to a log or a caller, and the surface says no more than it must.
+"""threats.md, section 1 F, row 60: no secret is told to a log or a caller, and the surface says no more than it must.
 
 Codes, session keys and passwords at rest are in ``test_secrets_at_rest.py``, whose walk is walked here again,
 with canaries in whatever an operator writes into the settings. ``/docs`` is on as shipped, and what nginx hides of the

@@ -1,4 +1,4 @@
-"""security.md, section 1 F, row 59: nobody gets another's answer, however slow servers and hasty callers are."""
+"""threats.md, section 1 F, row 59: nobody gets another's answer, however slow servers and hasty callers are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, section 1 C, rows 30 to 33, by the clock: nobody's account is told by how long an answer takes.
+"""threats.md, section 1 C, rows 30 to 33, by the clock: nobody's account is told by how long an answer takes.
 
 Each case asks the service as often about names that have an account as about names that have none, in random order
 over one kept connection, and computes how well a stranger with a clock on the same machine could tell them apart
@@ -147,7 +147,7 @@ def test_a_measurement_is_repeated_once_with_twice_the_pairs_and_only_that_count
 
 
 def test_the_stopwatch_sees_a_hash_that_takes_longer_than_the_others(cheap: Stage) -> None:
-    # An account that was imported with a dearer hash is told by it until its first log-in (design.md; row 31 excepts
+    # An account that was imported with a dearer hash is told by it until its first log-in (service.md; row 31 excepts
     # it). Three milliseconds that are seen here would be seen wherever they should not be.
     seen, alike = judged(starts(cheap, "login", "dear hash"), 100)
     assert not alike, seen

@@ -1,4 +1,4 @@
-"""security.md, section 1 B, rows 21 and 22: which address a caller is counted by, whatever he says of himself.
+"""threats.md, section 1 B, rows 21 and 22: which address a caller is counted by, whatever he says of himself.
 
 Everything else about limits is in ``test_rate_limits.py``.
 """

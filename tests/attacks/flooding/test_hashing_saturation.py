@@ -1,4 +1,4 @@
-"""security.md, row 56: two hundred callers who all want a hash, and everybody else who wants none.
+"""threats.md, row 56: two hundred callers who all want a hash, and everybody else who wants none.
 
 What takes how long is compared within the one run: a machine may be as slow and as busy as it likes.
 """

@@ -1,4 +1,4 @@
-"""security.md, section 1 F, rows 52 to 55: what callers send, and what it may cost.
+"""threats.md, section 1 F, rows 52 to 55: what callers send, and what it may cost.
 
 Row 56, a storm of log-ins, is in ``test_hashing_saturation.py``, row 59 in ``test_mixed_up_answers.py``, row 60 in
 ``test_leaked_secrets.py``, and nginx's half (of row 54, and rows 57 and 58) in ``tests/system/``.

@@ -1,4 +1,4 @@
-"""security.md, section 1 B, row 26: whoever floods an account cannot lock its owner out.
+"""threats.md, section 1 B, row 26: whoever floods an account cannot lock its owner out.
 
 Limits, ladder and thermostat are as shipped. The attackers have as many client addresses as they like: each of their
 calls comes from a new one, which is more than the row gives them.

@@ -1,4 +1,4 @@
-"""security.md, section 1 B, rows 27 and 28: an address is not drowned in mail, and its password not guessed.
+"""threats.md, section 1 B, rows 27 and 28: an address is not drowned in mail, and its password not guessed.
 
 Limits, ladder and thermostat are as shipped. The attackers have as many client addresses as they like: each of their
 calls comes from a new one.

@@ -1,4 +1,4 @@
-"""security.md row 26 and section 2.4: whoever attacks an account does not lock its owner out."""
+"""threats.md row 26 and section 2.4: whoever attacks an account does not lock its owner out."""
 
 from __future__ import annotations
 

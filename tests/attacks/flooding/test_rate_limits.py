@@ -1,4 +1,4 @@
-"""security.md, section 1 B, rows 23, 24 and 29: what is counted together, and how exactly.
+"""threats.md, section 1 B, rows 23, 24 and 29: what is counted together, and how exactly.
 
 Client addresses (rows 21 and 22) are in ``test_forged_client_addresses.py``, an account under attack (rows 26 to 28) in
 ``test_lockout.py`` and ``test_mail_floods.py``, and row 25 in ``tests/faults/test_limits_fail_closed.py``.

@@ -1,4 +1,4 @@
-"""security.md 2.3 and row 6: what a year of greedy guessing, from as many addresses as one likes, finds evaluated."""
+"""threats.md 2.3 and row 6: what a year of greedy guessing, from as many addresses as one likes, finds evaluated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.users.people import Person
 from tests.support.users.user_factory import create_users
 
 BUDGETS = {4: (6, 2), 6: (30, 52), 8: (200, 1000)}
-"""Guesses at once, and a year, at each length (design.md, section 4)."""
+"""Guesses at once, and a year, at each length (service.md, section 4)."""
 
 YEAR = timedelta(days=365)
 _HOUR = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""security.md, section 1 A, rows 9 to 15: what a code is bound to, how it is made and kept, and how it is written.
+"""threats.md, section 1 A, rows 9 to 15: what a code is bound to, how it is made and kept, and how it is written.
 
 Rows 1 to 8 are in ``test_code_guessing.py``, rows 16 to 20 in ``test_skipped_steps.py``.
 """

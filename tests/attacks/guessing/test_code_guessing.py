@@ -1,4 +1,4 @@
-"""security.md, section 1 A, rows 1 to 8: guesses at a code, what each one costs, and that none is forgotten.
+"""threats.md, section 1 A, rows 1 to 8: guesses at a code, what each one costs, and that none is forgotten.
 
 Rows 9 to 15 are in ``test_borrowed_codes.py``, rows 16 to 20 in ``test_skipped_steps.py``.
 """

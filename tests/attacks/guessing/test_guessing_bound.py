@@ -1,4 +1,4 @@
-"""security.md 2.1 and 2.3: the promise follows from the settings, and settings that break it stop the start."""
+"""threats.md 2.1 and 2.3: the promise follows from the settings, and settings that break it stop the start."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.users.user_factory import create_users
 LADDER = {4: (6, 2), 6: (30, 52), 8: (200, 1000)}
 DEVICE_LADDER = {4: (9, 12), 6: (30, 52), 8: (200, 1000)}
 MAILS_A_YEAR = 5 + 365 * 24
-"""Five at once and one an hour (design.md, section 4)."""
+"""Five at once and one an hour (service.md, section 4)."""
 DEVICE_MAILS_A_YEAR = 5 + 365 * 24 * 6
 """Five at once and one in ten minutes."""
 
 
 def bound(ladder: Mapping[int, tuple[int, int]], mails_a_year: float, least: int = 4) -> float:
-    """P <= sum of G/10^L, in words of our own (security.md, 2.1); at twelve digits every mail brings three guesses."""
+    """P <= sum of G/10^L, in words of our own (threats.md, 2.1); at twelve digits every mail brings three guesses."""
     guesses = {digits: at_once + a_year for digits, (at_once, a_year) in ladder.items() if digits >= least}
     chances = [count / float(10**digits) for digits, count in guesses.items()]
     return sum(chances) + 3 * mails_a_year / 1e12
@@ -63,7 +63,7 @@ def test_b2_the_bound_of_the_settings_as_shipped_is_the_promise(as_shipped: Call
         assert devices[purpose] <= 0.0022
         assert strangers[purpose] == pytest.approx(bound(LADDER, MAILS_A_YEAR), rel=1e-9)
         assert devices[purpose] == pytest.approx(bound(DEVICE_LADDER, DEVICE_MAILS_A_YEAR), rel=1e-9)
-    # 0.09 % and 0.22 %: what docs and design.md say, not something far below it that another formula would give.
+    # 0.09 % and 0.22 %: what docs and service.md say, not something far below it that another formula would give.
     assert strangers["recover"] == pytest.approx(8.94e-4, abs=1e-6)
     assert devices["recover"] == pytest.approx(2.194e-3, abs=1e-6)
 

@@ -1,4 +1,4 @@
-"""security.md 2.3 and guess_sim.py, part D: what the ladder costs honest people, on the real ladder and its servers."""
+"""threats.md 2.3 and guess_sim.py, part D: what the ladder costs honest people, on the real ladder and its servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, section 1 A, rows 16 to 20: steps in their order, session keys, and one guess at each of many accounts.
+"""threats.md, section 1 A, rows 16 to 20: steps in their order, session keys, and one guess at each of many accounts.
 
 Rows 1 to 8 are in ``test_code_guessing.py``, rows 9 to 15 in ``test_borrowed_codes.py``. That no order of steps but
 the right one leads anywhere is tried at random, too, in ``tests/behaviour/flows/test_illegal_steps.py``.

@@ -1,4 +1,4 @@
-"""security.md row 20 and section 2.5: one guess at each of many accounts, which no account's own ladder can see."""
+"""threats.md row 20 and section 2.5: one guess at each of many accounts, which no account's own ladder can see."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.users.user_factory import create_users
 
 WRONG, REPLACED = (400, "wrong_code"), (400, "code_replaced")
 BEARS = 20
-"""Wrong guesses a day at /recover before its codes have six digits (design.md, section 4)."""
+"""Wrong guesses a day at /recover before its codes have six digits (service.md, section 4)."""
 BEARS_AT_SIX = 500
 _NEARLY_HALF_A_DAY = timedelta(hours=10)
 _THE_REST_OF_IT = timedelta(hours=2, minutes=20)

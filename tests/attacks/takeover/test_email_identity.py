@@ -1,4 +1,4 @@
-"""security.md, section 1 D, "E-mail and identity", rows 35 to 40: one mailbox is one account, and nobody else's."""
+"""threats.md, section 1 D, "E-mail and identity", rows 35 to 40: one mailbox is one account, and nobody else's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, section 1 E, "Tokens", rows 41 to 45 and 51: what passes for an access token, over HTTP."""
+"""threats.md, section 1 E, "Tokens", rows 41 to 45 and 51: what passes for an access token, over HTTP."""
 
 from __future__ import annotations
 

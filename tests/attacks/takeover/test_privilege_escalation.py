@@ -1,4 +1,4 @@
-"""security.md, section 1 D, rows 34, 49 and 50: what an account is, nobody learns; what one may do, nobody chooses."""
+"""threats.md, section 1 D, rows 34, 49 and 50: what an account is, nobody learns; what one may do, nobody chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""security.md, section 1 E, "Tokens", rows 46 to 48: a refresh token is good once, and a stolen one is noticed."""
+"""threats.md, section 1 E, "Tokens", rows 46 to 48: a refresh token is good once, and a stolen one is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""design.md section 10: how often a request asks Valkey and PostgreSQL, by the servers' own statistics."""
+"""service.md section 10: how often a request asks Valkey and PostgreSQL, by the servers' own statistics."""
 
 from __future__ import annotations
 
