@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Networks = Field(
         (),
-        description="Addresses or networks of the proxies before the service, separated by commas: only "
-        "their X-Forwarded-For is believed.",
+        description="Addresses or networks of the proxies in front of the service, separated by commas: only "
+        "their X-Forwarded-For is trusted.",
     )
     accept_weaker_codes: bool = Field(
         default=False, description="Start even if the settings of the ladder break the promise of docs/security.md."

@@ -14,13 +14,14 @@ _HEAD = """\
 # Settings
 
 The service reads its settings from environment variables, or from a file `.env` in its working directory. Durations
-are in seconds. A rate is `count/seconds`; several rates are separated by commas.
+are in seconds. A rate is `count/seconds`; several rates are separated by commas. A ladder is `at once/refill a year`,
+in wrong guesses of one account.
 
 When settings are missing, weak or contradictory, the service does not start. It lists every problem by name and shows
 no value. `python main.py check-config` does the same check without starting anything. A setting that was renamed stops
-the start, and the message names the new one. A misspelled setting is a warning that names the nearest one.
+the start, and the message names the new one. A misspelled setting causes a warning, which names the nearest setting.
 
-Each setting can be read from a file instead, as Docker secrets are: `SECRET_KEYS_FILE=/run/secrets/secret_keys`.
+Each setting can also be read from a file, such as a Docker secret: `SECRET_KEYS_FILE=/run/secrets/secret_keys`.
 
 `python main.py check-config --page` generates this page from the code.
 """
@@ -45,7 +46,7 @@ _PROFILES = {
 def page() -> str:
     """Return the page as Markdown: the settings of the first year, then the others by profile."""
     settings = _by_name()
-    parts = [_HEAD, "## The twelve of the first year\n", _table(settings, _FIRST_YEAR)]
+    parts = [_HEAD, "## The twelve settings that you need first\n", _table(settings, _FIRST_YEAR)]
     parts += ["## Rarely needed\n"]
     left = [name for name in settings if name not in _FIRST_YEAR]
     for profile, beginnings in _PROFILES.items():

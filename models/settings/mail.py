@@ -47,9 +47,9 @@ class MailSettings(Group):
     worker: bool = Field(
         default=True, description="Send mail from the serving process; `false` when `worker` runs separately."
     )
-    backlog: int = Field(1000, ge=1, description="Waiting code mails above which new flows are refused with 503.")
+    backlog: int = Field(1000, ge=1, description="New flows get 503 while more code mails than this are waiting.")
     backlog_age: int = Field(
-        300, ge=1, description="Age of the oldest waiting code mail above which new flows are refused with 503."
+        300, ge=1, description="New flows get 503 while the oldest code mail has waited for longer than this."
     )
 
     @field_validator("from_")

@@ -47,7 +47,7 @@ class RecoverSettings(Group):
 
     code_digits: Annotated[Digits | None, BeforeValidator(whole)] = Field(
         None,
-        description="Minimum length of a code at /recover, CODE_DIGITS when unset; 6 from 1,000 recoveries a day on.",
+        description="Minimum length of a code at /recover, CODE_DIGITS when unset; use 6 above 1,000 recoveries a day.",
     )
 
 
@@ -74,8 +74,8 @@ class LadderSettings(Group):
 class ThermostatSettings(Group):
     """Wrong guesses a day by unknown devices, at all accounts, after which codes have 6, 8 and 12 digits."""
 
-    login: Caps = Field((100, 500, 5000), description="At /login, where the password comes first.")
-    recover: Caps = Field((20, 500, 5000), description="At /recover.")
+    login: Caps = Field((100, 500, 5000), description="Wrong guesses a day at /login until codes have 6, 8, 12 digits.")
+    recover: Caps = Field((20, 500, 5000), description="The same at /recover.")
 
     @field_validator("login", "recover", mode="before")
     @classmethod
@@ -130,12 +130,12 @@ class DeviceSettings(Group):
 class HashSettings(Group):
     """Password hashing, PBKDF2-HMAC-SHA256."""
 
-    iterations: int = Field(PBKDF2_FLOOR, ge=1, description="Iterations; fewer than 600,000 only in development.")
+    iterations: int = Field(PBKDF2_FLOOR, ge=1, description="Iterations of a hash; below 600,000 only in development.")
     threads: int = Field(
         2, ge=1, le=64, description="Low-priority hashing threads of each process; two suit any machine of 2+ cores."
     )
     queue_timeout: float = Field(
-        2.0, gt=0, le=10, description="Expected wait for a hashing thread above which the request gets 503."
+        2.0, gt=0, le=10, description="A request that would wait longer than this for a hashing thread gets 503."
     )
 
 
