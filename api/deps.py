@@ -31,7 +31,7 @@ from wiring.services import Services
 
 
 class State(TypedDict):
-    """What the lifespan puts into ``request.state``."""
+    """What the lifespan of the application puts into ``request.state``."""
 
     services: Services
 

@@ -18,7 +18,7 @@ _EVERY = 5.0
 
 
 class Counters:
-    """Counters in memory, which cost a request nothing; labels are distinguished by their order."""
+    """Counters in memory, which cost a request nothing; the order of the labels says which label is which."""
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey

@@ -1,4 +1,4 @@
-"""Deletes expired rows in batches: a statement has two seconds, however many rows have accumulated."""
+"""Deletes expired rows in batches, because a statement may take only two seconds, however many rows there are."""
 
 from __future__ import annotations
 

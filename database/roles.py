@@ -137,7 +137,7 @@ class RoleRepo:
         return [PermissionRow(*row) for row in await self._connection.execute(_LIST_PERMISSIONS)]
 
     async def permissions_exist(self, names: Sequence[str]) -> bool:
-        """Return whether every name, each given once, is a permission."""
+        """Return whether every name is a permission; no name may be given twice."""
         return bool(await self._connection.scalar(_COUNT_NAMED, {"names": names}) == len(names))
 
     async def list_permission_names(self) -> Sequence[str]:

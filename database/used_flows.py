@@ -40,7 +40,7 @@ RESCUE = "rescue"
 
 
 class UsedFlowRepo:
-    """Decides on single use, by the primary key of its table."""
+    """Lets a step take effect only once, by the primary key of its table."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection

@@ -23,7 +23,7 @@ START_TIMEOUT = 60
 class Server:
     """A child process that serves one port of 127.0.0.1, with a folder of its own and a log beside it.
 
-    A subclass gives the command that serves, a ping that fails until the server answers, and what comes before the
+    A subclass defines the command that serves, a ping that fails until the server answers, and the preparation of a
     start.
     """
 
@@ -41,7 +41,7 @@ class Server:
         self._lock: int | None = None
 
     def start(self) -> None:
-        """Start the server and return when it answers; leave one that runs alone.
+        """Start the server and return when it answers; do nothing if it runs already.
 
         Raises:
             DevstackError: the folder is in use, or the server does not start.
@@ -59,7 +59,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Stop the server, paused or not, with everything written down."""
+        """Stop the server, paused or not, after it has written its data to disk."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -68,7 +68,7 @@ class Server:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Let the server answer nothing, with its connections open, as one that hangs."""
+        """Let the server hang: its connections stay open, and it does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:

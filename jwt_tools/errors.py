@@ -8,7 +8,7 @@ class TokenError(Exception):
 
 
 class InvalidToken(TokenError):
-    """No bearer token, or none of this issuer for this audience and moment (RFC 6750: ``invalid_token``)."""
+    """The bearer token is missing, or not valid for this issuer, audience and moment (RFC 6750: ``invalid_token``)."""
 
 
 class MissingPermission(TokenError):

@@ -43,7 +43,7 @@ class _Published:
 class RemoteKeys:
     """An issuer's published keys, kept for as long as the issuer says, and fetched by one task at a time.
 
-    An expired list is used while it is fetched again, and for a day when that fails. For one event loop.
+    An expired list is used while it is fetched again, and for a day when that fails. An instance serves one event loop.
     """
 
     def __init__(self, issuer: str, *, jwks_url: str | None = None) -> None:
@@ -67,7 +67,7 @@ class RemoteKeys:
         """Return the issuer's key of that name, or None.
 
         Raises:
-            KeysUnavailable: there is no list, or an expired one without the name that cannot be fetched again.
+            KeysUnavailable: there is no list; or the list has expired, lacks the name, and cannot be fetched again.
         """
         published = self._published
         if published is None or monotonic() >= published.usable_until:

@@ -61,4 +61,4 @@ def _source(file: str) -> str:
 
 
 def ignore(_: Any) -> None:
-    """Read an answer that says nothing."""
+    """Ignore the answer."""

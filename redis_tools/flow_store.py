@@ -1,4 +1,4 @@
-"""Open flows: one hash each in Valkey, its fields as ``scripts/flow_create.lua`` lists them; each step is a script."""
+"""Open flows: each is a hash in Valkey with the fields of ``scripts/flow_create.lua``; each step is a script."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class FlowStore:
         )
 
     def release(self, claim: Claim[FlowData], *, refund: bool, tries: int) -> Command[None]:
-        """Let the step be tried again; the try is refunded, or stays spent and may have been the last."""
+        """Let the step be tried again; the try is refunded, or stays spent, and the flow ends if it was the last."""
         arguments: list[Argument] = [claim.id, claim.step if refund else "", tries]
         return _RELEASE.command([_flow(claim.flow_id)], arguments, ignore)
 

@@ -22,7 +22,7 @@ _START_TIMEOUT = 8.0
 
 
 def unread_signing_keys(settings: Settings, database: Database, keys: Keys) -> SigningKeys:
-    """Return the signing keys before their first reading."""
+    """Return signing keys that have not been read from PostgreSQL yet."""
     return SigningKeys(database, keys.encryptor("signing keys"), settings.key)
 
 

@@ -74,5 +74,5 @@ async def change_own_login(form: LoginChange, account: Account, owner: CurrentUs
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def change_own_locale(form: LocaleChange, account: Account, owner: CurrentUser) -> UserProfile:
-    """Set the language of the mails to you."""
+    """Set the language of the mails that you receive."""
     return await account.change_locale(owner, form.locale)

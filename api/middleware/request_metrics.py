@@ -8,7 +8,7 @@ from models.context.counters import Counter
 
 
 class RequestMetrics:
-    """ASGI middleware. The label of a route is its template: text that a client sends becomes no label."""
+    """ASGI middleware. The label of a route is its template, so text from a client never becomes a label."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,11 +1,11 @@
 """Roles, which are named sets of permissions, and who may change them.
 
-Nobody can raise their own privileges: an actor neither adds to a role nor removes from one what the actor may not do,
-and changes no role of a user who may do more; `RoleAssignments` says who may assign one. The role of administrators
-always allows everything, so that no permission becomes unreachable.
+No actor can raise their own privileges. An actor can add to a role, or remove from it, only permissions that the actor
+has, and cannot change a role of a user who may do more. `RoleAssignments` says who may assign a role. The role of
+administrators always allows everything, so that no permission becomes unreachable.
 
-Every change of roles or permissions locks the role of administrators first, so that changes run one after the other
-and none finds gone what it has just read.
+Every change of roles or permissions locks the role of administrators first. So changes run one after the other, and a
+change never uses a role or permission that another change has just deleted.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class RoleService:
             return [_to_permission(permission) for permission in await db.roles.list_permissions()]
 
     async def create_permission(self, actor: Actor, name: str, description: str) -> PermissionResponse:
-        """Create a permission for the operator's other services to require; administrators have it at once.
+        """Create a permission that the operator's other services can require; administrators have it at once.
 
         Raises:
             PermissionExists: there is one of that name.

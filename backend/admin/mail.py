@@ -1,4 +1,4 @@
-"""Unsent mail, as administrators see it, and how they have it sent again."""
+"""Unsent mail: administrators list it, and send it again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AdminMailService:
         return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=next_cursor)
 
     async def send_again(self, actor: Actor, mail_id: int) -> None:
-        """Make a mail due now; a dead letter is then retried for as long as it was at first.
+        """Make a mail due now; a dead letter is then retried for as long as the first time.
 
         Raises:
             MailNotFound: it was sent, or has never existed.

@@ -59,7 +59,7 @@ class FlowEngine:
     async def start_flow(self, spec: FlowSpec[FlowData], permit: Permit, data: FlowData) -> FlowOpened:
         """Open a flow, and have a code mailed.
 
-        Valkey first, PostgreSQL last: if the commit fails, what is left is a flow that expires alone.
+        Valkey first, PostgreSQL last: if the commit fails, only a flow is left, and it expires by itself.
 
         Raises:
             Unavailable: Valkey or PostgreSQL is away.
@@ -78,7 +78,7 @@ class FlowEngine:
         return self._opened(spec, session_key, self.flow.ttl)
 
     async def resend_code(self, spec: FlowSpec[FlowData], session_key: str, client: ClientInfo) -> FlowOpened:
-        """Have another code mailed; the session key stays, and so do the attempts spent.
+        """Have another code mailed; the session key and the number of attempts left stay the same.
 
         Raises:
             FlowGone, StepOutOfOrder, TooSoon: see `FlowStore.resend`.
@@ -112,7 +112,7 @@ class FlowEngine:
     async def claim_step(
         self, spec: FlowSpec[Data_co], session_key: str, step: Step, client: ClientInfo
     ) -> AsyncIterator[ClaimedStep[Data_co]]:
-        """Claim a step that takes no code; what happens inside takes effect once, or not at all.
+        """Claim a step that takes no code; what the ``async with`` block does takes effect once, or not at all.
 
         Afterwards the flow is closed or has advanced; after a failure the step is free again and nothing is charged;
         after a refusal the step is free again and the try stays spent.
@@ -131,7 +131,7 @@ class FlowEngine:
     async def claim_code_step(
         self, spec: FlowSpec[Data_co], session_key: str, code: str, client: ClientInfo
     ) -> AsyncIterator[ClaimedStep[Data_co]]:
-        """Compare the code and claim the code step; otherwise as `claim_step`.
+        """Compare the code and claim the code step; everything else is as in `claim_step`.
 
         Raises:
             FlowGone, StepOutOfOrder: see `FlowStore.claim`.

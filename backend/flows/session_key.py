@@ -34,7 +34,7 @@ def is_from_device(flow_id: bytes) -> bool:
 
 
 def new_session_key(flow_id: bytes, holder: UUID | None) -> tuple[str, bytes]:
-    """Return a session key for the flow, and the digest of its secret half: nothing else of it is ever stored.
+    """Return a session key for the flow, and the digest of its secret half; the secret itself is never stored.
 
     With a ``holder`` the key works for that user alone: for another user it has another digest, and is refused before
     an attempt is counted.
@@ -48,10 +48,10 @@ def _digest(secret: bytes, holder: UUID | None) -> bytes:
 
 
 def read_session_key(session_key: str, spec: FlowSpec[Data_co]) -> FlowKey[Data_co]:
-    """Return what a session key says, for the holder of the spec if it has one.
+    """Return the flow and the digest that a session key names; the digest depends on the holder of the spec, if any.
 
     Raises:
-        FlowGone: the key is malformed; the answer is that of a key whose flow is over.
+        FlowGone: the key is malformed; a key whose flow is over gets the same answer.
     """
     try:
         raw = base64.b64decode(session_key, altchars=b"-_", validate=True)

@@ -1,4 +1,4 @@
-"""Encrypted recipients: addresses that a mail must still reach when the account has them no more."""
+"""Encrypted recipients: addresses that must still receive a mail after the account has lost them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RecipientEncryptor:
         """Return the recipient that `encrypt` was given.
 
         Raises:
-            cryptography.fernet.InvalidToken: encrypted under none of the current secrets.
+            cryptography.fernet.InvalidToken: none of the current secrets decrypts it.
         """
         read = json.loads(self._encryptor.decrypt(sealed.encode()))
         return Recipient(read["email"], read["login"], Locale(read["locale"]))

@@ -45,12 +45,12 @@ class HashPool:
 
     @property
     def expected_wait(self) -> float:
-        """Return the seconds until a call that came now would begin."""
+        """Return how many seconds a new call would wait before it begins."""
         ahead = max(0, self._waiting + 1 - self._threads)
         return ahead / self._threads * self._seconds
 
     def refuse_when_full(self) -> None:
-        """Refuse when a call that came now would wait too long.
+        """Refuse when a new call would wait too long.
 
         Raises:
             Unavailable: the expected wait is longer than ``queue_timeout``.

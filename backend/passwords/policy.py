@@ -17,7 +17,7 @@ _COMMON = frozenset(word for word in FREQUENCY_LISTS["passwords"] if len(word) >
 
 
 def normalise(password: str) -> str:
-    """Return the NFKC form, as NIST SP 800-63B section 3.1.1.2 asks, so that two keyboards type one password."""
+    """Return the NFKC form, as NIST SP 800-63B section 3.1.1.2 asks, so that keyboards do not matter."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -32,7 +32,7 @@ def refuse_common(password: str) -> None:
 
 
 def refuse_own_words(password: str, words: Iterable[str]) -> None:
-    """Refuse what an attacker who knows the user tries (NIST SP 800-63B section 3.1.1.2, context-specific words).
+    """Refuse passwords that an attacker who knows the user would try (NIST SP 800-63B 3.1.1.2, context-specific words).
 
     Raises:
         WeakPassword: the password is little more than one of the words.

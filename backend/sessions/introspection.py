@@ -55,7 +55,7 @@ class IntrospectionService:
     async def introspect(self, token: str) -> Introspection:
         """Return whether an access token is valid now, and for what: one read of Valkey, as for our own routes.
 
-        A refresh token is never active here: a client that shows one to another service has mistaken it for an access
+        A refresh token is never active here: a client that sends one to another service has mistaken it for an access
         token.
 
         Raises:

@@ -1,9 +1,9 @@
-"""Refresh tokens: opaque and valid once; each determines its successor, so that used ones need no table.
+"""Refresh tokens: opaque and valid once; a token determines its successor, so that no table of used tokens is needed.
 
 A token is the id of its session, 32 random bytes, and a MAC that proves that this service has issued it. Its successor
-is an HMAC of the token itself, so that presenting one token twice gives the same successor twice. The MAC alone tells a
-used token from an invented one: only a token that was really issued and is no longer the current one is a sign of
-theft, and an attacker cannot end a session by inventing tokens.
+is an HMAC of the token itself, so that presenting one token twice gives the same successor twice. The MAC alone
+distinguishes a used token from an invented one: only a token that was really issued and is no longer the current one is
+a sign of theft, and an attacker cannot end a session by inventing tokens.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RefreshTokens:
         return RefreshToken(body + self._marks(body)[0])
 
     def successors(self, token: RefreshToken) -> Iterator[RefreshToken]:
-        """Yield the token's successor under each of ``SECRET_KEYS``, newest first: a repeat may follow their change."""
+        """Yield the token's successor under each of ``SECRET_KEYS``, newest first: they may change before a repeat."""
         for place, secret in enumerate(self._keys.refresh_macs(_NEXT + token.raw)):
             body = token.raw[:_ID] + secret
             yield RefreshToken(body + self._marks(body)[place])

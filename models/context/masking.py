@@ -1,4 +1,4 @@
-"""Masks: users recognise their own address, and no other person can be identified by it."""
+"""Masks addresses: their users recognise a masked address, and other people cannot identify a user by it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class UnsentMail(Answer):
 
 
 class GuessBudget(Answer):
-    """Wrong codes that are still allowed for a purpose, as of a time; or reserved by a mailed code, until that time."""
+    """Wrong codes that are still allowed for a purpose at the time ``at``, or that a mailed code reserves until it."""
 
     purpose: str = Field(examples=["login"])
     device: str = Field(
