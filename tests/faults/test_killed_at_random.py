@@ -44,9 +44,7 @@ class Dead(Exception):
 
 
 def test_whatever_was_answered_before_a_kill_at_random_is_found_afterwards(
-    fragile_serving: Serving,
-    mailbox: Mailbox,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    fragile_serving: Serving, mailbox: Mailbox, *, full_counts: bool
 ) -> None:
     memories: list[Memory] = []
     with fragile_serving(workers=2 if full_counts else 1) as service:

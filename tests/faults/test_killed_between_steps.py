@@ -130,11 +130,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(
-    fragile: Stack,
-    behind_proxies: BehindProxies,
-    full_counts: bool,  # noqa: FBT001  a fixture
-) -> Iterator[Place]:
+def place(fragile: Stack, behind_proxies: BehindProxies, *, full_counts: bool) -> Iterator[Place]:
     with (
         Proxy(fragile.postgres.port) as postgres,
         Proxy(fragile.valkey.port) as valkey,

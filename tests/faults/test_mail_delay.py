@@ -42,7 +42,7 @@ def walk(service: Service, mailbox: Mailbox) -> Iterator[Walker]:
 
 
 @pytest.fixture(scope="session")
-def starts(full_counts: bool) -> int:  # noqa: FBT001  a fixture
+def starts(*, full_counts: bool) -> int:
     return 200 if full_counts else 60
 
 

@@ -93,9 +93,7 @@ def _accounts(service: Service) -> list[tuple[object, ...]]:
 
 
 def test_a_locked_table_is_refused_at_the_deadline_and_normal_afterwards(
-    lone_service: Service,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    lone_service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
     alice, new = somebody("alice"), somebody("new")
     walk.register(alice)

@@ -41,10 +41,7 @@ def trio(walk: Walker, db: DatabaseInspector) -> Trio:
 
 
 def test_what_was_started_while_smtp_was_away_goes_on_when_it_is_back(
-    walk: Walker,
-    trio: Trio,
-    mailbox: Mailbox,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    walk: Walker, trio: Trio, mailbox: Mailbox, *, full_counts: bool
 ) -> None:
     mailbox.stop()
     began = time.monotonic()
@@ -59,11 +56,7 @@ def test_what_was_started_while_smtp_was_away_goes_on_when_it_is_back(
 
 
 def test_a_server_that_puts_us_off_gets_each_mail_once_when_it_takes_it(
-    walk: Walker,
-    trio: Trio,
-    db: DatabaseInspector,
-    mailbox: Mailbox,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    walk: Walker, trio: Trio, db: DatabaseInspector, mailbox: Mailbox, *, full_counts: bool
 ) -> None:
     refusals = 2 if full_counts else 1
     asked: Counter[str] = Counter()

@@ -112,10 +112,7 @@ async def _ask_all(
 
 
 def test_row_59_every_answer_is_its_own_though_half_the_callers_hang_up(
-    stack: Stack,
-    mailbox: Mailbox,
-    tmp_path: Path,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    stack: Stack, mailbox: Mailbox, tmp_path: Path, *, full_counts: bool
 ) -> None:
     chance = random.Random(59)
     stack.postgres.create_database("slow", template="migrated")

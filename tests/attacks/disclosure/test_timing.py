@@ -159,9 +159,7 @@ def test_the_stopwatch_sees_a_hash_that_takes_longer_than_the_others(cheap: Stag
 
 @pytest.mark.parametrize("what", STARTS)
 def test_rows_30_to_32_a_start_takes_as_long_whoever_has_an_account(
-    what: str,
-    cheap: Stage,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    what: str, cheap: Stage, *, full_counts: bool
 ) -> None:
     seen, alike = judged(starts(cheap, what), 1000 if full_counts else 150)
     print(f"\n/{what}: {seen}")  # noqa: T201 - `pytest -rP` shows what was measured
@@ -170,9 +168,7 @@ def test_rows_30_to_32_a_start_takes_as_long_whoever_has_an_account(
 
 @pytest.mark.parametrize("kind", ["blocked", "old hash"])
 def test_row_31_a_wrong_password_takes_as_long_for_every_kind_of_account(
-    kind: str,
-    cheap: Stage,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    kind: str, cheap: Stage, *, full_counts: bool
 ) -> None:
     seen, alike = judged(starts(cheap, "login", kind), 1000 if full_counts else 150)
     print(f"\n/login, {kind}: {seen}")  # noqa: T201 - as above
@@ -180,11 +176,7 @@ def test_row_31_a_wrong_password_takes_as_long_for_every_kind_of_account(
 
 
 @pytest.mark.parametrize("kind", ["plain", "blocked", "old hash"])
-def test_row_31_a_wrong_password_takes_as_long_at_full_cost(
-    kind: str,
-    full_cost: Stage,
-    full_counts: bool,  # noqa: FBT001 - a fixture
-) -> None:
+def test_row_31_a_wrong_password_takes_as_long_at_full_cost(kind: str, full_cost: Stage, *, full_counts: bool) -> None:
     reduced = 25 if kind == "plain" else 12
     seen, alike = judged(starts(full_cost, "login", kind), 300 if full_counts else reduced)
     print(f"\n/login at full cost, {kind}: {seen}")  # noqa: T201 - as above
@@ -193,9 +185,7 @@ def test_row_31_a_wrong_password_takes_as_long_at_full_cost(
 
 @pytest.mark.parametrize("what", ["recover", "register"])
 def test_rows_30_and_32_a_start_takes_as_long_while_the_same_process_mails(
-    what: str,
-    mailing: Stage,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    what: str, mailing: Stage, *, full_counts: bool
 ) -> None:
     seen, alike = judged(starts(mailing, what), 1000 if full_counts else 150)
     print(f"\n/{what}, mailing beside: {seen}")  # noqa: T201 - as above
@@ -205,9 +195,7 @@ def test_rows_30_and_32_a_start_takes_as_long_while_the_same_process_mails(
 
 @pytest.mark.parametrize("what", ["recover", "register"])
 def test_row_33_a_wrong_code_takes_as_long_whoever_was_mailed_one(
-    what: str,
-    mailing: Stage,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    what: str, mailing: Stage, *, full_counts: bool
 ) -> None:
     ask, _ = STARTS[what]
     crowd = mailing.crowds["old hash"]

@@ -61,9 +61,7 @@ class Storm:
 
 
 def test_row_56_a_storm_of_log_ins_starves_only_itself(
-    serving: Serving,
-    mailbox: Mailbox,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    serving: Serving, mailbox: Mailbox, *, full_counts: bool
 ) -> None:
     seconds = 60 if full_counts else 5
     shipped = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR)}

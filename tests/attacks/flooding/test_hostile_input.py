@@ -184,10 +184,7 @@ def _shredded(body: bytes, chance: random.Random) -> bytes:
     return body
 
 
-def test_row_52_bodies_broken_at_random_are_never_our_mistake(
-    caller: httpx.Client,
-    full_counts: bool,  # noqa: FBT001  a fixture
-) -> None:
+def test_row_52_bodies_broken_at_random_are_never_our_mistake(caller: httpx.Client, *, full_counts: bool) -> None:
     # The seed is told by a failure's body itself; each run is the same one, so that a failure comes again.
     chance = random.Random(52)
     for number in range(20_000 if full_counts else 500):
@@ -315,11 +312,7 @@ DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
     ids=ascii,
 )
 def test_row_55_a_password_is_all_of_its_letters_and_nothing_else(
-    stored: str,
-    typed: str,
-    same: bool,  # noqa: FBT001  a parameter
-    target: Service,
-    caller: httpx.Client,
+    stored: str, typed: str, target: Service, caller: httpx.Client, *, same: bool
 ) -> None:
     person = somebody("row-55").with_password(stored)
     walk = Walker(caller, target.stack.mailbox)

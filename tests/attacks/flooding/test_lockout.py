@@ -79,10 +79,7 @@ def under_attack(service: Service, mailbox: Mailbox, person: Person) -> Iterator
 
 @pytest.mark.parametrize("by_cookie", [True, False], ids=["a browser", "an app"])
 def test_row_26_the_owner_on_a_known_device_feels_nothing_of_a_flood(
-    by_cookie: bool,  # noqa: FBT001  a parameter
-    shipped: Service,
-    mailbox: Mailbox,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    shipped: Service, mailbox: Mailbox, *, by_cookie: bool, full_counts: bool
 ) -> None:
     owner = Owner(shipped, mailbox, by_cookie=by_cookie)
     with under_attack(shipped, mailbox, owner.person):

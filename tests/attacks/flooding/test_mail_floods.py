@@ -37,11 +37,7 @@ def _spelled(email: str, number: int) -> str:
 
 @pytest.mark.parametrize("purpose", ["recover", "register", "login"])
 def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails(
-    purpose: str,
-    shipped: Service,
-    mailbox: Mailbox,
-    shipped_db: DatabaseInspector,
-    full_counts: bool,  # noqa: FBT001  a fixture
+    purpose: str, shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     owner = Owner(shipped, mailbox).person
 

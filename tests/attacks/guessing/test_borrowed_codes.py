@@ -251,7 +251,7 @@ def drawn(service: Service, mailbox: Mailbox, count: int) -> list[tuple[str, str
 
 
 @pytest.fixture(scope="module")
-def draw(service: Service, stack: Stack, full_counts: bool) -> list[tuple[str, str]]:  # noqa: FBT001 - a fixture
+def draw(service: Service, stack: Stack, *, full_counts: bool) -> list[tuple[str, str]]:
     """Flows that wait, with their codes: so many that some codes are equal."""
     return drawn(service, stack.mailbox, 3000 if full_counts else 300)
 
@@ -344,9 +344,7 @@ def digests_of(code: str, flow_id: bytes, session_key: str, purpose: str) -> Ite
 
 
 def test_row_14_who_steals_valkey_finds_no_code_by_trying_all(
-    service: Service,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
     with inspect_database(service) as db:
         waiting = {flow: opened(walk, flow) for flow in (FLOWS if full_counts else FLOWS[-1:])}

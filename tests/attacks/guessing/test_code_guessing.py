@@ -116,11 +116,7 @@ def test_row_01_a_flow_ends_after_three_wrong_guesses_and_the_right_code_comes_t
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
-    flow: str,
-    service: Service,
-    walk: Walker,
-    db: DatabaseInspector,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    flow: str, service: Service, walk: Walker, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(20 if full_counts else 1):
         # Where a busy machine leaves one of the two hundred no time, the service says 503. That round is bounded, too;
@@ -140,10 +136,7 @@ def test_row_02_two_hundred_guesses_at_one_moment_are_three_guesses(
 
 
 def test_row_02_one_right_code_among_two_hundred_guesses_is_lucky_at_most_once(
-    service: Service,
-    walk: Walker,
-    db: DatabaseInspector,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, walk: Walker, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     successes = 0
     for _ in range(400 if full_counts else 10):

@@ -161,9 +161,7 @@ def test_row_17_no_later_step_takes_a_name(
 
 
 def test_row_18_a_thousand_session_keys_are_long_and_all_different(
-    service: Service,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
     count = 1000 if full_counts else 200
     calls: list[Call] = [("/recover", {"email": somebody("nobody").email}) for _ in range(count)]
@@ -179,10 +177,7 @@ def test_row_18_a_thousand_session_keys_are_long_and_all_different(
 
 @pytest.mark.parametrize("ending", ["used", "spent"])
 def test_row_18_a_key_that_never_was_and_one_that_is_over_are_one_answer_at_one_time(
-    ending: str,
-    service: Service,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    ending: str, service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
     _, over, code = opened(walk, "login")
     if ending == "used":

@@ -493,10 +493,7 @@ def opened_by_all(service: Service, mailbox: Mailbox, people: Sequence[Person]) 
 
 
 def test_row_40_fifty_registrations_of_one_address_make_one_account(
-    service: Service,
-    mailbox: Mailbox,
-    db: DatabaseInspector,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, mailbox: Mailbox, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
         one = somebody("one")
@@ -512,10 +509,7 @@ def test_row_40_fifty_registrations_of_one_address_make_one_account(
 
 
 def test_row_40_fifty_registrations_of_one_login_make_one_account(
-    service: Service,
-    mailbox: Mailbox,
-    db: DatabaseInspector,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, mailbox: Mailbox, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
         login = somebody("only").login

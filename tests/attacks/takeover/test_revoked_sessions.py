@@ -97,12 +97,7 @@ async def _log_out_while_valkey_forgets(
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["valkey remembers", "valkey is emptied again and again"])
 def test_a_logout_is_seen_by_every_request_after_its_answer(
-    service: Service,
-    db: DatabaseInspector,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
-    *,
-    forgets: bool,
+    service: Service, db: DatabaseInspector, walk: Walker, *, full_counts: bool, forgets: bool
 ) -> None:
     rounds, good, ended = 500 if full_counts else 30, 0, 0
     session_factory = SessionFactory(service, db)
@@ -124,10 +119,7 @@ def test_a_logout_is_seen_by_every_request_after_its_answer(
 
 
 def test_a_new_password_is_seen_by_every_request_after_its_answer(
-    service: Service,
-    db: DatabaseInspector,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, db: DatabaseInspector, walk: Walker, *, full_counts: bool
 ) -> None:
     session_factory = SessionFactory(service, db)
     for _ in range(60 if full_counts else 5):
@@ -149,10 +141,7 @@ async def _renew(service: Service, tokens: Tokens, other: Tokens, key: str) -> N
 
 
 def test_a_block_is_seen_by_every_request_after_its_answer(
-    service: Service,
-    db: DatabaseInspector,
-    walk: Walker,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, db: DatabaseInspector, walk: Walker, *, full_counts: bool
 ) -> None:
     rounds, good, ended = 100 if full_counts else 8, 0, 0
     staff = Staff(service, db, walk.client)

@@ -172,7 +172,7 @@ def test_a_repeat_finds_the_newest_heir_though_another_tab_has_gone_on_already(f
     assert len(family.alarms()) == 1
 
 
-def test_tabs_that_refresh_at_each_refusal_damage_nothing(family: Family, full_counts: bool) -> None:  # noqa: FBT001 - a fixture
+def test_tabs_that_refresh_at_each_refusal_damage_nothing(family: Family, *, full_counts: bool) -> None:
     """Eight tabs start with one token, and whoever is answered goes on with the heir at once."""
     for _ in range(20 if full_counts else 3):
         first = family.log_in().refresh

@@ -113,7 +113,7 @@ async def test_somebody_who_becomes_one_while_others_wait_for_his_row_is_one_for
 @pytest.mark.parametrize(
     ("may", "allowed"), [({"a:read"}, True), ({"a:read", "b:read"}, True), ({"b:read"}, False), (set(), False)]
 )
-async def test_nobody_acts_on_who_may_do_more(may: set[str], allowed: bool, database: Database) -> None:  # noqa: FBT001 - a parameter
+async def test_nobody_acts_on_who_may_do_more(may: set[str], database: Database, *, allowed: bool) -> None:
     async with database.transaction() as db:
         await db.connection.execute(text("INSERT INTO permissions VALUES ('a:read', '') ON CONFLICT DO NOTHING"))
         await db.connection.execute(text("INSERT INTO roles VALUES ('reader', '') ON CONFLICT DO NOTHING"))

@@ -401,9 +401,7 @@ def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Staff) -> 
 
 
 def test_of_two_administrators_who_turn_on_each_other_one_remains(
-    service: Service,
-    staff: Staff,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    service: Service, staff: Staff, *, full_counts: bool
 ) -> None:
     acts = [("POST", "/admin/users/{}/block"), ("DELETE", "/admin/users/{}")]
     both_came_in = 0

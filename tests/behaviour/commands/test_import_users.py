@@ -256,7 +256,7 @@ def test_a_dry_run_knows_what_the_file_itself_takes_and_leaves_nothing(
 
 
 @pytest.fixture
-def many(full_counts: bool) -> int:  # noqa: FBT001 - a fixture
+def many(*, full_counts: bool) -> int:
     return 100_000 if full_counts else 6_000
 
 

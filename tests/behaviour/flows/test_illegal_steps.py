@@ -226,10 +226,7 @@ def world(serving: Serving, stack: Stack) -> Iterator[World]:
         yield World(service, stack.mailbox, looking)
 
 
-def test_nothing_but_the_next_step_of_the_own_flow_is_ever_accepted(
-    world: World,
-    full_counts: bool,  # noqa: FBT001 - a fixture
-) -> None:
+def test_nothing_but_the_next_step_of_the_own_flow_is_ever_accepted(world: World, *, full_counts: bool) -> None:
     examples, least = (260, 10_000) if full_counts else (50, 1_000)
     Callers.world = world
     # Chance leaves out a rare answer in one run of four or five, hardly in eight.

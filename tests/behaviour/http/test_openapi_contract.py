@@ -97,10 +97,7 @@ def bearers(service: Service) -> Mapping[str, dict[str, str]]:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_answer_is_one_that_is_documented(
-    mode: GenerationMode,
-    schema: BaseSchema,
-    bearers: Mapping[str, dict[str, str]],
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    mode: GenerationMode, schema: BaseSchema, bearers: Mapping[str, dict[str, str]], *, full_counts: bool
 ) -> None:
     found: list[str] = []
     for operation in operations_of(schema):

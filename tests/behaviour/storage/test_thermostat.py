@@ -140,10 +140,7 @@ async def test_floors_fall_one_after_the_other(valkey: Valkey, redis: Redis, the
 
 
 async def test_guessing_at_full_rate_for_long_is_borne_no_more_than_so_often_a_day(
-    valkey: Valkey,
-    redis: Redis,
-    thermostat: Thermostat,
-    full_counts: bool,  # noqa: FBT001 - a fixture
+    valkey: Valkey, redis: Redis, thermostat: Thermostat, *, full_counts: bool
 ) -> None:
     days, compared = 365 if full_counts else 30, 0
     for _ in range(days * 2):
