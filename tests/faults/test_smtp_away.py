@@ -180,11 +180,7 @@ def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for
 def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it_has_left(
     fragile_serving: Serving, mailbox: Mailbox
 ) -> None:
-    with (
-        fragile_serving(MAIL_BACKLOG="5") as service,
-        service.client() as client,
-        inspect_database(service) as db,
-    ):
+    with fragile_serving(MAIL_BACKLOG="5") as service, service.client() as client, inspect_database(service) as db:
         walk = Walker(client, mailbox)
         trio = a_trio(walk)
         db.wait_until_all_mail_has_left()

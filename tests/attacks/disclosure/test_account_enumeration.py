@@ -269,10 +269,7 @@ def test_row_33_eight_flows_of_a_flooded_address_are_answered_alike_as_shipped(
 
 
 def test_row_33_codes_are_replaced_alike_when_the_thermostat_rises(serving: Serving, mailbox: Mailbox) -> None:
-    with (
-        serving(workers=2, THERMOSTAT_RECOVER="5,500,5000") as service,
-        watched(service, mailbox) as (walk, db),
-    ):
+    with serving(workers=2, THERMOSTAT_RECOVER="5,500,5000") as service, watched(service, mailbox) as (walk, db):
         known, strangers = [somebody("known") for _ in range(3)], [somebody("stranger") for _ in range(3)]
         for person in known:
             walk.register(person)

@@ -20,15 +20,7 @@ from tests.conftest import Serving
 from tests.support.requests.burst import post
 from tests.support.requests.one_client import send_from
 from tests.support.service.process import ROOT, Service, fresh_address
-from tests.support.service.slow_limits import (
-    LOGINS,
-    PROXY,
-    RECOVERIES,
-    SLOWLY,
-    a_recovery,
-    forwarded,
-    recoveries,
-)
+from tests.support.service.slow_limits import LOGINS, PROXY, RECOVERIES, SLOWLY, a_recovery, forwarded, recoveries
 
 
 @pytest.fixture(scope="module")

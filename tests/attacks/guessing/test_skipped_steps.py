@@ -80,11 +80,7 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
 def test_row_16_a_flow_is_worth_nothing_after_its_life_at_any_step(
     setting: str, minutes: int, serving: Serving, mailbox: Mailbox
 ) -> None:
-    with (
-        serving(workers=2, FLOW_TTL=setting) as service,
-        service.client() as client,
-        inspect_database(service) as db,
-    ):
+    with serving(workers=2, FLOW_TTL=setting) as service, service.client() as client, inspect_database(service) as db:
         walk = Walker(client, mailbox)
         _, key_in_time = ready_for_a_new_password(walk)
         let_pass(db, timedelta(minutes=minutes / 2))
@@ -196,10 +192,7 @@ def test_row_18_a_key_that_never_was_and_one_that_is_over_are_one_answer_at_one_
         assert body(walk.confirm("login", over, code)) == body(walk.confirm("login", key, code)), key
     with Stopwatch(service) as watch:
         timing = shuffled(
-            watch,
-            lambda _: confirming("login", over, code),
-            lambda _: confirming("login", an_unknown_key(), code),
-            410,
+            watch, lambda _: confirming("login", over, code), lambda _: confirming("login", an_unknown_key(), code), 410
         )
         seen, alike = judged(timing, 2000 if full_counts else 300)
     assert alike, seen

@@ -331,11 +331,7 @@ def test_row_37_without_starttls_nothing_is_said_and_the_mail_waits_until_there_
     try:
         with SmtpTap(server.port) as tap:
             url = f"smtp+starttls://us%40er:{quote(PASSWORD_AT_SMTP, safe='')}@127.0.0.1:{tap.port}{certificates.query}"
-            with (
-                serving(SMTP_URL=url) as service,
-                service.client() as client,
-                inspect_database(service) as db,
-            ):
+            with serving(SMTP_URL=url) as service, service.client() as client, inspect_database(service) as db:
                 person = somebody("patient")
                 answer = client.post("/register", json=registration(person.email, person.login))
                 assert answer.status_code == 202

@@ -224,9 +224,7 @@ def test_row_48_a_log_in_that_was_under_way_does_not_outlive_the_change(family: 
 
 
 @pytest.mark.parametrize(
-    ("span", "good"),
-    [(timedelta(days=13), True), (timedelta(days=15), False)],
-    ids=["13 days idle", "15 days idle"],
+    ("span", "good"), [(timedelta(days=13), True), (timedelta(days=15), False)], ids=["13 days idle", "15 days idle"]
 )
 def test_a_session_ends_when_it_is_idle_for_a_fortnight(family: Family, span: timedelta, *, good: bool) -> None:
     tokens = family.log_in()

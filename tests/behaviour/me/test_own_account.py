@@ -90,8 +90,7 @@ def test_a_new_password_ends_all_other_sessions_and_what_was_begun_with_the_old_
 
 
 @pytest.mark.parametrize(
-    ("password", "refusal"),
-    [("password123", (422, "weak_password")), ("short", MALFORMED), ("alice", MALFORMED)],
+    ("password", "refusal"), [("password123", (422, "weak_password")), ("short", MALFORMED), ("alice", MALFORMED)]
 )
 def test_a_new_password_obeys_the_rules_of_registration(
     password: str, refusal: tuple[int, str], owner: SignedIn, db: DatabaseInspector
@@ -347,11 +346,7 @@ def test_thirty_two_right_codes_at_once_change_the_address_once(
 
 
 def test_another_code_for_the_new_address_replaces_the_first(serving: Serving, walk: Walker, alice: Person) -> None:
-    with (
-        serving(CODE_RESEND_AFTER="0") as service,
-        service.client() as client,
-        inspect_database(service) as db,
-    ):
+    with serving(CODE_RESEND_AFTER="0") as service, service.client() as client, inspect_database(service) as db:
         hasty = Walker(client, walk.mailbox)
         hasty.register(alice)
         owner = SignedIn(hasty, alice, SessionFactory(service, db).create(alice))

@@ -154,8 +154,7 @@ def test_nobody_ends_the_session_of_another(walk: Walker, alice: Person, bob: Pe
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/me/sessions"), ("DELETE", "/me/sessions"), ("DELETE", f"/me/sessions/{NOBODYS}")],
+    ("method", "path"), [("GET", "/me/sessions"), ("DELETE", "/me/sessions"), ("DELETE", f"/me/sessions/{NOBODYS}")]
 )
 def test_these_calls_need_a_token_with_the_permission(
     method: str, path: str, walk: Walker, alice: Person, db: DatabaseInspector

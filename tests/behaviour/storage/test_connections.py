@@ -135,9 +135,7 @@ async def test_transactions_get_every_connection_of_the_pool_after_statements(st
             await asyncio.gather(*(hold(all_at_once, barrier) for _ in range(6)))
 
 
-async def test_a_lost_connection_is_unavailable_whatever_error_the_driver_raises(
-    stack: Stack,
-) -> None:
+async def test_a_lost_connection_is_unavailable_whatever_error_the_driver_raises(stack: Stack) -> None:
     async with open_database(settings_for(stack, pool_size=6, pool_overflow=3)) as database:
         over = asyncio.Event()
         told: Counter[str] = Counter()

@@ -75,11 +75,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def test_each_route_opens_to_whom_it_says_and_to_nobody_else(example: httpx.Client, tokens: dict[str, str]) -> None:
-    for path, welcome in (
-        ("/reports", {"analyst"}),
-        ("/drafts", {"admin"}),
-        ("/whoami", {"user", "analyst", "admin"}),
-    ):
+    for path, welcome in (("/reports", {"analyst"}), ("/drafts", {"admin"}), ("/whoami", {"user", "analyst", "admin"})):
         assert example.get(path).status_code == 401
         for role, token in tokens.items():
             answer = example.get(path, headers=bearer(token))

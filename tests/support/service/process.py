@@ -71,14 +71,7 @@ class Service:
     """``python main.py serve`` in processes of its own; every setting can be given by its name, "" unsets it."""
 
     def __init__(
-        self,
-        stack: Stack,
-        database: str,
-        valkey_db: int,
-        folder: Path,
-        *,
-        workers: int = 1,
-        **settings: str,
+        self, stack: Stack, database: str, valkey_db: int, folder: Path, *, workers: int = 1, **settings: str
     ) -> None:
         self.stack = stack
         self.workers = workers
@@ -169,8 +162,6 @@ class Service:
     def client(self, address: str | None = None, **options: object) -> httpx.Client:
         """An HTTP client that calls from one address of 127.0.0.0/8."""
         transport = httpx.HTTPTransport(
-            local_address=address or fresh_address(),
-            limits=httpx.Limits(max_connections=None),
-            verify=NO_TLS,
+            local_address=address or fresh_address(), limits=httpx.Limits(max_connections=None), verify=NO_TLS
         )
         return httpx.Client(base_url=self.url, transport=transport, timeout=15, **options)  # type: ignore[arg-type]

@@ -15,10 +15,7 @@ from redis.client import Pipeline
 
 from tests.support.state.database_inspector import DatabaseInspector
 
-_MOMENTS = {
-    "guess_budgets": ("refilled_at",),
-    "guess_reservations": ("settle_at",),
-}
+_MOMENTS = {"guess_budgets": ("refilled_at",), "guess_reservations": ("settle_at",)}
 _FLOW_MOMENTS = (b"mac_until", b"resend_at", b"claim_until")
 
 _DAY = 86_400_000

@@ -146,9 +146,7 @@ def test_a_key_may_leave_out_what_it_is_for(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "theirs",
-    [ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519"), RSAKey.generate_key(3072)],
-    ids=ALGORITHMS,
+    "theirs", [ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519"), RSAKey.generate_key(3072)], ids=ALGORITHMS
 )
 def test_a_private_key_is_not_taken_even_if_somebody_publishes_it(theirs: ECKey | OKPKey | RSAKey) -> None:
     assert VerifyingKey.from_jwk(public(theirs)).kid == "theirs"
