@@ -6,16 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Serving
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 
-
-@pytest.fixture(scope="module")
-def shipped(serving: Serving) -> Iterator[Service]:
-    """A service whose every limit is as shipped."""
-    with serving(workers=2, **AS_SHIPPED) as running:
-        yield running
+shipped = service_fixture(workers=2, **AS_SHIPPED)
+"""A service whose every limit is as shipped."""
 
 
 @pytest.fixture(scope="module")

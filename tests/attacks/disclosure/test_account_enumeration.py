@@ -17,6 +17,7 @@ from backend.passwords.hasher import hash_password
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.visible_response import VisibleResponse, visible_response, without_seconds_left
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
@@ -31,11 +32,8 @@ HASTY = {"LADDER_4": "3/2", "LADDER_6": "6/52", "LADDER_8": "6/1000", "CODE_RESE
 """Budgets so small that eight flows climb to the top of the ladder, and no minute between two codes."""
 
 
-@pytest.fixture(scope="module")
-def as_shipped(serving: Serving) -> Iterator[Service]:
-    """A service with its limits as they are shipped."""
-    with serving(workers=2, **AS_SHIPPED) as running:
-        yield running
+as_shipped = service_fixture(workers=2, **AS_SHIPPED)
+"""A service with its limits as they are shipped."""
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from tests.conftest import Serving
 from tests.support.requests.burst import send
 from tests.support.requests.hostile_bodies import CANARY
 from tests.support.servers.proxy import Proxy
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service
 from tests.support.users.people import somebody
 
@@ -208,11 +209,8 @@ def test_row_60_no_foreign_origin_is_let_in(
         }
 
 
-@pytest.fixture(scope="module")
-def opened(serving: Serving) -> Iterator[Service]:
-    """A service that one origin may call."""
-    with serving(CORS_ORIGINS=FRIEND) as running:
-        yield running
+opened = service_fixture(CORS_ORIGINS=FRIEND)
+"""A service that one origin may call."""
 
 
 def _as_a_browser(client: httpx.Client, origin: str) -> list[httpx.Response]:

@@ -10,31 +10,23 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devstack.stack import Stack
-from tests.conftest import Serving
 from tests.support.requests.burst import post
 from tests.support.requests.one_client import send_from
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service, fresh_address
 from tests.support.service.slow_limits import LOGINS, PROXY, RECOVERIES, SLOWLY, a_recovery, forwarded, recoveries
 
-
-@pytest.fixture(scope="module")
-def counting(serving: Serving) -> Iterator[Service]:
-    """A service behind one trusted proxy."""
-    with serving(workers=2, **{**SLOWLY, "TRUSTED_PROXIES": f"{PROXY}/32"}) as running:
-        yield running
+counting = service_fixture(workers=2, **{**SLOWLY, "TRUSTED_PROXIES": f"{PROXY}/32"})
+"""A service behind one trusted proxy."""
 
 
-@pytest.fixture(scope="module")
-def alone(serving: Serving) -> Iterator[Service]:
-    """The same without any proxy, as shipped: nobody's headers are believed."""
-    with serving(workers=2, **SLOWLY) as running:
-        yield running
+alone = service_fixture(workers=2, **SLOWLY)
+"""The same without any proxy, as shipped: nobody's headers are believed."""
 
 
 def lies(number: int) -> dict[str, str]:

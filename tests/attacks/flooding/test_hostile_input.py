@@ -18,12 +18,12 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from tests.conftest import Serving
 from tests.support.requests.burst import post, send
 from tests.support.requests.hostile_bodies import CANARY, FIELDS, JSON, Hostile, corpus
 from tests.support.requests.one_client import send_from
 from tests.support.service.contract import methods_of
 from tests.support.service.costs import Memory, cpu_seconds, processes_of
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import Service, fresh_address
 from tests.support.users.flows import MALFORMED, outcome
 from tests.support.users.people import Person, Walker, somebody
@@ -79,11 +79,8 @@ GOOD: dict[str, object] = {
 }
 
 
-@pytest.fixture(scope="module")
-def target(serving: Serving) -> Iterator[Service]:
-    """A service that nobody else writes into the log of."""
-    with serving(workers=2) as running:
-        yield running
+target = service_fixture(workers=2)
+"""A service that nobody else writes into the log of."""
 
 
 @pytest.fixture(scope="module")
@@ -328,11 +325,8 @@ def test_row_55_a_common_password_is_refused_in_either_case(password: str, calle
     assert outcome(answer) == (422, "weak_password")
 
 
-@pytest.fixture(scope="module")
-def costly(serving: Serving) -> Iterator[Service]:
-    """A service whose hashes cost a second each, so that not one of them can go unseen."""
-    with serving(HASH_ITERATIONS="3000000") as running:
-        yield running
+costly = service_fixture(HASH_ITERATIONS="3000000")
+"""A service whose hashes cost a second each, so that not one of them can go unseen."""
 
 
 def test_row_55_what_is_too_long_or_too_short_is_refused_before_anything_is_hashed(costly: Service) -> None:

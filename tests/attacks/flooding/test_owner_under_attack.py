@@ -19,9 +19,9 @@ from config import Settings
 from devstack.mailbox import Mail, Mailbox
 from devstack.stack import Stack
 from redis_tools.rescue_codes import RESCUE_TTL
-from tests.conftest import Serving
 from tests.support.models.owner_simulation import DAY, HOUR, MINUTE, House, Siege, share_within
 from tests.support.requests.burst import post, send
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.service.settings import settings_of
 from tests.support.state.database_inspector import DatabaseInspector
@@ -35,10 +35,7 @@ _MAILS_AT_ONCE = 5
 _RESCUE = re.compile(r"^([A-Z2-7]{26})$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def service(serving: Serving) -> Iterator[Service]:
-    with serving(workers=2, **AS_SHIPPED) as running:
-        yield running
+service = service_fixture(workers=2, **AS_SHIPPED)
 
 
 def _bot(service: Service, email: str, over: threading.Event, stumbled: list[str]) -> None:

@@ -10,7 +10,6 @@ import itertools
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,6 +18,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst, post, send
 from tests.support.requests.one_client import burst_from, send_from
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service, fresh_address
 from tests.support.service.slow_limits import (
     COMES_BACK,
@@ -39,11 +39,8 @@ from tests.support.users.people import Person, Walker, somebody
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def counting(serving: Serving) -> Iterator[Service]:
-    """A service that two workers serve."""
-    with serving(workers=2, **SLOWLY) as running:
-        yield running
+counting = service_fixture(workers=2, **SLOWLY)
+"""A service that two workers serve."""
 
 
 @pytest.fixture(scope="module")

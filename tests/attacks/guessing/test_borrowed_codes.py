@@ -20,9 +20,9 @@ import pytest
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.attacks.disclosure.test_secrets_at_rest import PASSWORDS, Careless, everything_in_valkey, found_in, live
-from tests.conftest import Serving
 from tests.support.requests.burst import burst, outcomes, post, send
 from tests.support.requests.hostile_bodies import CANARY
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.time_travel import let_pass
@@ -39,18 +39,12 @@ MAILS = 22
 RESCUE_CODE = re.compile(r"\b[A-Z2-7]{26}\b")
 
 
-@pytest.fixture(scope="module")
-def twelve(serving: Serving) -> Iterator[Service]:
-    """A service whose codes have twelve digits: no two are equal by chance, and none turns up anywhere by chance."""
-    with serving(workers=2, CODE_DIGITS="12", LIMIT_MAILS=f"{MAILS}/86400") as running:
-        yield running
+twelve = service_fixture(workers=2, CODE_DIGITS="12", LIMIT_MAILS=f"{MAILS}/86400")
+"""A service whose codes have twelve digits: no two are equal by chance, and none turns up anywhere by chance."""
 
 
-@pytest.fixture(scope="module")
-def aging(serving: Serving) -> Iterator[Service]:
-    """A service whose time may pass."""
-    with serving(workers=2) as running:
-        yield running
+aging = service_fixture(workers=2)
+"""A service whose time may pass."""
 
 
 @pytest.fixture

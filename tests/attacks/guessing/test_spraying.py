@@ -11,8 +11,8 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
-from tests.conftest import Serving
 from tests.support.requests.burst import Answer, in_bursts, outcomes
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
@@ -31,10 +31,7 @@ Flow = tuple[str, str]
 """A session key and the code that was mailed for it."""
 
 
-@pytest.fixture(scope="module")
-def service(serving: Serving) -> Iterator[Service]:
-    with serving(workers=2, **AS_SHIPPED) as running:
-        yield running
+service = service_fixture(workers=2, **AS_SHIPPED)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from redis_tools import user_cache
-from tests.conftest import Serving
 from tests.support.servers.proxy import Proxy
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import NO_TLS, SERVICE_CLIENT, Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
@@ -29,11 +29,8 @@ READERS = 4
 FORGET_SHA = user_cache._END_CHANGE.sha.encode()
 
 
-@pytest.fixture(scope="module")
-def service(serving: Serving) -> Iterator[Service]:
-    """A service whose Valkey nobody else uses: it is emptied again and again."""
-    with serving(workers=2) as running:
-        yield running
+service = service_fixture(workers=2)
+"""A service whose Valkey nobody else uses: it is emptied again and again."""
 
 
 @dataclass(frozen=True, slots=True)

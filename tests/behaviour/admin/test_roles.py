@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from models.values.permission import Permission
-from tests.conftest import Serving
 from tests.support.requests.burst import burst_of, outcomes
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import SERVICE_CLIENT, Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.eventually import eventually
@@ -23,11 +22,8 @@ FORBIDDEN = (403, "insufficient_scope")
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def service(serving: Serving) -> Iterator[Service]:
-    """A service of its own: what a role allows is every user's business, and administrators are counted."""
-    with serving(workers=2) as running:
-        yield running
+service = service_fixture(workers=2)
+"""A service of its own: what a role allows is every user's business, and administrators are counted."""
 
 
 def a_role(admin: StaffMember, *permissions: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Serving
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import Service
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Walker, a_wrong_code, somebody
@@ -15,11 +13,8 @@ from tests.support.users.people import Walker, a_wrong_code, somebody
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
-@pytest.fixture(scope="module")
-def counted(serving: Serving) -> Iterator[Service]:
-    """A service whose requests nobody else makes."""
-    with serving(workers=2) as running:
-        yield running
+counted = service_fixture(workers=2)
+"""A service whose requests nobody else makes."""
 
 
 def _of(name: str, *labels: str) -> tuple[str, frozenset[str]]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Serving
+from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import Service
 
 A_NAME = "0123456789abcdef" * 2
 PROXY = "127.0.0.1"
 
 
-@pytest.fixture(scope="module")
-def behind(serving: Serving) -> Iterator[Service]:
-    with serving(TRUSTED_PROXIES=f"{PROXY}/32") as running:
-        yield running
+behind = service_fixture(TRUSTED_PROXIES=f"{PROXY}/32")
 
 
 def _named(service: Service, address: str, name: str) -> str:
