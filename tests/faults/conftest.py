@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -85,3 +86,22 @@ def behind_proxies(fragile: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
             service.kill()
 
     return starting
+
+
+@dataclass(frozen=True)
+class Place:
+    """A service behind proxies, and the servers behind them."""
+
+    service: Service
+    servers: Stack
+    postgres: Proxy
+    valkey: Proxy
+
+
+@pytest.fixture(scope="module")
+def place(fragile: Stack, behind_proxies: BehindProxies, *, full_counts: bool) -> Iterator[Place]:
+    """A service that gives the next code at once, and whose connections can be held."""
+    with Proxy(fragile.postgres.port) as postgres, Proxy(fragile.valkey.port) as valkey:
+        workers = 2 if full_counts else 1
+        with behind_proxies(postgres=postgres, valkey=valkey, workers=workers, CODE_RESEND_AFTER="0") as service:
+            yield Place(service, fragile, postgres, valkey)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,12 +11,12 @@ import httpx
 import pytest
 
 from devstack.mailbox import Mailbox
-from devstack.stack import Stack
 from tests.conftest import Serving
-from tests.faults.conftest import BehindProxies
+from tests.faults.conftest import Place
 from tests.support.servers.proxy import Hold, Proxy
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
+from tests.support.users.flows import before_their_last_answer
 from tests.support.users.people import Person, Walker, a_wrong_code, somebody
 from tests.support.users.waiting_flows import flow_id_of
 
@@ -120,37 +119,17 @@ class Act:
                 return valkey.hold(key, after=1, answer=True)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A service behind proxies."""
-
-    service: Service
-    postgres: Proxy
-    valkey: Proxy
-
-
-@pytest.fixture(scope="module")
-def place(fragile: Stack, behind_proxies: BehindProxies, *, full_counts: bool) -> Iterator[Place]:
-    with (
-        Proxy(fragile.postgres.port) as postgres,
-        Proxy(fragile.valkey.port) as valkey,
-        behind_proxies(postgres=postgres, valkey=valkey, workers=2 if full_counts else 1) as service,
-    ):
-        yield Place(service, postgres, valkey)
-
-
 @pytest.fixture
-def walk(place: Place, mailbox: Mailbox) -> Iterator[Walker]:
-    with place.service.client() as client:
-        yield Walker(client, mailbox)
+def service(place: Place) -> Service:
+    place.service.wait_until_ready()
+    return place.service
 
 
 @pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name.lower())
 def test_a_step_takes_effect_once_wherever_inside_it_the_service_is_killed(
     moment: Moment, place: Place, walk: Walker, mailbox: Mailbox
 ) -> None:
-    pat = somebody("pat")
-    acts = _one_act_of_each_kind(walk, pat)
+    acts, pat = _one_act_of_each_kind(walk)
     with inspect_database(place.service) as db, ThreadPoolExecutor(len(acts)) as callers:
         # A mail that has just come may still be followed by words about its flow, which are not those of the step.
         db.wait_until_all_mail_has_left()
@@ -187,31 +166,25 @@ def test_a_step_takes_effect_once_wherever_inside_it_the_service_is_killed(
     assert [mail for mail in mailbox.mails(pat.email) if mail.code is None], "nobody told Pat of the new password"
 
 
-def _one_act_of_each_kind(walk: Walker, pat: Person) -> list[Act]:
-    """Flows of five people, each before another step; Pat is the one about to choose a new password."""
-    new, twin, ann, rea = (somebody(name) for name in ("new", "twin", "ann", "rea"))
-    for person in (ann, rea, pat):
-        walk.register(person)
-    registration = walk.open_registration(new)
-    taken = walk.open("/register", twin.email, email=twin.email, login=ann.login, password=twin.password)
-    assert walk.confirm("register", *taken).json()["code"] == "login_taken"
-    login = walk.open_login(ann)
-    recovery = walk.open_recovery(rea)
-    password_key = walk.confirm("recover", *walk.open_recovery(pat)).json()["session_key"]
+def _one_act_of_each_kind(walk: Walker) -> tuple[list[Act], Person]:
+    """Flows of five people, each before another step; and who of them is about to choose a new password."""
     accounts = "SELECT count(*) FROM users WHERE email = $1"
     marks = "SELECT count(*) FROM used_flow WHERE flow_id = $1 AND step = 'code'"
     changes = "SELECT version - 1 FROM users WHERE email = $1"
-    return [
-        Act("/register/confirm", _code(registration), 201, accounts, new.email),
-        Act("/register/login", {"session_key": taken[0], "login": twin.login}, 201, accounts, twin.email),
-        Act("/login/confirm", _code(login), 200, marks, flow_id_of(login[0])),
-        Act("/recover/confirm", _code(recovery), 200, marks, flow_id_of(recovery[0])),
-        Act("/recover/password", {"session_key": password_key, "password": "a new one 4711"}, 204, changes, pat.email),
-    ]
-
-
-def _code(opened: tuple[str, str]) -> dict[str, object]:
-    return dict(zip(("session_key", "code"), opened, strict=True))
+    expected = {
+        "/register/confirm": (201, accounts),
+        "/register/login": (201, accounts),
+        "/login/confirm": (200, marks),
+        "/recover/confirm": (200, marks),
+        "/recover/password": (204, changes),
+    }
+    steps = before_their_last_answer(walk)
+    acts = []
+    for path, (person, body) in steps.items():
+        success, query = expected[path]
+        subject = flow_id_of(str(body["session_key"])) if query == marks else person.email
+        acts.append(Act(path, body, success, query, subject))
+    return acts, steps["/recover/password"][0]
 
 
 def _ask(walk: Walker, act: Act) -> httpx.Response | None:

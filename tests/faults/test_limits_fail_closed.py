@@ -12,8 +12,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
-from tests.support.requests.burst import Answer, Call, in_bursts
-from tests.support.requests.one_client import burst_from
+from tests.support.requests.burst import Answer, Call, burst, in_bursts
 from tests.support.service.costs import cpu_seconds
 from tests.support.service.process import AS_SHIPPED, Service, fresh_address
 from tests.support.state.database_inspector import inspect_database
@@ -133,7 +132,7 @@ def test_row_25_a_restart_of_valkey_fills_no_bucket(costly: Service, fragile: St
 
     def passed(times: int) -> int:
         calls: list[Call] = [("/recover", {"email": f"nobody-{number}@example.net"}) for number in range(times)]
-        return sum(answer.status == 202 for answer in burst_from(costly, address, calls))
+        return sum(answer.status == 202 for answer in burst(costly, calls, address))
 
     assert passed(20) == 20
     fragile.valkey.stop()

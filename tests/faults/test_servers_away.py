@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from devstack.mailbox import Mailbox
-from devstack.stack import Stack
-from tests.faults.conftest import BehindProxies
-from tests.support.servers.proxy import Proxy
+from devstack.server import Server
+from tests.faults.conftest import Place
 from tests.support.service.contract import forms_of
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
+from tests.support.users.flows import before_their_last_answer
 from tests.support.users.people import Walker, a_wrong_code, somebody
 from tests.support.users.signed_in import SignedIn
 from tests.support.users.staff import staff_of
@@ -38,33 +37,10 @@ ADMIN_READS = ("/admin/users", "/admin/roles", "/admin/permissions", "/admin/mai
 NEED_NOTHING = ("/health/live", "/openapi.json", "/docs", "/.well-known/jwks.json")
 
 
-@dataclass(frozen=True)
-class Place:
-    """A service behind proxies, and the servers behind them."""
-
-    service: Service
-    servers: Stack
-    postgres: Proxy
-    valkey: Proxy
-
-
-@pytest.fixture(scope="module")
-def place(fragile: Stack, behind_proxies: BehindProxies, *, full_counts: bool) -> Iterator[Place]:
-    with (
-        Proxy(fragile.postgres.port) as postgres,
-        Proxy(fragile.valkey.port) as valkey,
-        behind_proxies(
-            postgres=postgres, valkey=valkey, workers=2 if full_counts else 1, CODE_RESEND_AFTER="0"
-        ) as service,
-    ):
-        yield Place(service, fragile, postgres, valkey)
-
-
 @pytest.fixture
-def walk(place: Place, mailbox: Mailbox) -> Iterator[Walker]:
+def service(place: Place) -> Service:
     place.service.wait_until_ready()
-    with place.service.client() as client:
-        yield Walker(client, mailbox)
+    return place.service
 
 
 @dataclass(frozen=True)
@@ -87,10 +63,10 @@ class Calls:
 
 
 def _prepare(walk: Walker, service: Service) -> Calls:
-    new, late, twin, bea, ann, rea, pat, own, dan = (
-        somebody(name) for name in ("new", "late", "twin", "bea", "ann", "rea", "pat", "own", "dan")
-    )
-    for person in (ann, rea, pat, own, dan):
+    steps = before_their_last_answer(walk)
+    ann, rea = steps["/login/confirm"][0], steps["/recover/confirm"][0]
+    late, bea, own, dan = (somebody(name) for name in ("late", "bea", "own", "dan"))
+    for person in (own, dan):
         walk.register(person)
     with staff_of(service) as staff:
         chief = staff.admin()
@@ -101,25 +77,13 @@ def _prepare(walk: Walker, service: Service) -> Calls:
     email_key, email_code = owner.open_email_change(f"new-{own.email}")
     delete_key, delete_code = leaver.open_deletion()
     token = walk.log_in(ann)
-    register_key, register_code = walk.open_registration(new)
-    taken_key, taken_code = walk.open(
-        "/register", twin.email, email=twin.email, login=ann.login, password=twin.password
-    )
-    assert walk.confirm("register", taken_key, taken_code).json()["code"] == "login_taken"
-    login_key, login_code = walk.open_login(ann)
-    recover_key, recover_code = walk.open_recovery(rea)
-    password_key = walk.confirm("recover", *walk.open_recovery(pat)).json()["session_key"]
     posts: dict[str, dict[str, object]] = {
+        **{path: body for path, (_, body) in steps.items()},
         "/register": {"email": late.email, "login": late.login, "password": late.password},
-        "/register/confirm": {"session_key": register_key, "code": register_code},
-        "/register/login": {"session_key": taken_key, "login": twin.login},
         "/register/resend": {"session_key": walk.open_registration(bea)[0]},
         "/login": {"login": ann.login, "password": ann.password},
-        "/login/confirm": {"session_key": login_key, "code": login_code},
         "/login/resend": {"session_key": walk.open_login(ann)[0]},
         "/recover": {"email": rea.email},
-        "/recover/confirm": {"session_key": recover_key, "code": recover_code},
-        "/recover/password": {"session_key": password_key, "password": "a new one 4711"},
         "/recover/resend": {"session_key": walk.open_recovery(rea)[0]},
         "/token/refresh": {"refresh_token": walk.open_session(ann).refresh},
         "/logout": {"refresh_token": walk.open_session(ann).refresh},
@@ -148,82 +112,41 @@ def test_the_calls_of_these_tests_are_all_there_are(place: Place, walk: Walker) 
     assert forms_of(place.service).keys() == _prepare(walk, place.service).posts.keys()
 
 
-@contextmanager
-def _postgres_stopped(place: Place) -> Iterator[None]:
-    place.servers.postgres.stop("immediate")
-    yield
-    place.servers.postgres.start()
-
-
-@contextmanager
-def _postgres_killed(place: Place) -> Iterator[None]:
-    place.servers.postgres.kill()
-    yield
-    place.servers.postgres.start()
-
-
-@contextmanager
-def _postgres_frozen(place: Place) -> Iterator[None]:
-    place.servers.postgres.pause()
-    try:
-        yield
-    finally:
-        place.servers.postgres.resume()
-
-
-@contextmanager
-def _postgres_out_of_reach(place: Place) -> Iterator[None]:
-    place.postgres.swallow = True
-    try:
-        yield
-    finally:
-        place.postgres.swallow = False
-
-
-@contextmanager
-def _valkey_killed(place: Place) -> Iterator[None]:
-    place.servers.valkey.kill()
-    yield
-    place.servers.valkey.start()
-
-
-@contextmanager
-def _valkey_frozen(place: Place) -> Iterator[None]:
-    place.servers.valkey.pause()
-    try:
-        yield
-    finally:
-        place.servers.valkey.resume()
-
-
-@contextmanager
-def _valkey_out_of_reach(place: Place) -> Iterator[None]:
-    place.valkey.swallow = True
-    try:
-        yield
-    finally:
-        place.valkey.swallow = False
-
-
-FAULTS: dict[str, tuple[Callable[[Place], AbstractContextManager[None]], ...]] = {
-    "postgresql": (_postgres_stopped, _postgres_killed, _postgres_frozen, _postgres_out_of_reach),
-    "valkey": (_valkey_killed, _valkey_frozen, _valkey_out_of_reach),
+FAULTS = {
+    "postgresql": ("stopped", "killed", "frozen", "out of reach"),
+    "valkey": ("killed", "frozen", "out of reach"),
 }
 
 
-@pytest.mark.parametrize(
-    ("server", "away"),
-    [(server, away) for server, faults in FAULTS.items() for away in faults],
-    ids=lambda value: value if isinstance(value, str) else value.__name__.strip("_"),
-)
+@contextmanager
+def _away(place: Place, name: str, fault: str) -> Iterator[None]:
+    server: Server = place.servers.postgres if name == "postgresql" else place.servers.valkey
+    proxy = place.postgres if name == "postgresql" else place.valkey
+    match fault:
+        case "stopped":
+            place.servers.postgres.stop("immediate")
+        case "killed":
+            server.kill()
+        case "frozen":
+            server.pause()
+        case _:
+            proxy.swallow = True
+    yield
+    proxy.swallow = False
+    if fault == "frozen":
+        server.resume()
+    server.start()
+
+
+@pytest.mark.parametrize(("server", "fault"), [(server, one) for server, faults in FAULTS.items() for one in faults])
 def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
-    server: str, away: Callable[[Place], AbstractContextManager[None]], place: Place, walk: Walker
+    server: str, fault: str, place: Place, walk: Walker
 ) -> None:
     calls = _prepare(walk, place.service)
     with inspect_database(place.service) as db:
         # A mail that has come is not settled yet; settled after a fault it would be sent anew, with another code.
         db.wait_until_all_mail_has_left()
-    with away(place):
+    with _away(place, server, fault):
         # The first round meets connections that were good a moment ago, the second one makes new ones.
         for _ in range(2):
             _everything_is_refused_in_time(walk, calls, server)
@@ -236,12 +159,13 @@ def test_what_needs_a_server_that_is_away_says_so_in_time_and_loses_nothing(
     back_at = time.monotonic()
     eventually(lambda: walk.client.get("/health/ready").status_code == 200, BACK_WITHIN)
     eventually(lambda: walk.me(calls.token).status_code == 200, BACK_WITHIN)
-    if away is _valkey_frozen:
+    valkey_thawed = (server, fault) == ("valkey", "frozen")
+    if valkey_thawed:
         # What the frozen server had been sent it does when it thaws, for callers that have long been told 503: guesses
         # are counted, which errs on the safe side, and a right code is claimed for nobody until its claim ends.
         time.sleep(max(0, back_at + CLAIM_SECONDS + 0.2 - time.monotonic()))
     for flow, (session_key, code) in calls.guessed.items():
-        if away is not _valkey_frozen:
+        if not valkey_thawed:
             wrong = [walk.confirm(flow, session_key, a_wrong_code(code)).json()["attempts_left"] for _ in range(2)]
             assert wrong == [2, 1], f"a guess at {flow} was charged while {server} was away"
         assert walk.confirm(flow, session_key, code).status_code == 200, flow

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack
-from tests.support.requests.burst import post
-from tests.support.requests.one_client import send_from
+from tests.support.requests.burst import post, send
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service, fresh_address
 from tests.support.service.slow_limits import LOGINS, PROXY, RECOVERIES, SLOWLY, a_recovery, forwarded, recoveries
@@ -79,7 +78,7 @@ def test_row_21_headers_given_twice_move_nothing_either(counting: Service) -> No
     for number in range(RECOVERIES + 10):
         path, body = a_recovery()
         twice = (f"X-Forwarded-For: 198.51.100.{number}", f"x-forwarded-for: 203.0.113.{number}, {PROXY}")
-        passed += send_from(counting, address, post(path, json.dumps(body).encode(), *twice)).status == 202
+        passed += send(counting, post(path, json.dumps(body).encode(), *twice), address).status == 202
     assert passed == RECOVERIES
 
 

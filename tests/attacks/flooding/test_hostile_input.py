@@ -20,7 +20,6 @@ import pytest
 
 from tests.support.requests.burst import post, send
 from tests.support.requests.hostile_bodies import CANARY, FIELDS, JSON, Hostile, corpus
-from tests.support.requests.one_client import send_from
 from tests.support.service.contract import methods_of
 from tests.support.service.costs import Memory, cpu_seconds, processes_of
 from tests.support.service.fixtures import service_fixture
@@ -226,11 +225,11 @@ def _unfinished(path: str, *headers: str, sent: bytes = b"") -> bytes:
 @pytest.mark.parametrize("path", FORMS)
 def test_row_54_ten_megabytes_are_refused_before_they_are_there(path: str, target: Service) -> None:
     address = fresh_address()
-    told = send_from(target, address, _unfinished(path))
+    told = send(target, _unfinished(path), address)
     assert told.outcome == (413, "body_too_large")
     # Without a length it is refused as soon as it has grown too large, though its end never comes.
     chunk = b"4000\r\n" + b'{"' + b"x" * 0x3FFE + b"\r\n" + b"8\r\nxxxxxxxx\r\n"
-    grown = send_from(target, address, _unfinished(path, "Transfer-Encoding: chunked", sent=chunk))
+    grown = send(target, _unfinished(path, "Transfer-Encoding: chunked", sent=chunk), address)
     assert grown.outcome == (413, "body_too_large")
     assert len(told.body) < LARGEST_ANSWER > len(grown.body)
 

@@ -17,7 +17,6 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, burst, post, send
-from tests.support.requests.one_client import burst_from, send_from
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service, fresh_address
 from tests.support.service.slow_limits import (
@@ -94,14 +93,14 @@ def test_row_23_no_other_name_of_a_path_or_host_is_a_start_that_nobody_counts(
     def form() -> dict[str, object]:
         return a_recovery()[1] if word == "recover" else {"login": resident.login, "password": resident.password}
 
-    by_alias = [send_from(counting, address, _request(*alias, form())).status for alias in aliases(word)]
+    by_alias = [send(counting, _request(*alias, form()), address).status for alias in aliases(word)]
     assert all(status == 202 or 400 <= status < 500 for status in by_alias), [
         *zip(aliases(word), by_alias, strict=True)
     ]
     # Whatever passed under another name was counted with the rest, and when the rest is used up nothing passes.
-    plain = [send_from(counting, address, _request(f"/{word}", (), form())).status for _ in range(limit)]
+    plain = [send(counting, _request(f"/{word}", (), form()), address).status for _ in range(limit)]
     assert by_alias.count(202) + plain.count(202) == limit
-    afterwards = {send_from(counting, address, _request(*alias, form())).status for alias in aliases(word)}
+    afterwards = {send(counting, _request(*alias, form()), address).status for alias in aliases(word)}
     assert all(400 <= status < 500 for status in afterwards)
     assert 429 in afterwards
 
@@ -173,7 +172,7 @@ def test_row_29_b7_three_hundred_at_once_from_one_address_pass_exactly_the_limit
     kind: str, counting: Service, resident: Person
 ) -> None:
     calls, limit, passed = _starts(kind, resident)
-    answers = burst_from(counting, fresh_address(), calls)
+    answers = burst(counting, calls, fresh_address())
     assert Counter(answer.outcome for answer in answers) == {passed: limit, (429, "too_many_requests"): 300 - limit}
     assert all("\r\nretry-after: " in answer.head.lower() for answer in answers if answer.status == 429)
 
@@ -187,7 +186,7 @@ def test_row_29_no_edge_of_a_window_lets_twice_as_many_pass(counting: Service) -
     address = fresh_address()
 
     def passed() -> int:
-        return sum(answer.status == 202 for answer in burst_from(counting, address, [a_recovery()] * 50))
+        return sum(answer.status == 202 for answer in burst(counting, [a_recovery()] * 50, address))
 
     with inspect_database(counting) as db:
         assert passed() == RECOVERIES

@@ -1,4 +1,7 @@
-"""Requests that reach the service at one moment, each over a connection and from a client address of its own."""
+"""Requests that reach the service at one moment, each over a connection of its own.
+
+Each comes from a client address of its own, too, unless one address is named for all of them.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +49,14 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def burst(service: Service, calls: Sequence[Call]) -> list[Answer]:
+def burst(service: Service, calls: Sequence[Call], address: str | None = None) -> list[Answer]:
     """Send all calls at once and return their answers in the same order."""
-    return burst_of(service, [post(path, json.dumps(body).encode()) for path, body in calls])
+    return burst_of(service, [post(path, json.dumps(body).encode()) for path, body in calls], address)
 
 
-def burst_of(service: Service, requests: Sequence[bytes]) -> list[Answer]:
+def burst_of(service: Service, requests: Sequence[bytes], address: str | None = None) -> list[Answer]:
     """The same for requests as they stand."""
-    return asyncio.run(_burst(service.port, requests))
+    return asyncio.run(_burst(service.port, requests, address))
 
 
 def in_bursts(service: Service, calls: Sequence[Call], size: int = 20) -> list[Answer]:
@@ -66,9 +69,9 @@ def outcomes(answers: Sequence[Answer]) -> Counter[tuple[int, str]]:
     return Counter(answer.outcome for answer in answers)
 
 
-def send(service: Service, request: bytes) -> Answer:
+def send(service: Service, request: bytes, address: str | None = None) -> Answer:
     """Send one request as it stands; stop, as a client should, when the answer comes before all of it is sent."""
-    source = (fresh_address(), 0)
+    source = (address or fresh_address(), 0)
     with socket.create_connection(("127.0.0.1", service.port), timeout=20, source_address=source) as connection:
         with suppress(ConnectionError):
             for start in range(0, len(request), 65_536):
@@ -83,12 +86,11 @@ def send(service: Service, request: bytes) -> Answer:
     return _read(received)
 
 
-async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=(fresh_address(), 0))
-
-
-async def _burst(port: int, requests: Sequence[bytes]) -> list[Answer]:
-    connections = await asyncio.gather(*(_connect(port) for _ in requests))
+async def _burst(port: int, requests: Sequence[bytes], address: str | None) -> list[Answer]:
+    sources = [(address or fresh_address(), 0) for _ in requests]
+    connections = await asyncio.gather(
+        *(asyncio.open_connection("127.0.0.1", port, local_addr=source) for source in sources)
+    )
     # All but the last byte goes ahead. The last ones, sent in one breath, let every handler begin at the same moment,
     # which no barrier in front of a connect or of a pool does.
     for (_, writer), request in zip(connections, requests, strict=True):

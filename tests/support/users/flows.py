@@ -40,3 +40,20 @@ def ready_for_a_new_password(walk: Walker) -> tuple[Person, str]:
 def wait_until_after(moment: datetime, seconds: float) -> None:
     """Let time pass, where what is tested is what time alone does."""
     time.sleep(max(0.0, (moment + timedelta(seconds=seconds) - datetime.now(UTC)).total_seconds()))
+
+
+def before_their_last_answer(walk: Walker) -> dict[str, tuple[Person, dict[str, object]]]:
+    """A right request for every step of every flow, by its path: whose flow it is, and the body."""
+    new, twin, ann, rea, pat = (somebody(name) for name in ("new", "twin", "ann", "rea", "pat"))
+    for person in (ann, rea, pat):
+        walk.register(person)
+    codes = {"register": (new, walk.open_registration(new))}
+    taken = walk.open("/register", twin.email, email=twin.email, login=ann.login, password=twin.password)
+    assert walk.confirm("register", *taken).json()["code"] == "login_taken"
+    codes |= {"login": (ann, walk.open_login(ann)), "recover": (rea, walk.open_recovery(rea))}
+    password_key = walk.confirm("recover", *walk.open_recovery(pat)).json()["session_key"]
+    return {
+        **{f"/{flow}/confirm": (who, {"session_key": key, "code": code}) for flow, (who, (key, code)) in codes.items()},
+        "/register/login": (twin, {"session_key": taken[0], "login": twin.login}),
+        "/recover/password": (pat, {"session_key": password_key, "password": "a new one 4711"}),
+    }
