@@ -1,8 +1,8 @@
 """Sends commands to Valkey: any number go out together, and their answers come back together.
 
-It works on connections, below redis-py's documented clients: measured on 5,000 exchanges in one process, an exchange
-takes 90 to 100 us of CPU time here, and 170 to 215 us through ``Redis.pipeline``. That is an eighth of the CPU time of
-`GET /me`, which needs one exchange.
+It uses connections directly, below the clients that redis-py documents. Measured: an exchange takes 90 to 100 us of CPU
+time here, and 170 to 215 us through ``Redis.pipeline``; with the latter, `GET /me` needs 8 % more CPU time (the median
+of four runs, 3 to 13 %, two services side by side).
 """
 
 from __future__ import annotations
