@@ -14,12 +14,12 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
 from tests.faults.conftest import BehindProxies
-from tests.support.servers.proxy import Proxy
+from tests.support.servers.proxy import Hold, Proxy
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.people import Walker, somebody
-from tests.support.users.waiting_flows import Trio, a_trio, skip_the_back_off
+from tests.support.users.waiting_flows import Trio, WaitingFlow, a_trio, skip_the_back_off
 
 END_OF_MAIL = b"\r\n.\r\n"
 
@@ -131,17 +131,24 @@ def proxied_service(behind_proxies: BehindProxies, smtp: Proxy) -> Iterator[Serv
         yield running
 
 
+def _caught_before_the_250(walk: Walker, db: DatabaseInspector, smtp: Proxy) -> tuple[list[WaitingFlow], list[Hold]]:
+    """Three flows whose mails SMTP has taken, and its answers, which are held back."""
+    trio = a_trio(walk)
+    db.wait_until_all_mail_has_left()
+    answers = [smtp.hold(person.email.encode(), END_OF_MAIL, answer=True) for person, _ in trio.forms.values()]
+    flows = trio.open(walk)
+    for answer in answers:
+        answer.wait()
+    return flows, answers
+
+
 def test_a_connection_that_dies_before_the_250_sends_two_mails_at_worst_and_the_newest_code_works(
     proxied_service: Service, smtp: Proxy, mailbox: Mailbox
 ) -> None:
     with proxied_service.client() as client, inspect_database(proxied_service) as db:
         walk = Walker(client, mailbox)
-        trio = a_trio(walk)
-        db.wait_until_all_mail_has_left()
-        answers = [smtp.hold(person.email.encode(), END_OF_MAIL, answer=True) for person, _ in trio.forms.values()]
-        flows = trio.open(walk)
+        flows, answers = _caught_before_the_250(walk, db, smtp)
         for answer in answers:
-            answer.wait()
             answer.let_go(forward=False)
         delayed = "SELECT count(*) FROM outbox WHERE last_error IS NOT NULL"
         eventually(lambda: db.value(delayed) == len(flows), 5)
@@ -160,12 +167,7 @@ def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for
 ) -> None:
     with proxied_service.client() as client, inspect_database(proxied_service) as db:
         walk = Walker(client, mailbox)
-        trio = a_trio(walk)
-        db.wait_until_all_mail_has_left()
-        answers = [smtp.hold(person.email.encode(), END_OF_MAIL, answer=True) for person, _ in trio.forms.values()]
-        flows = trio.open(walk)
-        for answer in answers:
-            answer.wait()
+        flows, answers = _caught_before_the_250(walk, db, smtp)
         fragile.valkey.kill()
         for answer in answers:
             answer.let_go(forward=True)

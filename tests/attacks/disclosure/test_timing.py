@@ -157,21 +157,14 @@ def test_the_stopwatch_sees_a_hash_that_takes_longer_than_the_others(cheap: Stag
 # The rows.
 
 
-@pytest.mark.parametrize("what", STARTS)
+@pytest.mark.parametrize(
+    ("what", "kind"), [*((what, "plain") for what in STARTS), ("login", "blocked"), ("login", "old hash")]
+)
 def test_rows_30_to_32_a_start_takes_as_long_whoever_has_an_account(
-    what: str, cheap: Stage, *, full_counts: bool
+    what: str, kind: str, cheap: Stage, *, full_counts: bool
 ) -> None:
-    seen, alike = judged(starts(cheap, what), 1000 if full_counts else 150)
-    print(f"\n/{what}: {seen}")  # noqa: T201 - `pytest -rP` shows what was measured
-    assert alike, seen
-
-
-@pytest.mark.parametrize("kind", ["blocked", "old hash"])
-def test_row_31_a_wrong_password_takes_as_long_for_every_kind_of_account(
-    kind: str, cheap: Stage, *, full_counts: bool
-) -> None:
-    seen, alike = judged(starts(cheap, "login", kind), 1000 if full_counts else 150)
-    print(f"\n/login, {kind}: {seen}")  # noqa: T201 - as above
+    seen, alike = judged(starts(cheap, what, kind), 1000 if full_counts else 150)
+    print(f"\n/{what}, {kind}: {seen}")  # noqa: T201 - `pytest -rP` shows what was measured
     assert alike, seen
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import secrets
 import select
 import socket
 import struct
-from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,7 +26,7 @@ from tests.support.service.process import Service, fresh_address
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.state.time_travel import let_pass
-from tests.support.users.flows import FLOWS, GONE, WRONG_CODE, opened, outcome, ready_for_a_new_password
+from tests.support.users.flows import FLOWS, GONE, WRONG_CODE, an_unknown_key, opened, outcome, ready_for_a_new_password
 from tests.support.users.many_people import confirming, metric, registering
 from tests.support.users.owner import Owner
 from tests.support.users.people import Person, Walker, a_wrong_code, somebody
@@ -68,10 +66,6 @@ def wrong_ones(code: str, count: int) -> list[str]:
     others = [f"{number:0{len(code)}d}" for number in range(10 ** len(code))]
     others.remove(code)
     return random.sample(others, count)
-
-
-def a_made_up_key() -> str:
-    return urlsafe_b64encode(secrets.token_bytes(48)).decode()
 
 
 def starting(flow: str, person: Person) -> Call:
@@ -382,7 +376,7 @@ def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart:
         assert [guess(walk, path).json()["attempts_left"] for path in waiting] == [2] * len(waiting)
         routes = itertools.cycle(waiting)
         nowhere = [
-            at(walk, next(routes), session_key=a_made_up_key(), code="1234") for _ in range(STEPS - len(waiting))
+            at(walk, next(routes), session_key=an_unknown_key(), code="1234") for _ in range(STEPS - len(waiting))
         ]
         assert Counter(map(outcome, nowhere)) == {GONE: STEPS - len(waiting)}
         assert [outcome(guess(walk, path)) for path in waiting] == [TOO_MANY] * len(waiting)

@@ -1,4 +1,4 @@
-"""threats.md, section 1 A, rows 16 to 20: steps in their order, session keys, and one guess at each of many accounts.
+"""threats.md, section 1 A, rows 16 to 19: steps in their order, and session keys.
 
 Rows 1 to 8 are in ``test_code_guessing.py``, rows 9 to 15 in ``test_borrowed_codes.py``. That no order of steps but
 the right one leads anywhere is tried at random, too, in ``tests/behaviour/flows/test_illegal_steps.py``.
@@ -7,8 +7,6 @@ the right one leads anywhere is tried at random, too, in ``tests/behaviour/flows
 from __future__ import annotations
 
 import re
-import secrets
-from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 
@@ -17,33 +15,24 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from tests.conftest import Serving
-from tests.support.requests.burst import Call, burst, in_bursts, outcomes
+from tests.support.requests.burst import Call, in_bursts
 from tests.support.requests.stopwatch import Stopwatch, judged, shuffled
 from tests.support.service.contract import forms_of
-from tests.support.service.process import AS_SHIPPED, Service
+from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.time_travel import let_pass
-from tests.support.users.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome, ready_for_a_new_password
-from tests.support.users.many_people import confirming, members, metric, newest_code, recoveries
+from tests.support.users.flows import FLOWS, GONE, MALFORMED, an_unknown_key, opened, outcome, ready_for_a_new_password
+from tests.support.users.many_people import confirming
 from tests.support.users.people import Person, Walker, a_wrong_code, somebody
 from tests.support.users.session_factory import SessionFactory
 
 OUT_OF_ORDER = (409, "step_out_of_order")
 REPLACED = (400, "code_replaced")
 WEAK = (422, "weak_password")
-CAP = 20
-"""Wrong guesses at /recover that the lowest floor bears a day."""
 
 
 def row_of(db: DatabaseInspector, person: Person) -> list[Any]:
     return db.rows("SELECT * FROM users WHERE email = $1", person.email)
-
-
-def an_unknown_key() -> str:
-    """A session key that was never given out, and names a flow that no known device began, as all of these here."""
-    raw = bytearray(secrets.token_bytes(48))
-    raw[0] &= 0x7F
-    return urlsafe_b64encode(raw).decode()
 
 
 def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: Walker, db: DatabaseInspector) -> None:
@@ -222,98 +211,3 @@ def test_row_19_five_passwords_of_own_words_end_a_flow_and_malformed_ones_do_not
     assert [choose("password1") for _ in range(6)] == [WEAK] * 6
     assert [choose(person.email) for _ in range(5)] == [WEAK] * 5
     assert choose("a strong one too late") == GONE
-
-
-def test_row_20_one_wrong_guess_at_each_of_many_accounts_lengthens_the_codes_of_all(
-    serving: Serving, mailbox: Mailbox
-) -> None:
-    with (
-        serving(workers=2, **AS_SHIPPED) as service,
-        service.client() as client,
-        service.client(headers={"X-Device": "new"}) as phone,
-        inspect_database(service) as db,
-    ):
-        walk, on_phone = Walker(client, mailbox), Walker(phone, mailbox)
-        *crowd, bystander = members(service, mailbox, 2 * CAP + 1)
-        owner = somebody("owner")
-        registered = on_phone.confirm("register", *on_phone.open_registration(owner))
-        phone.headers["X-Device"] = registered.headers["X-Device"]
-        owners_key, owners_code = on_phone.open_recovery(owner)
-        strangers_key = walk.post("/recover", email=somebody("stranger").email).json()["session_key"]
-        flows = recoveries(service, mailbox, crowd)
-        assert {len(code) for _, code in flows} == {4}
-
-        # A known device's guesses are not counted here: it has a ladder of its own.
-        assert outcome(on_phone.confirm("recover", owners_key, a_wrong_code(owners_code))) == WRONG_CODE
-        assert metric(service, "auth_wrong_guesses_unresolved", "recover") == 0
-
-        # The attack: one guess each. The twentieth is still compared, and it is the last.
-        wrong = [confirming("recover", key, a_wrong_code(code)) for key, code in flows]
-        for call in wrong[: CAP - 1]:
-            assert burst(service, [call])[0].outcome == WRONG_CODE
-        assert metric(service, "auth_code_floor_raised", "recover") == 0
-        assert burst(service, [wrong[CAP - 1]])[0].outcome == WRONG_CODE
-        assert metric(service, "auth_code_floor_raised", "recover") == 1
-        assert metric(service, "auth_code_floor_digits", "recover") == 6
-        assert metric(service, "auth_code_floor_raised", "login") == 0
-        answers = burst(service, wrong[CAP:])
-        assert outcomes(answers) == {REPLACED: CAP}
-        assert all("attempts_left" not in answer.json for answer in answers)
-        assert metric(service, "auth_wrong_guesses_unresolved", "recover") == CAP
-
-        # A right code of four digits is not compared either; and who has no account is told the same.
-        (hit_key, hit_code), hit = flows[0], crowd[0]
-        assert outcome(walk.confirm("recover", hit_key, hit_code)) == REPLACED
-        assert outcome(walk.confirm("recover", strangers_key, "0000")) == REPLACED
-        assert outcome(walk.confirm("recover", strangers_key, "0000")) == WRONG_CODE
-
-        # Whose code was replaced is mailed a longer one, and has the guesses that he had.
-        code = newest_code(mailbox, hit, 3)
-        assert len(code) == 6
-        assert walk.confirm("recover", hit_key, a_wrong_code(code)).json()["attempts_left"] == 1
-        longer = [newest_code(mailbox, person, 3) for person in crowd[CAP:]]
-        assert {len(code) for code in longer} == {6}
-        assert walk.confirm("recover", flows[CAP][0], a_wrong_code(longer[0])).json()["attempts_left"] == 2
-        keys = [key for key, _ in flows[CAP:]]
-        mended = [confirming("recover", key, code) for key, code in zip(keys, longer, strict=True)]
-        assert outcomes(burst(service, mended)) == {(200, ""): CAP}
-
-        # New flows: six digits for unknown devices at this purpose, four at the other one and for a known device.
-        assert len(walk.open_recovery(bystander)[1]) == 6
-        assert len(walk.open_login(bystander)[1]) == 4
-        assert on_phone.confirm("recover", owners_key, owners_code).is_success
-        key, code = on_phone.open_recovery(owner)
-        assert len(code) == 4
-        assert on_phone.confirm("recover", key, code).is_success
-
-        # Half of a day's guesses have come back after half a day, and then the floor falls.
-        db.wait_until_all_mail_has_left()
-        let_pass(db, timedelta(hours=10))
-        assert metric(service, "auth_code_floor_raised", "recover") == 1
-        let_pass(db, timedelta(hours=3))
-        assert metric(service, "auth_code_floor_raised", "recover") == 0
-        assert len(walk.open_recovery(bystander)[1]) == 4
-
-
-@pytest.mark.parametrize("attack", ["one flow of his own", "flows that never were"])
-def test_row_20_a_burst_at_one_flow_or_at_none_replaces_nobody_elses_code(
-    attack: str, serving: Serving, mailbox: Mailbox
-) -> None:
-    """Three guesses are all that a flow has, however many are sent; more must not count as a spray over the service.
-
-    Otherwise one caller at one moment, who needs no account and no mail, ends every recovery that is under way.
-    """
-    with serving(workers=2, **AS_SHIPPED) as service, service.client() as client:
-        walk = Walker(client, mailbox)
-        victim, attacker = members(service, mailbox, 2)
-        (key, code), (own, own_code) = recoveries(service, mailbox, [victim, attacker])
-        for _ in range(3):
-            keys = [own if attack == "one flow of his own" else an_unknown_key() for _ in range(200)]
-            seen = outcomes(
-                burst(service, [confirming("recover", guessed, a_wrong_code(own_code)) for guessed in keys])
-            )
-            # So many at once may be more than the service compares at a time: then it says so.
-            assert seen.keys() <= {GONE, WRONG_CODE, (503, "unavailable")}
-            assert seen[WRONG_CODE] <= 3
-        assert metric(service, "auth_code_floor_raises_total", "recover") == 0
-        assert outcome(walk.confirm("recover", key, code)) == (200, "")

@@ -11,12 +11,13 @@ import pytest
 
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
-from tests.support.requests.burst import Answer, in_bursts, outcomes
+from tests.support.requests.burst import Answer, burst, in_bursts, outcomes
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
-from tests.support.users.many_people import confirming, metric, recoveries
+from tests.support.users.flows import an_unknown_key
+from tests.support.users.many_people import begun, confirming, metric, recoveries
 from tests.support.users.people import Person, Walker, a_wrong_code, somebody
 from tests.support.users.user_factory import create_users
 
@@ -55,6 +56,11 @@ def _left(service: Service) -> float:
     return metric(service, "auth_wrong_guesses_left", "recover")
 
 
+def _start(service: Service, email: str) -> str:
+    [key] = begun(service, [("/recover", {"email": email})])
+    return key
+
+
 def _guess_wrong(service: Service, flows: Sequence[Flow]) -> list[Answer]:
     """One wrong guess at each of the flows, each from another address."""
     return in_bursts(service, [confirming("recover", key, a_wrong_code(code)) for key, code in flows])
@@ -83,6 +89,7 @@ def test_row_20_a_spray_raises_the_floor_and_it_falls_again(
     flows = _opened(service, stack.mailbox, db, before)
     assert _lengths(flows) == {4}
     raises = metric(service, "auth_code_floor_raises_total", "recover")
+    strangers = _start(service, somebody("stranger").email)
 
     # Nineteen are borne, the twentieth raises the floor.
     *most, last = flows[:BEARS]
@@ -93,12 +100,18 @@ def test_row_20_a_spray_raises_the_floor_and_it_falls_again(
     assert _floor(service) == 6
     assert metric(service, "auth_code_floor_raised", "recover") == 1
     assert metric(service, "auth_code_floor_raises_total", "recover") == raises + 1
+    assert (metric(service, "auth_code_floor_raised", "login"), metric(service, "auth_code_floor_digits", "login")) == (
+        0,
+        4,
+    )
 
     # Whoever opened flows first and meant to guess later finds nothing evaluated, not even the right code.
     earlier = flows[BEARS:]
     already = [len(stack.mailbox.mails(person.email)) for person in before[BEARS:]]
     unexplained = metric(service, "auth_wrong_guesses_unresolved", "recover")
-    assert outcomes(_guess_right(service, earlier)) == {REPLACED: len(earlier)}
+    refused = _guess_right(service, earlier)
+    assert outcomes(refused) == {REPLACED: len(earlier)}
+    assert all("attempts_left" not in answer.json for answer in refused)
     assert metric(service, "auth_wrong_guesses_unresolved", "recover") == unexplained
     db.wait_until_all_mail_has_left()
     anew = [
@@ -106,6 +119,12 @@ def test_row_20_a_spray_raises_the_floor_and_it_falls_again(
         for (key, _), person, mails in zip(earlier, before[BEARS:], already, strict=True)
     ]
     assert _lengths(anew) == {6}
+    # One who had guessed before has the guesses that were left; and who has no account sees the same.
+    [answer] = _guess_right(service, flows[:1])
+    assert answer.outcome == REPLACED
+    [answer] = _guess_wrong(service, [(flows[0][0], stack.mailbox.wait_for(before[0].email, 2).code or "")])
+    assert answer.json["attempts_left"] == 1
+    assert [one.outcome for one in _guess_right(service, [(strangers, "0000")] * 2)] == [REPLACED, WRONG]
     # The refused guess was not counted: the flow has all three. Then the new code opens it.
     wrong = _guess_wrong(service, anew[:5])
     assert [answer.json["attempts_left"] for answer in wrong] == [2] * 5
@@ -248,3 +267,23 @@ def test_row_20_what_was_wrong_at_one_floor_is_not_given_back_to_another(
     before = _left(service)
     assert outcomes(_guess_right(service, own)) == {(200, ""): 3}
     assert before <= _left(service) < before + 1
+
+
+@pytest.mark.parametrize("attack", ["one flow of his own", "flows that never were"])
+def test_row_20_a_burst_at_one_flow_or_at_none_replaces_nobody_elses_code(
+    attack: str, service: Service, mailbox: Mailbox, db: DatabaseInspector
+) -> None:
+    """Three guesses are all that a flow has, however many are sent; more must not count as a spray over the service.
+
+    Otherwise one caller at one moment, who needs no account and no mail, ends every recovery that is under way.
+    """
+    raises = metric(service, "auth_code_floor_raises_total", "recover")
+    victims, (own, own_code) = _opened(service, mailbox, db, create_users(db, 2, attack[:3]))
+    for _ in range(3):
+        keys = [own if attack == "one flow of his own" else an_unknown_key() for _ in range(200)]
+        seen = outcomes(burst(service, [confirming("recover", key, a_wrong_code(own_code)) for key in keys]))
+        # So many at once may be more than the service compares at a time: then it says so.
+        assert seen.keys() <= {(410, "flow_gone"), WRONG, (503, "unavailable")}
+        assert seen[WRONG] <= 3
+    assert metric(service, "auth_code_floor_raises_total", "recover") == raises
+    assert outcomes(_guess_right(service, [victims])) == {(200, ""): 1}

@@ -144,6 +144,9 @@ def test_row_50_nobody_registers_or_is_invited_with_more_than_a_name(
     ):
         assert outcome(answer) == MALFORMED
         assert [problem["field"] for problem in answer.json()["errors"]] == ["(unknown field)"]
+    answer = admin.post("/admin/users", **names, password="canary canary")
+    assert outcome(answer) == MALFORMED
+    assert "canary" not in answer.text
 
 
 def test_row_50_an_edited_token_is_none(staff: Staff, client: httpx.Client) -> None:

@@ -11,12 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from backend.access.authority import ensure_admin_remains, ensure_outranks
+from backend.access.authority import ensure_admin_remains
 from database.engine import Database, open_database
 from database.users import NewUser
 from devstack.stack import Stack
-from models.context.audit import Actor
-from models.errors import InsufficientScope, LastAdministrator
+from models.errors import LastAdministrator
 from models.settings.servers import DatabaseSettings
 from models.values.locale import Locale
 
@@ -69,14 +68,6 @@ async def remaining(database: Database) -> int:
         return await db.roles.count_admins()
 
 
-async def test_the_last_administrator_is_neither_blocked_nor_deleted_nor_stripped(database: Database) -> None:
-    one, other = [await plant(database, "admin") for _ in range(2)]
-    assert await make_fewer(database, other, _BLOCK)
-    for way in WAYS:
-        assert not await make_fewer(database, one, way)
-    assert await remaining(database) == 1
-
-
 @pytest.mark.parametrize(
     "ways", list(itertools.product(WAYS, WAYS)), ids=[" and ".join(pair) for pair in itertools.product(NAMES, NAMES)]
 )
@@ -108,24 +99,3 @@ async def test_somebody_who_becomes_one_while_others_wait_for_his_row_is_one_for
             await asyncio.sleep(0.01)
     # Taken for a plain user, he could be blocked without a count: and the one who counted on him would be gone, too.
     assert await waiting == ("admin", "user")
-
-
-@pytest.mark.parametrize(
-    ("may", "allowed"), [({"a:read"}, True), ({"a:read", "b:read"}, True), ({"b:read"}, False), (set(), False)]
-)
-async def test_nobody_acts_on_who_may_do_more(may: set[str], database: Database, *, allowed: bool) -> None:
-    async with database.transaction() as db:
-        await db.connection.execute(text("INSERT INTO permissions VALUES ('a:read', '') ON CONFLICT DO NOTHING"))
-        await db.connection.execute(text("INSERT INTO roles VALUES ('reader', '') ON CONFLICT DO NOTHING"))
-        await db.connection.execute(
-            text("INSERT INTO role_permissions VALUES ('reader', 'a:read') ON CONFLICT DO NOTHING")
-        )
-    async with database.transaction() as db:
-        member = await db.users.find_for_update(await plant(database, "reader"))
-    assert member is not None
-    actor = Actor(uuid.uuid4(), "203.0.113.0/24", permissions=frozenset(may))
-    if allowed:
-        ensure_outranks(actor, member)
-    else:
-        with pytest.raises(InsufficientScope):
-            ensure_outranks(actor, member)

@@ -299,29 +299,6 @@ def test_roles_and_permissions_that_change_at_once_are_a_refusal_at_worst(
         assert max(answer.status for answer in answers) < 500, outcomes(answers)
 
 
-def test_the_last_administrator_stays_one_whoever_takes_it_from_whom_at_the_same_moment(
-    service: Service, staff: Staff, db: DatabaseInspector
-) -> None:
-    for _ in range(20):
-        db.rows("DELETE FROM user_roles WHERE role = 'admin'")
-        db.valkey.flushdb()
-        both = staff.appoint("admin"), staff.appoint("admin")
-        answers = burst_of(
-            service,
-            [
-                (
-                    f"DELETE /admin/users/{other.id}/roles/admin HTTP/1.1\r\nHost: localhost\r\n"
-                    f"Connection: close\r\nAuthorization: Bearer {one.tokens.access}\r\n\r\n"
-                ).encode()
-                for one, other in (both, both[::-1])
-            ],
-        )
-        found = outcomes(answers)
-        assert (204, "") in found
-        assert {*found} <= {(204, ""), (409, "last_administrator"), FORBIDDEN}
-        assert db.value("SELECT count(*) FROM user_roles WHERE role = 'admin'") == 1
-
-
 # What is written down.
 
 

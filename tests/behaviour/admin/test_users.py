@@ -242,14 +242,6 @@ def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: Sta
     assert found(admin, q=other.login) == []
 
 
-@pytest.mark.parametrize("extra", [{"role": "admin"}, {"roles": ["admin"]}, {"password": "canary canary"}, {"id": 1}])
-def test_nobody_is_invited_with_more_than_a_name(extra: dict[str, object], admin: StaffMember) -> None:
-    guest = somebody("guest")
-    answer = admin.post("/admin/users", email=guest.email, login=guest.login, **extra)
-    assert outcome(answer) == MALFORMED
-    assert "canary" not in answer.text
-
-
 # Blocked.
 
 
@@ -403,14 +395,18 @@ def test_the_last_administrator_is_neither_blocked_nor_deleted(staff: Staff) -> 
 def test_of_two_administrators_who_turn_on_each_other_one_remains(
     service: Service, staff: Staff, *, full_counts: bool
 ) -> None:
-    acts = [("POST", "/admin/users/{}/block"), ("DELETE", "/admin/users/{}")]
+    acts = [
+        ("POST", "/admin/users/{}/block"),
+        ("DELETE", "/admin/users/{}"),
+        ("DELETE", "/admin/users/{}/roles/admin"),
+    ]
     both_came_in = 0
-    for number in range(100 if full_counts else 20):
+    for number in range(100 if full_counts else 27):
         staff.remove_admins()
         one, other = staff.admin(), staff.admin()
         # In the caches, so that both are let in at the same moment.
         assert [who.get("/me").status_code for who in (one, other)] == [200, 200]
-        (method, path), (his_method, his_path) = acts[number % 2], acts[number // 2 % 2]
+        (method, path), (his_method, his_path) = acts[number % 3], acts[number // 3 % 3]
         answers = burst_of(
             service, [one.request(method, path.format(other.id)), other.request(his_method, his_path.format(one.id))]
         )
@@ -425,10 +421,3 @@ def test_of_two_administrators_who_turn_on_each_other_one_remains(
         assert left == 1
     # Else the race was never run.
     assert both_came_in > 2
-
-
-def test_a_request_of_somebody_who_is_no_administrator_any_more_is_refused(staff: Staff, admin: StaffMember) -> None:
-    assistant = staff.with_permissions("user:read")
-    assert assistant.get("/admin/users").status_code == 200
-    assert admin.post(f"/admin/users/{assistant.id}/block").status_code == 204
-    assert outcome(assistant.get("/admin/users")) == INVALID

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -302,21 +304,27 @@ def test_a_signal_ends_it_at_once_and_it_says_what_was_done(
     assert count(empty_db) == 2_000
 
 
+@contextmanager
+def stuck(service: Service, db: DatabaseInspector, file: Path, users: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An import whose first batch waits for a lock that ours holds until COMMIT."""
+    file.write_bytes(ndjson(*(line(f"user-{number}") for number in range(users))))
+    db.rows("BEGIN")
+    db.rows("LOCK TABLE users IN EXCLUSIVE MODE")
+    with running(service, "import-users", str(file)) as process:
+        eventually(lambda: db.value("SELECT pid FROM pg_locks WHERE NOT granted") is not None, within=20)
+        yield process
+
+
 def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
     empty: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
-    (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(5_000))))
-    empty_db.rows("BEGIN")
-    empty_db.rows("LOCK TABLE users IN EXCLUSIVE MODE")
-    with running(empty, "import-users", str(tmp_path / "users.ndjson")) as process:
-        assert process.stderr
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        eventually(lambda: empty_db.value(waiting) == 1, within=20)
+    with stuck(empty, empty_db, tmp_path / "users.ndjson", 5_000) as process:
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None
         empty_db.rows("COMMIT")
         assert process.wait(20) == 130
+        assert process.stderr
         assert "2,000 imported, 0 already there" in process.stderr.read().decode()
     assert count(empty_db) == 2_000
 
@@ -324,15 +332,10 @@ def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
 def test_a_server_that_goes_away_on_the_way_costs_no_more_than_a_batch(
     empty: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
-    (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(3_000))))
-    empty_db.rows("BEGIN")
-    empty_db.rows("LOCK TABLE users IN EXCLUSIVE MODE")
-    with running(empty, "import-users", str(tmp_path / "users.ndjson")) as process:
-        assert process.stderr
-        waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
-        eventually(lambda: empty_db.value(waiting) is not None, within=20)
-        empty_db.rows("SELECT pg_terminate_backend($1)", empty_db.value(waiting))
+    with stuck(empty, empty_db, tmp_path / "users.ndjson", 3_000) as process:
+        empty_db.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
         assert process.wait(20) == 1
+        assert process.stderr
         told = process.stderr.read().decode()
     empty_db.rows("COMMIT")
     assert "Not finished. Run it again to go on. 0 imported" in told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -57,3 +59,10 @@ def before_their_last_answer(walk: Walker) -> dict[str, tuple[Person, dict[str, 
         "/register/login": (twin, {"session_key": taken[0], "login": twin.login}),
         "/recover/password": (pat, {"session_key": password_key, "password": "a new one 4711"}),
     }
+
+
+def an_unknown_key() -> str:
+    """A session key that was never given out, and names a flow that no known device began."""
+    raw = bytearray(secrets.token_bytes(48))
+    raw[0] &= 0x7F
+    return urlsafe_b64encode(raw).decode()
