@@ -34,7 +34,7 @@ class StrictJsonRoute(APIRoute):
     """A route whose body, if it has one, must be strict JSON with the type application/json."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler of the route, after a check of the Content-Type."""
+        """Return a handler that first checks the Content-Type, and then calls the route with a strictly read body."""
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Accounts, roles, flows used up, signing keys and the outbox."""
+"""Accounts, roles, used flows, signing keys and the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""POST /recover: a user proves a mailed code, and chooses a new password."""
+"""POST /recover: a user enters a mailed code and chooses a new password."""
 
 from __future__ import annotations
 

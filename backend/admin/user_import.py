@@ -28,7 +28,7 @@ _REFUSALS: dict[ImportOutcome, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """One line of the file; a line longer than `LONGEST_LINE` is cut, but stays longer than that."""
+    """One line of the file. If it is longer than `LONGEST_LINE`, only its start is kept, which is still too long."""
 
     number: int
     text: bytes

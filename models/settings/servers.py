@@ -24,7 +24,7 @@ class DatabaseSettings(Group):
     )
     pool_size: int = Field(10, ge=1, le=200, description="Connections kept open by each process.")
     pool_overflow: int = Field(5, ge=0, le=200, description="Further connections that each process opens under load.")
-    timeout: float = Field(1.5, gt=0, le=5, description="Longest time of a transaction and its wait for a connection.")
+    timeout: float = Field(1.5, gt=0, le=5, description="Longest transaction, including the wait for a connection.")
 
     @field_validator("url")
     @classmethod
@@ -44,7 +44,7 @@ class RedisSettings(Group):
     url: SecretStr = Field(description="Valkey or Redis, as `redis://host:6379/0` (or `rediss://`, `unix://`).")
     # Short enough to answer 503 within two seconds when Valkey is away; with a much shorter one, a process that is
     # busy with a burst would take Valkey to be away.
-    timeout: float = Field(0.9, gt=0, le=2, description="Longest wait for an answer, with the wait for a connection.")
+    timeout: float = Field(0.9, gt=0, le=2, description="Longest wait for an answer and for a connection together.")
     connect_timeout: float = Field(0.6, gt=0, le=2, description="Longest wait for a new connection.")
     pool_size: int = Field(16, ge=1, le=1000, description="Connections kept open by each process.")
 
