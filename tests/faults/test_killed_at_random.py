@@ -67,7 +67,7 @@ def test_whatever_was_answered_before_a_kill_at_random_is_found_afterwards(
 def _live_until_the_kill(service: Service, mailbox: Mailbox) -> list[Memory]:
     memories = [Memory(somebody("life")) for _ in range(PEOPLE)]
     with ThreadPoolExecutor(PEOPLE) as people:
-        lives = [people.submit(_live, service, mailbox, memory) for memory in memories]
+        lives = [people.submit(_live, service, memory) for memory in memories]
         time.sleep(random.uniform(0.3, 1.5))
         service.kill()
         for memory in memories:
@@ -77,10 +77,9 @@ def _live_until_the_kill(service: Service, mailbox: Mailbox) -> list[Memory]:
     return memories
 
 
-def _live(service: Service, mailbox: Mailbox, memory: Memory) -> None:
+def _live(service: Service, memory: Memory) -> None:
     """Register once; then log in and change the password until the service dies."""
-    with service.client() as client:
-        walk = Walker(client, mailbox)
+    with service.walker() as walk:
         try:
             _register(walk, memory)
             for number in range(100):

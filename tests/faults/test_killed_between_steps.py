@@ -23,12 +23,9 @@ from tests.support.users.waiting_flows import flow_id_of
 CLAIM_SECONDS = 5
 
 
-def test_every_flow_goes_on_after_a_kill_between_any_two_of_its_steps(
-    fragile_serving: Serving, mailbox: Mailbox
-) -> None:
+def test_every_flow_goes_on_after_a_kill_between_any_two_of_its_steps(fragile_serving: Serving) -> None:
     alice, twin = somebody("alice"), somebody("twin")
-    with fragile_serving(CODE_RESEND_AFTER="0") as service, service.client() as client:
-        walk = Walker(client, mailbox)
+    with fragile_serving(CODE_RESEND_AFTER="0") as service, service.walker() as walk:
         walk.register(alice)
         register_key, _ = walk.open(
             "/register", twin.email, email=twin.email, login=alice.login, password=twin.password

@@ -15,8 +15,7 @@ END_OF_MAIL = b"\r\n.\r\n"
 
 
 def test_mail_that_waits_for_smtp_outlives_a_kill(fragile_serving: Serving, mailbox: Mailbox) -> None:
-    with fragile_serving() as service, service.client() as client, inspect_database(service) as db:
-        walk = Walker(client, mailbox)
+    with fragile_serving() as service, service.walker() as walk, inspect_database(service) as db:
         trio = a_trio(walk)
         mailbox.stop()
         flows = trio.open(walk)

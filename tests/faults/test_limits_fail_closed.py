@@ -31,11 +31,10 @@ def costly(fragile_serving: Serving) -> Iterator[Service]:
         yield running
 
 
-def a_resident(service: Service, mailbox: Mailbox) -> tuple[Person, dict[str, str]]:
+def a_resident(service: Service) -> tuple[Person, dict[str, str]]:
     """Somebody with an account, and the session keys of flows that wait for their codes."""
     person, new = somebody("resident"), somebody("new")
-    with service.client() as client:
-        walk = Walker(client, mailbox)
+    with service.walker() as walk:
         walk.register(person)
         keys = {"login": walk.open_login(person)[0], "recover": walk.open_recovery(person)[0]}
         keys["register"] = walk.open_registration(new)[0]
@@ -70,11 +69,10 @@ def is_an_honest_503(answer: Answer) -> bool:
 def test_row_25_without_valkey_all_are_refused_nothing_is_hashed_and_nobody_is_mailed(
     costly: Service, fragile: Stack, mailbox: Mailbox
 ) -> None:
-    person, keys = a_resident(costly, mailbox)
+    person, keys = a_resident(costly)
     with inspect_database(costly) as db:
         db.wait_until_all_mail_has_left()
-    with costly.client() as client:
-        walk = Walker(client, mailbox)
+    with costly.walker() as walk:
         before = cpu_seconds(costly)
         assert walk.post("/login", login=person.login, password="a wrong one 4711").status_code == 401
         one_hash = cpu_seconds(costly) - before

@@ -35,10 +35,10 @@ def service(behind_proxies: BehindProxies, smtp: Proxy) -> Iterator[Service]:
 
 
 @pytest.fixture
-def walk(service: Service, mailbox: Mailbox) -> Iterator[Walker]:
+def walk(service: Service) -> Iterator[Walker]:
     service.wait_until_ready()
-    with service.client() as client:
-        yield Walker(client, mailbox)
+    with service.walker() as walk:
+        yield walk
 
 
 @pytest.fixture(scope="session")

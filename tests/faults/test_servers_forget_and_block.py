@@ -10,7 +10,6 @@ from functools import partial
 import httpx
 import pytest
 
-from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import inspect_database
@@ -29,9 +28,9 @@ def lone_service(fragile_serving: Serving) -> Iterator[Service]:
 
 
 @pytest.fixture
-def walk(lone_service: Service, mailbox: Mailbox) -> Iterator[Walker]:
-    with lone_service.client() as client:
-        yield Walker(client, mailbox)
+def walk(lone_service: Service) -> Iterator[Walker]:
+    with lone_service.walker() as walk:
+        yield walk
 
 
 def _is_gone(answer: httpx.Response) -> bool:

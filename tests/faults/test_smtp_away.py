@@ -145,8 +145,7 @@ def _caught_before_the_250(walk: Walker, db: DatabaseInspector, smtp: Proxy) -> 
 def test_a_connection_that_dies_before_the_250_sends_two_mails_at_worst_and_the_newest_code_works(
     proxied_service: Service, smtp: Proxy, mailbox: Mailbox
 ) -> None:
-    with proxied_service.client() as client, inspect_database(proxied_service) as db:
-        walk = Walker(client, mailbox)
+    with proxied_service.walker() as walk, inspect_database(proxied_service) as db:
         flows, answers = _caught_before_the_250(walk, db, smtp)
         for answer in answers:
             answer.let_go(forward=False)
@@ -165,8 +164,7 @@ def test_a_connection_that_dies_before_the_250_sends_two_mails_at_worst_and_the_
 def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for_a_moment(
     fragile: Stack, proxied_service: Service, smtp: Proxy, mailbox: Mailbox
 ) -> None:
-    with proxied_service.client() as client, inspect_database(proxied_service) as db:
-        walk = Walker(client, mailbox)
+    with proxied_service.walker() as walk, inspect_database(proxied_service) as db:
         flows, answers = _caught_before_the_250(walk, db, smtp)
         fragile.valkey.kill()
         for answer in answers:
@@ -182,8 +180,7 @@ def test_a_mail_that_smtp_has_taken_is_not_sent_anew_because_valkey_was_away_for
 def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it_has_left(
     fragile_serving: Serving, mailbox: Mailbox
 ) -> None:
-    with fragile_serving(MAIL_BACKLOG="5") as service, service.client() as client, inspect_database(service) as db:
-        walk = Walker(client, mailbox)
+    with fragile_serving(MAIL_BACKLOG="5") as service, service.walker() as walk, inspect_database(service) as db:
         trio = a_trio(walk)
         db.wait_until_all_mail_has_left()
         mailbox.stop()
@@ -201,8 +198,7 @@ def test_starts_are_refused_alike_while_too_much_mail_waits_and_accepted_when_it
 def test_a_recipient_whose_server_puts_mail_off_stops_nobody_elses_start(
     fragile_serving: Serving, mailbox: Mailbox
 ) -> None:
-    with fragile_serving(MAIL_BACKLOG="2") as service, service.client() as client, inspect_database(service) as db:
-        walk = Walker(client, mailbox)
+    with fragile_serving(MAIL_BACKLOG="2") as service, service.walker() as walk, inspect_database(service) as db:
         mailbox.reply = lambda to: "450 4.2.0 come back later" if to.startswith("greylisted") else None
         for person in (somebody("greylisted") for _ in range(5)):
             opened = walk.post("/register", email=person.email, login=person.login, password=person.password)

@@ -14,7 +14,6 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.process import Service
 from tests.support.users.flows import FLOWS, WRONG_CODE, opened, outcome, wait_until_after
-from tests.support.users.people import Walker
 
 pytestmark = pytest.mark.system
 
@@ -39,15 +38,13 @@ def test_row_11_a_code_lives_as_long_as_valkey_says_whatever_clock_the_service_h
     mistaken: Service, mailbox: Mailbox
 ) -> None:
     for flow in FLOWS:
-        with mistaken.client() as client:
-            walk = Walker(client, mailbox)
+        with mistaken.walker() as walk:
             _, key, code = opened(walk, flow)
             answer = walk.confirm(flow, key, code)
             assert answer.is_success, (flow, answer.text)
             believed = parsedate_to_datetime(answer.headers["Date"])
             assert abs((believed - datetime.now(UTC)).total_seconds()) > 500, "the clock is right, and nothing is shown"
-    with mistaken.client() as client:
-        walk = Walker(client, mailbox)
+    with mistaken.walker() as walk:
         person, key, code = opened(walk, "recover")
         wait_until_after(mailbox.mails(person.email)[-1].received_at, LIFE + 1)
         assert outcome(walk.confirm("recover", key, code)) == WRONG_CODE

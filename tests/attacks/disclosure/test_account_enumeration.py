@@ -159,8 +159,7 @@ def test_row_31_too_many_wrong_passwords_are_refused_alike_for_everybody(as_ship
         Walker(at_home, mailbox).register(known)
         told: list[list[object]] = []
         for person in (known, stranger):
-            with as_shipped.client() as client:
-                walk = Walker(client, mailbox)
+            with as_shipped.walker() as walk:
                 answers = [walk.post("/login", login=person.login, password="wrong again") for _ in range(11)]
                 # The right one is no way round, or it would be known by being one.
                 answers.append(walk.post("/login", login=person.login, password=person.password))

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from tests.support.requests.burst import Answer, _read, post
 from tests.support.servers.slow_proxy import SlowProxy
 from tests.support.service.process import Service, fresh_address
-from tests.support.users.people import Walker, a_wrong_code, somebody
+from tests.support.users.people import a_wrong_code, somebody
 
 PEOPLE = 8
 _LATE = (503, "unavailable")
@@ -51,11 +51,10 @@ def _confirm(flow: str, session_key: str, code: str) -> bytes:
     return post(f"/{flow}/confirm", json.dumps({"session_key": session_key, "code": code}).encode())
 
 
-def _questions(service: Service, mailbox: Mailbox, count: int, chance: random.Random) -> list[Question]:
+def _questions(service: Service, count: int, chance: random.Random) -> list[Question]:
     """Requests of several people, mixed: their own profile, their own tokens, and a guess at their own flow."""
     people = [somebody(f"mixed-{number}") for number in range(PEOPLE)]
-    with service.client() as client:
-        walk = Walker(client, mailbox)
+    with service.walker() as walk:
         for person in people:
             walk.register(person)
         tokens = {person.login: walk.log_in(person) for person in people}
@@ -125,15 +124,14 @@ def test_row_59_every_answer_is_its_own_though_half_the_callers_hang_up(
             service.environment[name] = service.environment[name].replace(f":{port}", f":{proxy.port}")
         service.start()
         try:
-            questions = _questions(service, mailbox, 2_000 if full_counts else 200, chance)
+            questions = _questions(service, 2_000 if full_counts else 200, chance)
             postgres.delay = valkey.delay = 0.1
             # Longer than the service waits: a late answer must not be taken for that to the next question.
             valkey.often, valkey.long_delay = 0.04, 0.9
             answered = asyncio.run(_ask_all(service, questions, chance, at_once=40))
             postgres.delay = valkey.delay = 0
             service.wait_until_ready()
-            with service.client() as client:
-                walk = Walker(client, mailbox)
+            with service.walker() as walk:
                 person = somebody("afterwards")
                 walk.register(person)
                 assert walk.me(walk.log_in(person)).json()["login"] == person.login

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.client import BenchClient
-from devstack.mailbox import Mailbox
 from models.settings.rules import PBKDF2_FLOOR
 from tests.conftest import Serving
 from tests.support.service.process import Service
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, somebody
 
 CALLERS = 200
 LEAST_A_SECOND = 4
@@ -60,15 +59,12 @@ class Storm:
         return self.took.get((path, status), [])
 
 
-def test_row_56_a_storm_of_log_ins_starves_only_itself(
-    serving: Serving, mailbox: Mailbox, *, full_counts: bool
-) -> None:
+def test_row_56_a_storm_of_log_ins_starves_only_itself(serving: Serving, *, full_counts: bool) -> None:
     seconds = 60 if full_counts else 5
     shipped = {"ENVIRONMENT": "production", "HASH_ITERATIONS": str(PBKDF2_FLOOR)}
     # A strict single use would be another one's test: here one token is refreshed again and again.
     with serving(workers=2, REFRESH_REUSE_INTERVAL="60", **shipped) as service:
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             people = [somebody("stormy") for _ in range(4)]
             for person in people:
                 walk.register(person)

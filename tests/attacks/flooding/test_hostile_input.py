@@ -290,6 +290,7 @@ DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
     ("stored", "typed", "same"),
     [
         (A128, A128, True),
+        ("[{" * 30 + "}]" * 30, "[{" * 30 + "}]" * 30, True),
         (A128, A128[:-1] + "y", False),
         (A128, A128[:-1], False),
         (A128, A128 + "x", False),

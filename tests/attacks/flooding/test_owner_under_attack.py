@@ -181,30 +181,6 @@ def test_row_26_the_owner_recovers_on_a_new_device_amid_twenty_flooding_bots(
         assert done["code"], done
 
 
-def test_row_26_on_a_known_device_the_owner_does_not_feel_the_flood(
-    service: Service, db: DatabaseInspector, mailbox: Mailbox
-) -> None:
-    """A ladder, a mail bucket and a thermostat of strangers are used up beside him; his own code has four digits."""
-    [person] = create_users(db, 1, "at-home")
-    with service.client() as client:
-        walk = Walker(client, mailbox)
-        client.headers["X-Device"] = "new"
-        first = walk.confirm("login", *walk.open_login(person))
-        assert first.status_code == 200, first.text
-        client.headers["X-Device"] = first.headers["X-Device"]
-        owner = Owner(person, walk, db)
-        with _flooded(service, person):
-            eventually(lambda: len(owner.mails) >= _MAILS_AT_ONCE + 1, within=60)
-            for _ in range(2):
-                mails = len(owner.mails)
-                key = owner.begin()
-                owner.wait_for_mail(key)
-                [mail] = owner.mails[mails:]
-                assert len(mail.code or "") == 4
-                confirmed = owner.enter(key, mail.code or "")
-                assert confirmed.status_code == 200, confirmed.text
-
-
 @pytest.fixture
 def as_shipped(stack: Stack, tmp_path: Path) -> Settings:
     return settings_of(Service(stack, "auth", 252, tmp_path, workers=1, **AS_SHIPPED).environment)

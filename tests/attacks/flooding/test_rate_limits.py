@@ -123,8 +123,7 @@ def test_row_24_all_spellings_of_a_name_share_one_bucket(kind: str, counting: Se
     number = next(_numbers)
     person = somebody("row-24")
     spellings = _spellings(person, number)
-    with counting.client() as client:
-        walk = Walker(client, mailbox_of_all)
+    with counting.walker() as walk:
         person = Person(spellings["email"][0], person.login, person.password)
         stored = f"{person.email.partition('@')[0]}@{person.email.partition('@')[2].encode('idna').decode()}"
         key, code = walk.open("/register", stored, email=person.email, login=person.login, password=person.password)

@@ -48,9 +48,9 @@ aging = service_fixture(workers=2)
 
 
 @pytest.fixture
-def aging_walk(aging: Service, mailbox: Mailbox) -> Iterator[Walker]:
-    with aging.client() as client:
-        yield Walker(client, mailbox)
+def aging_walk(aging: Service) -> Iterator[Walker]:
+    with aging.walker() as walk:
+        yield walk
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,8 @@ def aging_db(aging: Service) -> Iterator[DatabaseInspector]:
         yield looking
 
 
-def test_row_09_a_code_opens_no_other_flow_of_the_same_address(twelve: Service, mailbox: Mailbox) -> None:
-    with twelve.client() as client:
-        walk = Walker(client, mailbox)
+def test_row_09_a_code_opens_no_other_flow_of_the_same_address(twelve: Service) -> None:
+    with twelve.walker() as walk:
         walk.register(person := somebody("owner"))
         flows = [walk.open_recovery(person) for _ in range(20)]
         assert len({code for _, code in flows}) == 20
@@ -71,9 +70,8 @@ def test_row_09_a_code_opens_no_other_flow_of_the_same_address(twelve: Service, 
             assert walk.confirm("recover", key, own).is_success
 
 
-def test_row_09_a_code_opens_no_other_purpose_and_nobody_elses_flow(twelve: Service, mailbox: Mailbox) -> None:
-    with twelve.client() as client:
-        walk = Walker(client, mailbox)
+def test_row_09_a_code_opens_no_other_purpose_and_nobody_elses_flow(twelve: Service) -> None:
+    with twelve.walker() as walk:
         for person in (alice := somebody("alice"), bob := somebody("bob")):
             walk.register(person)
         flows = {

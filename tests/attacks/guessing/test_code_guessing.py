@@ -56,9 +56,9 @@ def apart(serving: Serving) -> Iterator[Service]:
 
 
 @pytest.fixture
-def apart_walk(apart: Service, mailbox: Mailbox) -> Iterator[Walker]:
-    with apart.client() as client:
-        yield Walker(client, mailbox)
+def apart_walk(apart: Service) -> Iterator[Walker]:
+    with apart.walker() as walk:
+        yield walk
 
 
 def wrong_ones(code: str, count: int) -> list[str]:
@@ -326,10 +326,9 @@ def test_row_07_a_guess_whose_answer_nobody_reads_is_counted(apart: Service, apa
     eventually(lambda: metric(apart, "auth_wrong_guesses_unresolved", "recover") == evaluated + 3, 10)
 
 
-def test_row_07_a_power_cut_forgives_no_guess(apart: Service, mailbox: Mailbox) -> None:
+def test_row_07_a_power_cut_forgives_no_guess(apart: Service) -> None:
     waiting: dict[str, tuple[Person, str, str]] = {}
-    with apart.client() as client:
-        walk = Walker(client, mailbox)
+    with apart.walker() as walk:
         for flow in FLOWS:
             person = somebody_for(flow, walk)
             burn(walk, flow, person)
@@ -339,8 +338,7 @@ def test_row_07_a_power_cut_forgives_no_guess(apart: Service, mailbox: Mailbox) 
             assert walk.confirm(flow, key, a_wrong_code(code)).json()["attempts_left"] == 2
         apart.kill()
     apart.start()
-    with apart.client() as client:
-        walk = Walker(client, mailbox)
+    with apart.walker() as walk:
         for flow, (person, key, code) in waiting.items():
             answers = [walk.confirm(flow, key, a_wrong_code(code)) for _ in range(3)]
             assert [outcome(answer) for answer in answers] == [WRONG_CODE] * 2 + [GONE]

@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.requests.burst import Call, in_bursts
 from tests.support.requests.stopwatch import Stopwatch, judged, shuffled
@@ -67,10 +66,9 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
 
 @pytest.mark.parametrize(("setting", "minutes"), [("", 30), ("1200", 20)])
 def test_row_16_a_flow_is_worth_nothing_after_its_life_at_any_step(
-    setting: str, minutes: int, serving: Serving, mailbox: Mailbox
+    setting: str, minutes: int, serving: Serving
 ) -> None:
-    with serving(workers=2, FLOW_TTL=setting) as service, service.client() as client, inspect_database(service) as db:
-        walk = Walker(client, mailbox)
+    with serving(workers=2, FLOW_TTL=setting) as service, service.walker() as walk, inspect_database(service) as db:
         _, key_in_time = ready_for_a_new_password(walk)
         let_pass(db, timedelta(minutes=minutes / 2))
         late, key = ready_for_a_new_password(walk)

@@ -75,8 +75,7 @@ def kit(service: Service, mailbox_of_all: Mailbox) -> Person:
     number = one.login.partition("-")[2]
     person = replace(one, email=f"kit@münchen-{number}.de")
     stored = replace(person, email=f"kit@{alabel(number)}")
-    with service.client() as client:
-        walk = Walker(client, mailbox_of_all)
+    with service.walker() as walk:
         key, code = walk.open("/register", stored.email, **registration(person.email, person.login))
         assert walk.confirm("register", key, code).json()["email"] == stored.email
     return stored
@@ -476,11 +475,10 @@ def test_row_39_who_is_early_with_the_login_alone_keeps_nobody_from_registering(
 # Row 40: one winner.
 
 
-def opened_by_all(service: Service, mailbox: Mailbox, people: Sequence[Person]) -> list[Call]:
+def opened_by_all(service: Service, people: Sequence[Person]) -> list[Call]:
     """A registration of each person, and the call that would confirm it."""
     calls: list[Call] = []
-    with service.client() as client:
-        walk = Walker(client, mailbox)
+    with service.walker() as walk:
         for person in people:
             # One after the other: the mails of one address do not say which flow they are for.
             key, code = walk.open_registration(person)
@@ -489,11 +487,11 @@ def opened_by_all(service: Service, mailbox: Mailbox, people: Sequence[Person]) 
 
 
 def test_row_40_fifty_registrations_of_one_address_make_one_account(
-    service: Service, mailbox: Mailbox, db: DatabaseInspector, *, full_counts: bool
+    service: Service, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
         one = somebody("one")
-        calls = opened_by_all(service, mailbox, [replace(one, login=f"{one.login}.{n}") for n in range(50)])
+        calls = opened_by_all(service, [replace(one, login=f"{one.login}.{n}") for n in range(50)])
         db.wait_until_all_mail_has_left()
         answers = burst(service, calls)
         assert outcomes(answers) == {(201, ""): 1, GONE: 49}, service.log()[-2000:]
@@ -505,12 +503,12 @@ def test_row_40_fifty_registrations_of_one_address_make_one_account(
 
 
 def test_row_40_fifty_registrations_of_one_login_make_one_account(
-    service: Service, mailbox: Mailbox, db: DatabaseInspector, *, full_counts: bool
+    service: Service, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
         login = somebody("only").login
         people = [replace(somebody("same"), login=login.upper() if n % 2 else login) for n in range(50)]
-        calls = opened_by_all(service, mailbox, people)
+        calls = opened_by_all(service, people)
         db.wait_until_all_mail_has_left()
         answers = burst(service, calls)
         assert outcomes(answers) == {(201, ""): 1, (409, "login_taken"): 49}, service.log()[-2000:]

@@ -9,13 +9,12 @@ import jwt
 import pytest
 
 from commands.settings_page import page
-from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.commands import run
 from tests.support.service.process import ROOT, Service
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import outcome
-from tests.support.users.people import Tokens, Walker, somebody
+from tests.support.users.people import Tokens, somebody
 
 
 @pytest.fixture
@@ -29,10 +28,9 @@ def kids(service: Service) -> list[str]:
     return [key["kid"] for key in service.get("/.well-known/jwks.json").json()["keys"]]
 
 
-def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service, mailbox: Mailbox) -> None:
+def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service) -> None:
     [old] = kids(watchful)
-    with watchful.client() as client:
-        walk = Walker(client, mailbox)
+    with watchful.walker() as walk:
         walk.register(person := somebody("rotated"))
         tokens = walk.open_session(person)
         done = run(watchful, "rotate-keys")
@@ -49,10 +47,9 @@ def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service, 
         assert len(kids(watchful)) == 2
 
 
-def test_a_key_that_has_leaked_is_worth_nothing_a_moment_later(watchful: Service, mailbox: Mailbox) -> None:
+def test_a_key_that_has_leaked_is_worth_nothing_a_moment_later(watchful: Service) -> None:
     [old] = kids(watchful)
-    with watchful.client() as client:
-        walk = Walker(client, mailbox)
+    with watchful.walker() as walk:
         walk.register(person := somebody("leaked"))
         tokens = walk.open_session(person)
         assert walk.me(tokens.access).status_code == 200

@@ -18,7 +18,7 @@ import pytest
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
 from tests.support.state.database_inspector import inspect_database
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import somebody
 
 _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -140,8 +140,7 @@ def test_a_stop_is_in_order_however_early_it_comes_and_however_often(
 def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_worker: Service, stack: Stack) -> None:
     worker = subprocess.Popen([sys.executable, "main.py", "worker"], cwd=ROOT, env=without_worker.environment)
     try:
-        with without_worker.client() as client, inspect_database(without_worker) as db:
-            walk = Walker(client, stack.mailbox)
+        with without_worker.walker() as walk, inspect_database(without_worker) as db:
             for _ in range(3):
                 walk.open_registration(somebody("leaving"))
             worker.send_signal(signal.SIGTERM)

@@ -108,18 +108,15 @@ def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_besid
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
-def test_another_algorithm_takes_over_without_a_restart_of_anybody_else(
-    algorithm: str, serving: Serving, mailbox: Mailbox, walk: Walker
-) -> None:
+def test_another_algorithm_takes_over_without_a_restart_of_anybody_else(algorithm: str, serving: Serving) -> None:
     with serving(**OFTEN | {"KEY_LIFE": "3600"}) as service:
-        with service.client() as client:
-            Walker(client, mailbox).register(person := somebody("changed"))
-            before = Walker(client, mailbox).open_session(person)
+        with service.walker() as walk:
+            walk.register(person := somebody("changed"))
+            before = walk.open_session(person)
         service.stop()
         service.environment["KEY_ALGORITHM"] = algorithm
         service.start()
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             # The old key signs until the new one was published for long enough.
             tokens = Tokens.of(walk.refresh(before.refresh))
             assert jwt.get_unverified_header(tokens.access)["alg"] == "ES256"
@@ -135,7 +132,7 @@ def test_another_algorithm_takes_over_without_a_restart_of_anybody_else(
             assert walk.me(tokens.access).status_code == 200
 
 
-def test_a_key_is_withdrawn_when_its_last_token_has_expired(serving: Serving, mailbox: Mailbox) -> None:
+def test_a_key_is_withdrawn_when_its_last_token_has_expired(serving: Serving) -> None:
     with serving(**OFTEN | {"KEY_LIFE": "3600"}) as service, inspect_database(service) as db:
         [first] = kids(service)
         let_pass(db, 3599)
@@ -177,18 +174,16 @@ def test_the_list_is_announced_with_its_age_and_need_not_be_sent_twice(service: 
 # The one secret.
 
 
-def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Serving, mailbox: Mailbox) -> None:
+def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Serving) -> None:
     with serving(SECRET_KEYS=OLD) as service:
         person, late = somebody("kept"), somebody("late")
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             walk.register(person)
             first = walk.open_session(person)
             lost = Tokens.of(walk.refresh(first.refresh))
             registration, login = walk.open_registration(late), walk.open_login(person)
         changed(service, f"{NEW},{OLD}")
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             # What was signed, mailed and given before is as good as it was, a repeat of a moment ago included.
             assert walk.me(lost.access).status_code == 200
             assert Tokens.of(walk.refresh(first.refresh)).refresh == lost.refresh
@@ -196,8 +191,7 @@ def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Ser
             assert walk.confirm("login", *login).status_code == 200
             successor = Tokens.of(walk.refresh(lost.refresh))
         changed(service, NEW)
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             # The old one is gone: the signing key was sealed anew, and so was whatever was refreshed meanwhile.
             assert walk.me(lost.access).status_code == 200
             assert walk.refresh(successor.refresh).status_code == 200
@@ -237,15 +231,14 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
         assert "could not be read" not in old_one.log()
 
 
-def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Serving, mailbox: Mailbox) -> None:
+def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Serving) -> None:
     # A failover to a standby, or a restored machine, whose clock is behind.
     with serving(KEY_REFRESH_INTERVAL="1") as service, inspect_database(service) as db:
         db.rows("UPDATE signing_keys SET signs_from = now() + interval '1 hour'")
         time.sleep(1.5)
         service.stop()
         service.start()
-        with service.client() as client:
-            walk = Walker(client, mailbox)
+        with service.walker() as walk:
             walk.register(person := somebody("early"))
             token = walk.log_in(person)
             assert walk.me(token).status_code == 200

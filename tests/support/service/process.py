@@ -12,6 +12,8 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +23,7 @@ from devstack.ports import free_port
 from devstack.processes import spawn
 from devstack.stack import Stack
 from tests.support.service.fork_server import ForkedProcess, fork_command
+from tests.support.users.people import Walker
 
 _OFTEN = "1000000/60"
 OUT_OF_THE_WAY = {
@@ -165,3 +168,9 @@ class Service:
             local_address=address or fresh_address(), limits=httpx.Limits(max_connections=None), verify=NO_TLS
         )
         return httpx.Client(base_url=self.url, transport=transport, timeout=15, **options)  # type: ignore[arg-type]
+
+    @contextmanager
+    def walker(self) -> Iterator[Walker]:
+        """Walk people through flows, from one client address and by the mails of this service's stack."""
+        with self.client() as client:
+            yield Walker(client, self.stack.mailbox)

@@ -54,9 +54,12 @@ class Owner:
         with self._walking() as walk:
             self._keep(walk.confirm("login", *walk.open_login(self.person)))
 
-    def recover(self) -> None:
+    def recover(self) -> int:
+        """Choose a new password by a mailed code; return how long the code was."""
         with self._walking() as walk:
-            self._choose(walk, walk.confirm("recover", *walk.open_recovery(self.person)))
+            key, code = walk.open_recovery(self.person)
+            self._choose(walk, walk.confirm("recover", key, code))
+        return len(code)
 
     def recover_by(self, rescue_code: str) -> httpx.Response:
         """Begin a recovery and go on with a rescue code, whether or not a mail comes; return the answer to the code."""
