@@ -8,17 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Select, bindparam, func, insert, select, union
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, union
 
-from database.batch_delete import delete_batch, has_more
+from database.repository import Repository, delete_batch, interval
 from database.tables import audit_log
 from models.admin.audit_log import AuditQuery
 from models.context.audit import Record
 
 _CREATE = insert(audit_log)
 _CREATE_ONE = _CREATE.returning(audit_log.c.id)
-_DELETE_EXPIRED = delete_batch(audit_log, audit_log.c.at < func.now() - bindparam("retention", type_=Interval))
+_DELETE_EXPIRED = delete_batch(audit_log, audit_log.c.at < func.now() - interval("retention"))
 
 
 def _next_ids(column: ColumnElement[Any]) -> Select[tuple[int]]:
@@ -47,11 +46,8 @@ class AuditLine:
     times: int
 
 
-class AuditRepo:
+class AuditRepo(Repository):
     """Adds, lists and deletes lines of the audit log; no line is ever changed."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def create(self, record: Record) -> int:
         """Add what happens in this transaction; return the id of the line."""
@@ -88,7 +84,7 @@ class AuditRepo:
 
     async def delete_expired(self, retention: timedelta) -> bool:
         """Delete a batch of lines older than ``retention``; return True if there may be more."""
-        return has_more(await self._connection.execute(_DELETE_EXPIRED, {"retention": retention}))
+        return await self._has_more(_DELETE_EXPIRED, retention=retention)
 
 
 def _values(record: Record, times: int) -> dict[str, object]:

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     Double,
     Integer,
-    Interval,
     LargeBinary,
     Text,
     bindparam,
@@ -23,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.repository import Repository, interval
 from database.tables import guess_budgets, guess_reservations
 
 
@@ -93,7 +92,7 @@ _RESERVE = (
             bindparam("device", type_=Text),
             _TAKEN.c.digits,
             _GUESSES,
-            func.now() + bindparam("life", type_=Interval),
+            func.now() + interval("life"),
         ),
     )
     .returning(guess_reservations.c.digits)
@@ -160,11 +159,8 @@ _DELETE_BUDGETS = delete(guess_budgets).where(guess_budgets.c.subject == func.an
 _DELETE_RESERVATIONS = delete(guess_reservations).where(guess_reservations.c.subject == func.any(_SUBJECTS))
 
 
-class LadderRepo:
+class LadderRepo(Repository):
     """Reserves guesses of budgets and refunds them. All times are by PostgreSQL's clock."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def reserve(self, flow_id: bytes, budget: BudgetKey, terms: Terms, life: timedelta) -> int | None:
         """Reserve the guesses of one code, once a flow; return the length of the rung, or None if too few are left.

@@ -8,10 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, delete, exists, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Text
+from sqlalchemy.dialects.postgresql import insert
 
+from database.repository import Repository, array_of
 from database.tables import permissions, role_permissions, roles, user_roles, users
 from models.values.permission import ADMIN_ROLE
 
@@ -33,13 +32,12 @@ class PermissionRow:
     description: str
 
 
-_GRANTED = select(
-    func.array_agg(aggregate_order_by(role_permissions.c.permission, role_permissions.c.permission))
-).where(role_permissions.c.role == roles.c.name)
-_LIST = select(
-    roles,
-    func.coalesce(_GRANTED.scalar_subquery(), array([], type_=Text), type_=ARRAY(Text)).label("permissions"),
-).order_by(roles.c.name)
+_GRANTED = (
+    select(role_permissions.c.permission)
+    .where(role_permissions.c.role == roles.c.name)
+    .order_by(role_permissions.c.permission)
+)
+_LIST = select(roles, array_of(_GRANTED).label("permissions")).order_by(roles.c.name)
 _FIND = _LIST.where(roles.c.name == bindparam("role"))
 # The weaker lock is enough: it keeps out others that take it, and does not block an assignment of the role.
 _LOCK = select(roles.c.name).where(roles.c.name == bindparam("role")).with_for_update(key_share=True)
@@ -89,11 +87,8 @@ def _role(row: Row[Any]) -> Role:
     return Role(row.name, row.description, tuple(row.permissions))
 
 
-class RoleRepo:
+class RoleRepo(Repository):
     """Reads and writes roles and permissions."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def list(self) -> Sequence[Role]:
         """Return every role, by name."""
@@ -106,7 +101,7 @@ class RoleRepo:
 
     async def lock(self, name: str) -> bool:
         """Lock the role until this transaction ends; return whether it exists."""
-        return (await self._connection.execute(_LOCK, {"role": name})).one_or_none() is not None
+        return await self._has_row(_LOCK, {"role": name})
 
     async def find_for_update(self, name: str) -> Role | None:
         """Lock the role and return it as it is then."""
@@ -114,8 +109,7 @@ class RoleRepo:
 
     async def create(self, name: str, description: str) -> bool:
         """Create a role without permissions; return False if the name is taken."""
-        created = await self._connection.execute(_CREATE, {"name": name, "description": description})
-        return created.one_or_none() is not None
+        return await self._has_row(_CREATE, {"name": name, "description": description})
 
     async def update_description(self, name: str, description: str) -> None:
         """Change the description of a role."""
@@ -164,23 +158,19 @@ class RoleRepo:
 
     async def update_permission(self, name: str, description: str) -> bool:
         """Change the description of a permission; return False if there is none of that name."""
-        updated = await self._connection.execute(_UPDATE_PERMISSION, {"permission": name, "text": description})
-        return updated.one_or_none() is not None
+        return await self._has_row(_UPDATE_PERMISSION, {"permission": name, "text": description})
 
     async def delete_permission(self, name: str) -> bool:
         """Delete a permission, and take it from every role; return False if there is none of that name."""
-        deleted = await self._connection.execute(_DELETE_PERMISSION, {"permission": name})
-        return deleted.one_or_none() is not None
+        return await self._has_row(_DELETE_PERMISSION, {"permission": name})
 
     async def assign(self, user_id: UUID, role: str) -> bool:
         """Assign a role to a user; return False if the user has it already."""
-        assigned = await self._connection.execute(_ASSIGN, {"user_id": user_id, "role": role})
-        return assigned.one_or_none() is not None
+        return await self._has_row(_ASSIGN, {"user_id": user_id, "role": role})
 
     async def revoke(self, user_id: UUID, role: str) -> bool:
         """Revoke a role of a user; return False if the user does not have it."""
-        revoked = await self._connection.execute(_REVOKE, {"user": user_id, "role": role})
-        return revoked.one_or_none() is not None
+        return await self._has_row(_REVOKE, {"user": user_id, "role": role})
 
     async def count_admins(self) -> int:
         """Return how many administrators are not blocked.

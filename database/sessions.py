@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     ColumnElement,
-    Interval,
     LargeBinary,
     Uuid,
     bindparam,
@@ -24,9 +23,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_batch, has_more
+from database.repository import Repository, delete_batch, interval
 from database.tables import sessions
 
 
@@ -89,10 +87,6 @@ _COLUMNS = (
 _IS_ACTIVE = sessions.c.ends_at > func.now()
 
 
-def _interval(name: str) -> Any:
-    return bindparam(name, type_=Interval)
-
-
 _REMEMBERED = 32
 """Replaced tokens that a session remembers: no client with several tabs refreshes more often in ten seconds."""
 
@@ -121,7 +115,7 @@ _CREATE = (
         user_id=bindparam("user"),
         token=bindparam("token"),
         user_agent=bindparam("user_agent"),
-        ends_at=func.now() + func.least(_interval("idle"), _interval("absolute")),
+        ends_at=func.now() + func.least(interval("idle"), interval("absolute")),
     )
     .returning(*_COLUMNS, select(func.count()).select_from(_EVICTED).scalar_subquery())
 )
@@ -129,7 +123,7 @@ _CREATE = (
 
 def _remembered(column: Column[Any], newest: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the column with one more value in front, without the values that are too old to be presented again."""
-    is_recent = sessions.c.rotated_at > func.now() - _interval("reuse_interval")
+    is_recent = sessions.c.rotated_at > func.now() - interval("reuse_interval")
     carried = func.array_prepend(newest, column, type_=column.type)[1:_REMEMBERED]
     return case((is_recent, carried), else_=array([newest]))
 
@@ -141,14 +135,14 @@ _ROTATE = (
         sessions.c.token == bindparam("presented"),
         _IS_ACTIVE,
         # The setting may be shorter than it was at the last rotation.
-        sessions.c.created_at + _interval("absolute") > func.now(),
+        sessions.c.created_at + interval("absolute") > func.now(),
     )
     .values(
         token=bindparam("successor"),
         replaced=_remembered(sessions.c.replaced, _PRESENTED),
         replaced_at=_remembered(sessions.c.replaced_at, func.now()),
         rotated_at=func.now(),
-        ends_at=func.least(func.now() + _interval("idle"), sessions.c.created_at + _interval("absolute")),
+        ends_at=func.least(func.now() + interval("idle"), sessions.c.created_at + interval("absolute")),
     )
     .returning(*_COLUMNS)
 )
@@ -173,11 +167,8 @@ _DELETE_OTHERS = _DELETE_ALL.where(sessions.c.id != bindparam("session"))
 _DELETE_EXPIRED = delete_batch(sessions, ~_IS_ACTIVE)
 
 
-class SessionRepo:
+class SessionRepo(Repository):
     """Creates, rotates and deletes sessions. All times are by PostgreSQL's clock."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def create(self, new: NewSession, life: SessionLife, *, limit: int) -> tuple[Session, int]:
         """Create a session; return it and how many of the oldest were ended for it. The user's row has to be locked."""
@@ -220,8 +211,7 @@ class SessionRepo:
 
     async def delete(self, session_id: UUID, user_id: UUID) -> bool:
         """End one session of a user; return False if there is none of that id."""
-        deleted = await self._connection.execute(_DELETE, {"session": session_id, "user": user_id})
-        return deleted.one_or_none() is not None
+        return await self._has_row(_DELETE, {"session": session_id, "user": user_id})
 
     async def delete_all(self, user_id: UUID, *, except_session: UUID | None = None) -> None:
         """End every session of a user, except ``except_session``."""
@@ -232,4 +222,4 @@ class SessionRepo:
 
     async def delete_expired(self) -> bool:
         """Delete a batch of expired sessions; return True if there may be more."""
-        return has_more(await self._connection.execute(_DELETE_EXPIRED))
+        return await self._has_more(_DELETE_EXPIRED)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from database.repository import Repository, interval
 from database.tables import signing_keys
 
 _ROTATION_LOCK = 7_365_627_169
@@ -49,7 +49,7 @@ _CREATE = insert(signing_keys).values(
     algorithm=bindparam("algorithm"),
     public_jwk=bindparam("public_jwk"),
     private_key=bindparam("private_key"),
-    signs_from=func.now() + bindparam("activation_delay", type_=Interval),
+    signs_from=func.now() + interval("activation_delay"),
 )
 _REENCRYPT = (
     update(signing_keys)
@@ -58,11 +58,8 @@ _REENCRYPT = (
 )
 
 
-class SigningKeyRepo:
+class SigningKeyRepo(Repository):
     """Lists, creates and deletes signing keys. PostgreSQL's clock counts, so that all processes switch together."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def lock(self) -> None:
         """Make other processes wait until this transaction ends, so that only one creates the next key."""

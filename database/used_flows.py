@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_batch, has_more
+from database.repository import Repository, delete_batch
 from database.tables import guess_budgets, guess_reservations, used_flow
 
 # One statement marks the step and refunds what the flow's code had reserved: a flow that succeeds costs nothing, its
@@ -39,25 +38,20 @@ RESCUE = "rescue"
 """The step of a used rescue code, whose digest stands in place of a flow's id."""
 
 
-class UsedFlowRepo:
+class UsedFlowRepo(Repository):
     """Lets a step take effect only once, by the primary key of its table."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def mark(self, flow_id: bytes, step: str) -> bool:
         """Mark that the step takes effect in this transaction; return False if it took effect before.
 
         This refunds what the flow has reserved of the ladder.
         """
-        marked = await self._connection.execute(_MARK_AND_REFUND, {"flow_id": flow_id, "step": step})
-        return marked.one_or_none() is not None
+        return await self._has_row(_MARK_AND_REFUND, {"flow_id": flow_id, "step": step})
 
     async def mark_rescue_code(self, digest: bytes) -> bool:
         """Mark that a rescue code is used in this transaction; return False if it was used before."""
-        marked = await self._connection.execute(_MARK_ALONE, {"flow_id": digest, "step": RESCUE})
-        return marked.one_or_none() is not None
+        return await self._has_row(_MARK_ALONE, {"flow_id": digest, "step": RESCUE})
 
     async def delete_expired(self) -> bool:
         """Delete a batch of marks older than a day, longer than any flow lives; return True if there may be more."""
-        return has_more(await self._connection.execute(_DELETE_EXPIRED))
+        return await self._has_more(_DELETE_EXPIRED)

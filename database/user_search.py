@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, or_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.repository import Repository
 from database.tables import user_roles, users
 from database.users import WITH_ACCESS, UserWithAccess, user_with_access
 
@@ -34,11 +34,8 @@ def _prefix(text: str) -> str:
     return f"{text}%"
 
 
-class UserSearchRepo:
+class UserSearchRepo(Repository):
     """Searches accounts."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def list(self, search: UserSearch, limit: int) -> Sequence[UserWithAccess]:
         """The newest accounts first. There is no count of all: that would cost a look at each of them."""

@@ -23,12 +23,13 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine, Uuid
 
+from database.repository import Repository
 from database.tables import roles, user_roles, users
+from database.users import ROLES
 from models.admin.user_transfer import UserRecord
 from models.values.locale import Locale
 from models.values.login import canonical_login
@@ -91,12 +92,7 @@ _granted = (
     .render_derived("granted")
 )
 _GRANT = insert(user_roles).from_select(["user_id", "role"], select(_granted.c.user_id, _granted.c.role))
-_ROLES = select(func.array_agg(aggregate_order_by(user_roles.c.role, user_roles.c.role))).where(
-    user_roles.c.user_id == users.c.id
-)
-_LIST = select(
-    users, func.coalesce(_ROLES.scalar_subquery(), array([], type_=Text), type_=ARRAY(Text)).label("roles")
-).order_by(users.c.id)
+_LIST = select(users, ROLES).order_by(users.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +116,8 @@ def _key(user: UserRecord) -> _Key:
     return user.id, user.email, canonical_login(user.login)
 
 
-class UserTransferRepo:
+class UserTransferRepo(Repository):
     """Creates and reads accounts in batches."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def list_role_names(self) -> frozenset[str]:
         """Return the names of all roles."""

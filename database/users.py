@@ -21,11 +21,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Text, Uuid
 
+from database.repository import Repository, array_of
 from database.tables import role_permissions, sessions, user_roles, users
 from models.values.locale import Locale
 
@@ -78,22 +77,17 @@ class NewUser:
     locale: Locale
 
 
-_ROLES = select(func.array_agg(aggregate_order_by(user_roles.c.role, user_roles.c.role))).where(
-    user_roles.c.user_id == users.c.id
+ROLES = array_of(select(user_roles.c.role).where(user_roles.c.user_id == users.c.id).order_by(user_roles.c.role)).label(
+    "roles"
 )
 _PERMISSIONS = (
-    select(
-        func.array_agg(aggregate_order_by(role_permissions.c.permission.distinct(), role_permissions.c.permission)),
-    )
-    .select_from(user_roles.join(role_permissions, role_permissions.c.role == user_roles.c.role))
+    select(role_permissions.c.permission)
+    .distinct()
+    .join(user_roles, role_permissions.c.role == user_roles.c.role)
     .where(user_roles.c.user_id == users.c.id)
+    .order_by(role_permissions.c.permission)
 )
-_NONE = array([], type_=Text)
-WITH_ACCESS = select(
-    users,
-    func.coalesce(_ROLES.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("roles"),
-    func.coalesce(_PERMISSIONS.scalar_subquery(), _NONE, type_=ARRAY(Text)).label("permissions"),
-)
+WITH_ACCESS = select(users, ROLES, array_of(_PERMISSIONS).label("permissions"))
 
 
 # Statements are built once, here: to build one takes longer than PostgreSQL takes to answer it.
@@ -127,10 +121,8 @@ _FIND_OR_PLACEHOLDER_BY_EMAIL = _user_or_placeholder(users.c.email == bindparam(
 _FIND_OR_PLACEHOLDER_BY_LOGIN = _user_or_placeholder(users.c.login_canonical == bindparam("identifier"))
 _FIND_WITH_ACCESS = WITH_ACCESS.where(users.c.id == bindparam("id"))
 _LOCK = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update(key_share=True)
-_SIDS = select(func.array_agg(sessions.c.id)).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
-_FIND_WITH_SESSIONS = _FIND_WITH_ACCESS.add_columns(
-    func.coalesce(_SIDS.scalar_subquery(), array([], type_=Uuid), type_=ARRAY(Uuid)).label("sids")
-)
+_SIDS = select(sessions.c.id).where(sessions.c.user_id == users.c.id, sessions.c.ends_at > func.now())
+_FIND_WITH_SESSIONS = _FIND_WITH_ACCESS.add_columns(array_of(_SIDS).label("sids"))
 _CREATE = insert(users).on_conflict_do_nothing().returning(users.c.id)
 _CREATE_ROLE = insert(user_roles)
 _SET_PASSWORD = (
@@ -200,11 +192,8 @@ def user_with_access(row: Mapping[Any, Any]) -> UserWithAccess:
     return UserWithAccess(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
 
 
-class UserRepo:
+class UserRepo(Repository):
     """Reads and writes accounts. E-mail addresses and logins are in canonical form."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def _one(self, query: Select[Any], **values: object) -> User | None:
         row = (await self._connection.execute(query, values)).mappings().one_or_none()
@@ -258,8 +247,7 @@ class UserRepo:
 
     async def set_password(self, user_id: UUID, password_hash: str) -> bool:
         """Set the password and raise the version, which ends earlier flows; return False without such an account."""
-        changed = await self._connection.execute(_SET_PASSWORD, {"user": user_id, "new": password_hash})
-        return changed.one_or_none() is not None
+        return await self._has_row(_SET_PASSWORD, {"user": user_id, "new": password_hash})
 
     async def set_email(self, user_id: UUID, email: str) -> bool:
         """Set the address and raise the version, which ends earlier flows; return False if it is taken."""
@@ -273,14 +261,13 @@ class UserRepo:
         """Make the change, or leave the transaction as it was; the unique index decides between two at once."""
         try:
             async with self._connection.begin_nested():
-                return (await self._connection.execute(change, values)).one_or_none() is not None
+                return await self._has_row(change, values)
         except IntegrityError:
             return False
 
     async def set_locale(self, user_id: UUID, locale: Locale) -> bool:
         """Set the language of mails; return False if it is set already, or there is no such account."""
-        changed = await self._connection.execute(_SET_LOCALE, {"user": user_id, "new": locale.value})
-        return changed.one_or_none() is not None
+        return await self._has_row(_SET_LOCALE, {"user": user_id, "new": locale.value})
 
     async def delete(self, user_id: UUID) -> None:
         """Delete the account with its sessions and its roles."""
@@ -292,8 +279,8 @@ class UserRepo:
 
     async def block(self, user_id: UUID) -> bool:
         """Block the account and raise the version, which ends earlier flows; return False if nothing changes."""
-        return (await self._connection.execute(_BLOCK, {"user": user_id})).one_or_none() is not None
+        return await self._has_row(_BLOCK, {"user": user_id})
 
     async def unblock(self, user_id: UUID) -> bool:
         """Unblock the account and raise the version; return False if nothing changes."""
-        return (await self._connection.execute(_UNBLOCK, {"user": user_id})).one_or_none() is not None
+        return await self._has_row(_UNBLOCK, {"user": user_id})

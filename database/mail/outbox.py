@@ -10,9 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     Integer,
-    Interval,
     and_,
     bindparam,
     delete,
@@ -23,9 +21,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.batch_delete import delete_batch, has_more
+from database.repository import Repository, delete_batch, interval
 from database.tables import outbox
 from models.values.flow import WaitingFlow
 
@@ -83,15 +80,11 @@ class MailStats:
     """Age of the oldest waiting mail."""
 
 
-def _interval(name: str) -> BindParameter[timedelta]:
-    return bindparam(name, type_=Interval)
-
-
 # A worker that has lost its lease must not settle the lease of another: the attempt distinguishes the two.
 _LEASED = (outbox.c.id == bindparam("job"), outbox.c.attempts == bindparam("attempt"))
 _CREATE = (
     insert(outbox)
-    .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + _interval("give_up_after"))
+    .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + interval("give_up_after"))
     .returning(outbox.c.id)
 )
 _CREATE_LEASED = (
@@ -99,8 +92,8 @@ _CREATE_LEASED = (
     .values(
         kind=bindparam("kind"),
         payload=bindparam("payload"),
-        give_up_at=func.now() + _interval("give_up_after"),
-        due_at=func.now() + _interval("lease"),
+        give_up_at=func.now() + interval("give_up_after"),
+        due_at=func.now() + interval("lease"),
         attempts=1,
     )
     .returning(outbox.c.id)
@@ -118,7 +111,7 @@ _DUE = (
 _LEASE = (
     update(outbox)
     .where(outbox.c.id.in_(select(_DUE.c.id)))
-    .values(due_at=func.now() + _interval("lease"), attempts=outbox.c.attempts + 1)
+    .values(due_at=func.now() + interval("lease"), attempts=outbox.c.attempts + 1)
     .returning(
         outbox.c.id,
         outbox.c.kind,
@@ -127,11 +120,11 @@ _LEASE = (
         (outbox.c.give_up_at <= func.now()).label("given_up"),
     )
 )
-_RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("lease"))
+_RENEW = update(outbox).where(*_LEASED).values(due_at=func.now() + interval("lease"))
 # The 250 of SMTP is final, whichever worker holds the lease by now.
 _DELETE_SENT = delete(outbox).where(outbox.c.id == func.any(bindparam("jobs", type_=ARRAY(BigInteger))))
 _RESCHEDULE = (
-    update(outbox).where(*_LEASED).values(due_at=func.now() + _interval("delay"), last_error=bindparam("reason"))
+    update(outbox).where(*_LEASED).values(due_at=func.now() + interval("delay"), last_error=bindparam("reason"))
 )
 _MARK_DEAD = update(outbox).where(*_LEASED).values(failed_at=func.now(), last_error=bindparam("reason"))
 _BACKLOG = select(func.count().label("jobs"), (func.now() - func.min(outbox.c.created_at)).label("oldest")).where(
@@ -164,11 +157,8 @@ _LIST_OF_USER = (
 _DELETE_OF_USER = delete(outbox).where(_ABOUT, ~outbox.c.payload.has_key(SEALED))
 
 
-class OutboxRepo:
+class OutboxRepo(Repository):
     """Creates, leases and settles jobs. All times are by PostgreSQL's clock, so that no worker's clock matters."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def create(
         self, kind: str, payload: Mapping[str, Any], give_up_after: timedelta, *, notify: bool = True
@@ -225,7 +215,7 @@ class OutboxRepo:
 
         Return True if there may be more.
         """
-        return has_more(await self._connection.execute(_DELETE_EXPIRED))
+        return await self._has_more(_DELETE_EXPIRED)
 
     async def list_of_user(self, user_id: UUID) -> list[WaitingMail]:
         """Return waiting mails about a user, oldest first, without mails with a code: these name only their flow."""

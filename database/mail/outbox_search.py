@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Interval, bindparam, case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, case, func, select, update
 
 from database.mail.outbox import CHANNEL
+from database.repository import Repository, interval
 from database.tables import outbox
 
 
@@ -44,7 +44,7 @@ _NEWEST_FIRST = select(
 
 _IS_DEAD = outbox.c.failed_at.is_not(None)
 # A worker may hold its lease: if it were due at once, another worker would send it again. It is due soon anyway.
-_MAY_BE_LEASED = outbox.c.due_at <= func.now() + bindparam("lease", type_=Interval)
+_MAY_BE_LEASED = outbox.c.due_at <= func.now() + interval("lease")
 # A dead letter starts anew in every respect: with its old creation time it would count as a code that has waited for
 # days, and new flows would be refused.
 _SEND_AGAIN = (
@@ -65,11 +65,8 @@ _SEND_AGAIN = (
 _NOTIFY = select(func.pg_notify(CHANNEL, ""))
 
 
-class OutboxSearchRepo:
+class OutboxSearchRepo(Repository):
     """Lists the outbox, and makes a job of it due now."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
 
     async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedJob]:
         """Return dead letters, waiting mails, or both, newest first."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from database.batch_delete import BATCH_SIZE
 from database.engine import Database
+from database.repository import BATCH_SIZE
 
 
 async def test_rows_beyond_one_batch_are_deleted_by_the_next_statements(database: Database) -> None:
