@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, u
 
 from database.repository import Repository, delete_batch, interval
 from database.tables import audit_log
-from models.admin.audit_log import AuditQuery
+from models.admin.audit_log import AuditEntry, AuditQuery
 from models.context.audit import Record
 
 _CREATE = insert(audit_log)
@@ -32,20 +31,6 @@ _LIST_OF_USER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """A line of the audit log."""
-
-    id: int
-    at: datetime
-    event: str
-    actor: UUID | None
-    subject: UUID | None
-    source: str
-    details: Mapping[str, Any]
-    times: int
-
-
 class AuditRepo(Repository):
     """Adds, lists and deletes lines of the audit log; no line is ever changed."""
 
@@ -58,7 +43,7 @@ class AuditRepo(Repository):
         """Add several records, each with how often it happened."""
         await self._connection.execute(_CREATE, [_values(record, times) for record, times in records])
 
-    async def list(self, query: AuditQuery) -> Sequence[AuditLine]:
+    async def list(self, query: AuditQuery) -> Sequence[AuditEntry]:
         """Return the matching lines, newest first, and one more than fits on the page if there is one."""
         wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(query.limit + 1)
         for column, value in (
@@ -74,13 +59,13 @@ class AuditRepo(Repository):
             wanted = wanted.where(audit_log.c.at < query.until)
         if query.cursor is not None:
             wanted = wanted.where(audit_log.c.id < query.cursor)
-        return [AuditLine(**row) for row in (await self._connection.execute(wanted)).mappings()]
+        return [AuditEntry(**row) for row in (await self._connection.execute(wanted)).mappings()]
 
-    async def list_of_user(self, user_id: UUID, *, after: int, last: int, limit: int) -> Sequence[AuditLine]:
+    async def list_of_user(self, user_id: UUID, *, after: int, last: int, limit: int) -> Sequence[AuditEntry]:
         """Return lines about what a user did and what was done to the account: ids above ``after`` up to ``last``."""
         wanted = {"user": user_id, "after": after, "last": last, "limit": limit}
         rows = await self._connection.execute(_LIST_OF_USER, wanted)
-        return [AuditLine(**row) for row in rows.mappings()]
+        return [AuditEntry(**row) for row in rows.mappings()]
 
     async def delete_expired(self, retention: timedelta) -> bool:
         """Delete a batch of lines older than ``retention``; return True if there may be more."""

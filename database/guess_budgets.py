@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 from sqlalchemy import (
     Boolean,
@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 
 from database.repository import Repository, interval
 from database.tables import guess_budgets, guess_reservations
+from models.responses.export import GuessBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,6 @@ class BudgetKey:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetLeft:
-    """What is left of a budget at ``at``; or what a mailed code has reserved until ``at``."""
-
-    purpose: str
-    device: str
-    digits: int
-    guesses: float
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """One rung: its length, the guesses that it bears at once and in a year, and the guesses that a code reserves."""
 
@@ -56,6 +46,9 @@ class Terms:
     per_year: int
     guesses: int
 
+
+BUDGET = tuple(guess_budgets.primary_key.columns.keys())
+"""The columns that name a budget, in the table of reservations as well."""
 
 _GUESSES = cast(bindparam("guesses"), Integer)
 _BURST = cast(bindparam("burst"), Double)
@@ -112,32 +105,17 @@ _ENDED = (
 _SETTLED = (
     delete(guess_reservations)
     .where(guess_reservations.c.flow_id == _ENDED.c.flow_id)
-    .returning(
-        guess_reservations.c.subject,
-        guess_reservations.c.purpose,
-        guess_reservations.c.device,
-        guess_reservations.c.digits,
-        _ENDED.c.unspent,
-    )
+    .returning(*(guess_reservations.c[name] for name in BUDGET), _ENDED.c.unspent)
     .cte("settled")
 )
+_SETTLED_BUDGET = [_SETTLED.c[name] for name in BUDGET]
 # Summed first: of several rows with the same target an UPDATE uses one.
-_BACK = (
-    select(
-        _SETTLED.c.subject,
-        _SETTLED.c.purpose,
-        _SETTLED.c.device,
-        _SETTLED.c.digits,
-        func.sum(_SETTLED.c.unspent).label("unspent"),
-    )
-    .group_by(_SETTLED.c.subject, _SETTLED.c.purpose, _SETTLED.c.device, _SETTLED.c.digits)
-    .cte("back")
-)
+_BACK = select(*_SETTLED_BUDGET, func.sum(_SETTLED.c.unspent).label("unspent")).group_by(*_SETTLED_BUDGET).cte("back")
 # A refund may overfill a budget: the next read is bounded by the burst.
 _SETTLE = (
     update(guess_budgets)
     .values(guesses=guess_budgets.c.guesses + _BACK.c.unspent)
-    .where(*(guess_budgets.c[name] == _BACK.c[name] for name in ("subject", "purpose", "device", "digits")))
+    .where(*(guess_budgets.c[name] == _BACK.c[name] for name in BUDGET))
 )
 _DELETE_FULL = delete(guess_budgets).where(
     guess_budgets.c.digits == bindparam("digits"),
@@ -145,13 +123,14 @@ _DELETE_FULL = delete(guess_budgets).where(
     _REFILLED >= _BURST,
 )
 _SUBJECTS = bindparam("subjects", type_=ARRAY(LargeBinary))
+_SHOWN = ("purpose", "device", "digits", "guesses")
 _BUDGETS = (
-    select(*(guess_budgets.c[name] for name in ("purpose", "device", "digits", "guesses", "refilled_at")))
+    select(*(guess_budgets.c[name] for name in _SHOWN), guess_budgets.c.refilled_at.label("at"))
     .where(guess_budgets.c.subject == func.any(_SUBJECTS))
     .order_by(guess_budgets.c.purpose, guess_budgets.c.device, guess_budgets.c.digits)
 )
 _RESERVATIONS = (
-    select(*(guess_reservations.c[name] for name in ("purpose", "device", "digits", "guesses", "settle_at")))
+    select(*(guess_reservations.c[name] for name in _SHOWN), guess_reservations.c.settle_at.label("at"))
     .where(guess_reservations.c.subject == func.any(_SUBJECTS))
     .order_by(guess_reservations.c.settle_at)
 )
@@ -167,17 +146,7 @@ class LadderRepo(Repository):
 
         If the flow has reserved before, the result is the rung of that reservation.
         """
-        values = {
-            "flow_id": flow_id,
-            "subject": budget.subject,
-            "purpose": budget.purpose,
-            "device": budget.device,
-            "digits": terms.digits,
-            "burst": terms.burst,
-            "per_year": terms.per_year,
-            "guesses": terms.guesses,
-            "life": life,
-        }
+        values = {"flow_id": flow_id, **asdict(budget), **asdict(terms), "life": life}
         try:
             reserved = await self._connection.execute(_RESERVE, values)
         except IntegrityError:
@@ -198,11 +167,11 @@ class LadderRepo(Repository):
         values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
         await self._connection.execute(_DELETE_FULL, values)
 
-    async def list_of_subjects(self, subjects: Sequence[bytes]) -> tuple[list[BudgetLeft], list[BudgetLeft]]:
+    async def list_of_subjects(self, subjects: Sequence[bytes]) -> tuple[list[GuessBudget], list[GuessBudget]]:
         """Return the budgets of these subjects, and the reservations of their valid codes."""
         budgets = await self._connection.execute(_BUDGETS, {"subjects": list(subjects)})
         taken = await self._connection.execute(_RESERVATIONS, {"subjects": list(subjects)})
-        return [BudgetLeft(*row) for row in budgets], [BudgetLeft(*row) for row in taken]
+        return [GuessBudget(**row) for row in budgets.mappings()], [GuessBudget(**row) for row in taken.mappings()]
 
     async def delete_of_subjects(self, subjects: Sequence[bytes]) -> None:
         """Delete the budgets and reservations of an account that is being deleted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -76,14 +76,7 @@ class Rotation:
     """How long ago the presented token was replaced; None if it is none of these."""
 
 
-_COLUMNS = (
-    sessions.c.id,
-    sessions.c.user_id,
-    sessions.c.user_agent,
-    sessions.c.created_at,
-    sessions.c.rotated_at,
-    sessions.c.ends_at,
-)
+_COLUMNS = [sessions.c[field.name] for field in fields(Session)]
 _IS_ACTIVE = sessions.c.ends_at > func.now()
 
 
@@ -193,9 +186,7 @@ class SessionRepo(Repository):
             "session": session_id,
             "presented": presented,
             "successor": successor,
-            "idle": life.idle,
-            "absolute": life.absolute,
-            "reuse_interval": life.reuse_interval,
+            **asdict(life),
         }
         row = (await self._connection.execute(_ROTATE, values)).one_or_none()
         return Session(*row) if row else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -71,14 +71,7 @@ class SigningKeyRepo(Repository):
 
     async def create(self, new: NewKey, activation_delay: timedelta) -> None:
         """Store a key that signs after ``activation_delay``; until then it is only published."""
-        values = {
-            "kid": new.kid,
-            "algorithm": new.algorithm,
-            "public_jwk": dict(new.public_jwk),
-            "private_key": new.private_key,
-            "activation_delay": activation_delay,
-        }
-        await self._connection.execute(_CREATE, values)
+        await self._connection.execute(_CREATE, {**asdict(new), "activation_delay": activation_delay})
 
     async def reencrypt(self, kid: str, old: bytes, new: bytes) -> None:
         """Replace the encrypted private key, unless another process has done so already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from database.guess_budgets import BUDGET
 from database.repository import Repository, delete_batch
 from database.tables import guess_budgets, guess_reservations, used_flow
 
@@ -20,13 +21,13 @@ _MARK = (
 _RELEASED = (
     delete(guess_reservations)
     .where(guess_reservations.c.flow_id == _MARK.c.flow_id)
-    .returning(*(guess_reservations.c[name] for name in ("subject", "purpose", "device", "digits", "guesses")))
+    .returning(*(guess_reservations.c[name] for name in (*BUDGET, "guesses")))
     .cte("released")
 )
 _REFUND = (
     update(guess_budgets)
     .values(guesses=guess_budgets.c.guesses + _RELEASED.c.guesses)
-    .where(*(guess_budgets.c[name] == _RELEASED.c[name] for name in ("subject", "purpose", "device", "digits")))
+    .where(*(guess_budgets.c[name] == _RELEASED.c[name] for name in BUDGET))
     .returning(guess_budgets.c.digits)
     .cte("refund")
 )

@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from database.repository import Repository, array_of
 from database.tables import role_permissions, sessions, user_roles, users
 from models.values.locale import Locale
+from models.values.login import canonical_login
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,6 @@ class NewUser:
     id: UUID
     email: str
     login: str
-    login_canonical: str
     password_hash: str
     locale: Locale
 
@@ -125,52 +125,22 @@ _SIDS = select(sessions.c.id).where(sessions.c.user_id == users.c.id, sessions.c
 _FIND_WITH_SESSIONS = _FIND_WITH_ACCESS.add_columns(array_of(_SIDS).label("sids"))
 _CREATE = insert(users).on_conflict_do_nothing().returning(users.c.id)
 _CREATE_ROLE = insert(user_roles)
-_SET_PASSWORD = (
-    update(users)
-    .where(users.c.id == bindparam("user"))
-    .values(password_hash=bindparam("new"), version=users.c.version + 1)
-    .returning(users.c.id)
-)
-_UPGRADE_HASH = (
-    update(users)
-    .where(users.c.id == bindparam("user"), users.c.password_hash == bindparam("old"))
-    .values(password_hash=bindparam("new"))
-)
-_BLOCK = (
-    update(users)
-    .where(users.c.id == bindparam("user"), users.c.blocked_at.is_(None))
-    .values(blocked_at=func.now(), version=users.c.version + 1)
-    .returning(users.c.id)
-)
-_UNBLOCK = (
-    update(users)
-    .where(users.c.id == bindparam("user"), users.c.blocked_at.is_not(None))
-    # Flows that were begun while the account was blocked end, too.
-    .values(blocked_at=None, version=users.c.version + 1)
-    .returning(users.c.id)
-)
+_UPDATE = update(users).where(users.c.id == bindparam("user")).returning(users.c.id)
+_NEXT_VERSION = users.c.version + 1
+_SET_PASSWORD = _UPDATE.values(password_hash=bindparam("new"), version=_NEXT_VERSION)
+_UPGRADE_HASH = _UPDATE.where(users.c.password_hash == bindparam("old")).values(password_hash=bindparam("new"))
+_BLOCK = _UPDATE.where(users.c.blocked_at.is_(None)).values(blocked_at=func.now(), version=_NEXT_VERSION)
+# Flows that were begun while the account was blocked end, too.
+_UNBLOCK = _UPDATE.where(users.c.blocked_at.is_not(None)).values(blocked_at=None, version=_NEXT_VERSION)
 # When a unique index refuses a name, PostgreSQL writes the name into its log: a taken name is excluded before.
 _another = users.alias("another")
-_SET_EMAIL = (
-    update(users)
-    .where(users.c.id == bindparam("user"))
-    .where(~exists().where(_another.c.email == bindparam("new"), _another.c.id != users.c.id))
-    .values(email=bindparam("new"), version=users.c.version + 1)
-    .returning(users.c.id)
+_SET_EMAIL = _UPDATE.where(~exists().where(_another.c.email == bindparam("new"), _another.c.id != users.c.id)).values(
+    email=bindparam("new"), version=_NEXT_VERSION
 )
-_SET_LOGIN = (
-    update(users)
-    .where(users.c.id == bindparam("user"))
-    .where(~exists().where(_another.c.login_canonical == bindparam("canonical"), _another.c.id != users.c.id))
-    .values(login=bindparam("new"), login_canonical=bindparam("canonical"))
-    .returning(users.c.id)
-)
-_SET_LOCALE = (
-    update(users)
-    .where(users.c.id == bindparam("user"), users.c.locale != bindparam("new"))
-    .values(locale=bindparam("new"))
-    .returning(users.c.id)
-)
+_SET_LOGIN = _UPDATE.where(
+    ~exists().where(_another.c.login_canonical == bindparam("canonical"), _another.c.id != users.c.id)
+).values(login=bindparam("new"), login_canonical=bindparam("canonical"))
+_SET_LOCALE = _UPDATE.where(users.c.locale != bindparam("new")).values(locale=bindparam("new"))
 _DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
@@ -188,12 +158,12 @@ def _user(row: Mapping[Any, Any]) -> User:
 
 
 def user_with_access(row: Mapping[Any, Any]) -> UserWithAccess:
-    """A row of `MEMBER`."""
+    """Return the account of a row of `WITH_ACCESS`."""
     return UserWithAccess(_user(row), tuple(row["roles"]), tuple(row["permissions"]))
 
 
 class UserRepo(Repository):
-    """Reads and writes accounts. E-mail addresses and logins are in canonical form."""
+    """Reads and writes accounts. E-mail addresses are in canonical form."""
 
     async def _one(self, query: Select[Any], **values: object) -> User | None:
         row = (await self._connection.execute(query, values)).mappings().one_or_none()
@@ -239,7 +209,7 @@ class UserRepo(Repository):
 
         A conflict waits for the other transaction and does not abort this one: its earlier changes still commit.
         """
-        added = await self._connection.execute(_CREATE, asdict(new))
+        added = await self._connection.execute(_CREATE, {**asdict(new), "login_canonical": canonical_login(new.login)})
         if added.one_or_none():
             await self._connection.execute(_CREATE_ROLE, {"user_id": new.id, "role": role})
             return "added"
@@ -253,9 +223,10 @@ class UserRepo(Repository):
         """Set the address and raise the version, which ends earlier flows; return False if it is taken."""
         return await self._unless_taken(_SET_EMAIL, {"user": user_id, "new": email})
 
-    async def set_login(self, user_id: UUID, login: str, canonical: str) -> bool:
+    async def set_login(self, user_id: UUID, login: str) -> bool:
         """Set the login; return False if it is taken."""
-        return await self._unless_taken(_SET_LOGIN, {"user": user_id, "new": login, "canonical": canonical})
+        values = {"user": user_id, "new": login, "canonical": canonical_login(login)}
+        return await self._unless_taken(_SET_LOGIN, values)
 
     async def _unless_taken(self, change: Update, values: dict[str, object]) -> bool:
         """Make the change, or leave the transaction as it was; the unique index decides between two at once."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,14 +14,12 @@ from backend.protection.code_length_ladder import ladder_subjects
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from backend.sessions.service import to_own_session
-from database.audit import AuditLine
 from database.engine import Database
-from database.guess_budgets import BudgetLeft
-from database.mail.outbox import WaitingMail
+from models.admin.audit_log import AuditEntry
 from models.context.audit import Event
 from models.context.owner import Owner
 from models.errors import InvalidAccessToken
-from models.responses.export import AuditedEvent, Export, ExportInPages, GuessBudget, StoredPassword, UnsentMail, Whose
+from models.responses.export import AuditedEvent, Export, ExportInPages, StoredPassword, Whose
 
 _KEPT_FOR_MINUTES = (
     "Valkey holds data that expires by itself: registrations, log-ins, recoveries and changes that wait for a code, "
@@ -68,9 +66,9 @@ class ExportService:
             version=account.user.version,
             password=StoredPassword(algorithm=algorithm, iterations=iterations),
             sessions=[to_own_session(session, owner.session_id) for session in sessions],
-            unsent_mails=[_mail(mail) for mail in mails],
-            guess_budgets=_guesses(budgets),
-            guesses_reserved=_guesses(reserved),
+            unsent_mails=mails,
+            guess_budgets=budgets,
+            guesses_reserved=reserved,
             kept_for_minutes=_KEPT_FOR_MINUTES.format(minutes=-(-self.flow_ttl // 60)),
             audit_log=[],
         )
@@ -86,14 +84,14 @@ class ExportService:
             seen = lines[-1].id
 
 
-def _event(line: AuditLine, user_id: UUID) -> AuditedEvent:
+def _event(line: AuditEntry, user_id: UUID) -> AuditedEvent:
     return AuditedEvent(
         at=line.at,
         event=line.event,
         by=_whose(line.actor, user_id),
         about=_whose(line.subject, user_id),
         source=line.source,
-        details=dict(line.details),
+        details=line.details,
         times=line.times,
     )
 
@@ -102,17 +100,3 @@ def _whose(named: UUID | None, user_id: UUID) -> Whose | None:
     if named is None:
         return None
     return "you" if named == user_id else "somebody else"
-
-
-def _mail(mail: WaitingMail) -> UnsentMail:
-    return UnsentMail(
-        kind=mail.kind,
-        created_at=mail.created_at,
-        next_try_at=mail.due_at,
-        given_up_at=mail.give_up_at,
-        failed_at=mail.failed_at,
-    )
-
-
-def _guesses(budgets: Iterable[BudgetLeft]) -> list[GuessBudget]:
-    return [GuessBudget.model_validate(asdict(left)) for left in budgets]

@@ -18,7 +18,6 @@ from models.context.owner import Owner
 from models.errors import InvalidAccessToken, LoginTaken
 from models.responses.account import UserProfile
 from models.values.locale import Locale
-from models.values.login import canonical_login
 from redis_tools.user_cache import UserCache
 
 
@@ -61,7 +60,7 @@ class AccountService:
         user = await self.reauthentication.verify(owner, password)
         async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)
-            if not await db.users.set_login(user.id, login, canonical_login(login)):
+            if not await db.users.set_login(user.id, login):
                 raise LoginTaken
             await notify(db, Notice.LOGIN_CHANGED, user.id)
             await audit(db, Event.LOGIN_CHANGED, owner.actor, user.id, old=masked_name(user.login))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from database.engine import Database
-from models.admin.audit_log import AuditEntry, AuditPage, AuditQuery
+from models.admin.audit_log import AuditPage, AuditQuery
 from models.admin.pagination import paginate
 
 
@@ -24,4 +24,4 @@ class AuditLogService:
         async with self.database.statement() as db:
             found = await db.audit.list(query)
         page, next_cursor = paginate(found, query.limit, lambda line: line.id)
-        return AuditPage(items=[AuditEntry.model_validate(asdict(line)) for line in page], next=next_cursor)
+        return AuditPage(items=page, next=next_cursor)

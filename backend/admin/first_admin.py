@@ -14,7 +14,6 @@ from database.users import NewUser, User
 from models.context.audit import COMMAND_LINE, Event
 from models.errors import EmailTaken, LoginTaken
 from models.values.locale import Locale
-from models.values.login import canonical_login
 from models.values.permission import ADMIN_ROLE, USER_ROLE
 from redis_tools.user_cache import UserCache
 
@@ -61,7 +60,6 @@ class AdministratorService:
             id=uuid7(),
             email=email,
             login=login,
-            login_canonical=canonical_login(login),
             password_hash=hash_password(password, self.iterations),
             locale=Locale.EN,
         )

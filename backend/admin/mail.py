@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from backend.audit import audit
 from backend.mail.enqueue import LEASE
 from database.engine import Database
-from models.admin.mail import MailPage, MailQuery, MailState, QueuedMail
+from models.admin.mail import MailPage, MailQuery, MailState
 from models.admin.pagination import paginate
 from models.context.audit import Actor, Event
 from models.errors import MailNotFound
@@ -29,7 +29,7 @@ class AdminMailService:
         async with self.database.statement() as db:
             found = await db.outbox_search.list(dead=dead, before=query.cursor, limit=query.limit + 1)
         page, next_cursor = paginate(found, query.limit, lambda job: job.id)
-        return MailPage(items=[QueuedMail.model_validate(asdict(job)) for job in page], next=next_cursor)
+        return MailPage(items=page, next=next_cursor)
 
     async def send_again(self, actor: Actor, mail_id: int) -> None:
         """Make a mail due now; a dead letter is then retried for as long as the first time.

@@ -29,7 +29,6 @@ from models.errors import EmailTaken, LoginTaken, SessionNotFound, UserNotFound
 from models.responses.account import UserSession
 from models.values.email import canonical_email
 from models.values.locale import Locale
-from models.values.login import canonical_login
 from models.values.permission import ADMIN_ROLE, USER_ROLE, Permission
 from redis_tools.user_cache import UserCache
 
@@ -83,7 +82,7 @@ class AdminUserService:
             EmailTaken, LoginTaken: it belongs to another account.
             Unavailable: PostgreSQL is unavailable.
         """
-        new = NewUser(uuid7(), email, login, canonical_login(login), unusable_password(), locale)
+        new = NewUser(uuid7(), email, login, unusable_password(), locale)
         async with self.database.transaction() as db:
             outcome = await db.users.create(new, USER_ROLE)
             if outcome == "added":

@@ -23,7 +23,6 @@ from models.responses.flows import FlowOpened
 from models.values.flow import REGISTER, Step
 from models.values.flow_data import RegisterData
 from models.values.locale import Locale
-from models.values.login import canonical_login
 from models.values.permission import USER_ROLE
 
 
@@ -102,7 +101,6 @@ class RegisterService:
             id=uuid7(),
             email=data.email,
             login=login,
-            login_canonical=canonical_login(login),
             password_hash=data.password_hash,
             locale=data.locale,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from database.repository import Repository, delete_batch, interval
 from database.tables import outbox
+from models.responses.export import UnsentMail
 from models.values.flow import WaitingFlow
 
 CHANNEL = "outbox"
@@ -48,17 +49,6 @@ class Job:
     given_up: bool
     hint: WaitingFlow | None = None
     """The flow of a mail with a code, if the process that has opened it also sends the mail; never stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingMail:
-    """A mail about a user that was not sent yet."""
-
-    kind: str
-    created_at: datetime
-    due_at: datetime
-    give_up_at: datetime
-    failed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +140,13 @@ _DELETE_EXPIRED = delete_batch(
 )
 _ABOUT = outbox.c.payload["user_id"].astext == bindparam("user")
 _LIST_OF_USER = (
-    select(outbox.c.kind, outbox.c.created_at, outbox.c.due_at, outbox.c.give_up_at, outbox.c.failed_at)
+    select(
+        outbox.c.kind,
+        outbox.c.created_at,
+        outbox.c.due_at.label("next_try_at"),
+        outbox.c.give_up_at.label("given_up_at"),
+        outbox.c.failed_at,
+    )
     .where(_ABOUT)
     .order_by(outbox.c.id)
 )
@@ -217,10 +213,10 @@ class OutboxRepo(Repository):
         """
         return await self._has_more(_DELETE_EXPIRED)
 
-    async def list_of_user(self, user_id: UUID) -> list[WaitingMail]:
+    async def list_of_user(self, user_id: UUID) -> list[UnsentMail]:
         """Return waiting mails about a user, oldest first, without mails with a code: these name only their flow."""
         rows = await self._connection.execute(_LIST_OF_USER, {"user": str(user_id)})
-        return [WaitingMail(*row) for row in rows]
+        return [UnsentMail(**row) for row in rows.mappings()]
 
     async def delete_of_user(self, user_id: UUID) -> None:
         """Delete mails about a user, except those with an address of their own.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import bindparam, case, func, select, update
@@ -12,22 +11,7 @@ from sqlalchemy import bindparam, case, func, select, update
 from database.mail.outbox import CHANNEL
 from database.repository import Repository, interval
 from database.tables import outbox
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedJob:
-    """A mail that was not sent yet."""
-
-    id: int
-    kind: str
-    user_id: UUID | None
-    attempts: int
-    created_at: datetime
-    due_at: datetime
-    gives_up_at: datetime
-    failed_at: datetime | None
-    last_error: str | None
-
+from models.admin.mail import QueuedMail
 
 _USER = outbox.c.payload["user_id"].astext.label("user_id")
 _NEWEST_FIRST = select(
@@ -37,7 +21,7 @@ _NEWEST_FIRST = select(
     outbox.c.attempts,
     outbox.c.created_at,
     outbox.c.due_at,
-    outbox.c.give_up_at,
+    outbox.c.give_up_at.label("gives_up_at"),
     outbox.c.failed_at,
     outbox.c.last_error,
 ).order_by(outbox.c.id.desc())
@@ -68,15 +52,14 @@ _NOTIFY = select(func.pg_notify(CHANNEL, ""))
 class OutboxSearchRepo(Repository):
     """Lists the outbox, and makes a job of it due now."""
 
-    async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedJob]:
+    async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedMail]:
         """Return dead letters, waiting mails, or both, newest first."""
         wanted = _NEWEST_FIRST.limit(limit)
         if dead is not None:
             wanted = wanted.where(_IS_DEAD if dead else ~_IS_DEAD)
         if before is not None:
             wanted = wanted.where(outbox.c.id < before)
-        rows = await self._connection.execute(wanted)
-        return [QueuedJob(job, kind, _uuid(user), *rest) for job, kind, user, *rest in rows]
+        return [QueuedMail(**row) for row in (await self._connection.execute(wanted)).mappings()]
 
     async def send_again(self, job: int, lease: timedelta) -> tuple[str, UUID | None] | None:
         """Make a job due now and wake the workers; return its kind and its user, or None if there is no such job."""
@@ -84,8 +67,4 @@ class OutboxSearchRepo(Repository):
         if found is None:
             return None
         await self._connection.execute(_NOTIFY)
-        return found.kind, _uuid(found.user_id)
-
-
-def _uuid(text: str | None) -> UUID | None:
-    return UUID(text) if text else None
+        return found.kind, UUID(found.user_id) if found.user_id else None

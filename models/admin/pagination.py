@@ -70,7 +70,7 @@ def cursor(key: UUID | int) -> str:
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def paginate(rows: Sequence[_Row], limit: int, key: Callable[[_Row], UUID | int]) -> tuple[Sequence[_Row], str | None]:
+def paginate(rows: Sequence[_Row], limit: int, key: Callable[[_Row], UUID | int]) -> tuple[list[_Row], str | None]:
     """Return the rows of a page, and the cursor of the next page if more rows than ``limit`` were found."""
-    page = rows[:limit]
+    page = list(rows[:limit])
     return page, cursor(key(page[-1])) if len(rows) > limit else None

@@ -45,7 +45,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def plant(database: Database, role: str) -> UUID:
     name, new = f"planted-{next(_numbers)}", uuid.uuid4()
     async with database.transaction() as db:
-        user = NewUser(new, f"{name}@example.com", name, name, "!", Locale.EN)
+        user = NewUser(new, f"{name}@example.com", name, "!", Locale.EN)
         assert await db.users.create(user, role) == "added"
     return new
 
