@@ -19,7 +19,7 @@ from redis_tools.user_cache import UserCache
 
 @dataclass(frozen=True, slots=True)
 class RoleAssignments:
-    """Assigns and revokes roles."""
+    """Assigns and revokes roles. Each method raises `Unavailable` while a server that it needs cannot be reached."""
 
     database: Database
     user_cache: UserCache
@@ -31,7 +31,6 @@ class RoleAssignments:
             UserNotFound, RoleNotFound: there is no such user or role.
             TooManyRoles: the user's token would grow too long.
             InsufficientScope: the actor neither has the role nor may do everything.
-            Unavailable: a server is unavailable.
         """
         async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             account, acting = await _locked(db, actor, user_id, name)
@@ -47,7 +46,6 @@ class RoleAssignments:
             UserNotFound, RoleNotFound: there is no such user or role.
             LastAdministrator: no administrator would be left.
             InsufficientScope: the actor does not have the role, or the user may do more than the actor.
-            Unavailable: a server is unavailable.
         """
         async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             account, acting = await _locked(db, actor, user_id, name)

@@ -60,17 +60,16 @@ async def _ensure_holders_outranked(db: Db, actor: Actor, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RoleService:
-    """Lists, creates, updates and deletes roles and permissions."""
+    """Lists, creates, updates and deletes roles and permissions.
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
+    """
 
     database: Database
     user_cache: UserCache
 
     async def list_roles(self) -> list[RoleResponse]:
-        """Return every role, sorted by name.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return every role, sorted by name."""
         async with self.database.statement() as db:
             return [_to_role(role) for role in await db.roles.list()]
 
@@ -79,7 +78,6 @@ class RoleService:
 
         Raises:
             RoleNotFound: there is none of that name.
-            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             role = await db.roles.find(name)
@@ -94,7 +92,6 @@ class RoleService:
             RoleExists: there is one of that name.
             UnknownPermission: one of the permissions does not exist.
             InsufficientScope: it would allow more than the actor may do.
-            Unavailable: PostgreSQL is unavailable.
         """
         allowed = sorted(set(permissions))
         async with self._in_turn(actor) as (db, acting):
@@ -114,7 +111,6 @@ class RoleService:
             BuiltIn: it is the role of administrators, which allows everything.
             UnknownPermission: one of the permissions does not exist.
             InsufficientScope: it allows, or would allow, more than the actor may do.
-            Unavailable: a server is unavailable.
         """
         async with self._changing_roles(actor) as (db, acting):
             role = await _locked(db, acting, name)
@@ -146,7 +142,6 @@ class RoleService:
             RoleNotFound: there is none of that name.
             BuiltIn: the role is part of the service.
             InsufficientScope: it allows more than the actor may do.
-            Unavailable: a server is unavailable.
         """
         if name in _BUILT_IN_ROLES:
             raise BuiltIn
@@ -157,11 +152,7 @@ class RoleService:
             await audit(db, Event.ROLE_DELETED, acting, role=name)
 
     async def list_permissions(self) -> list[PermissionResponse]:
-        """Return every permission, sorted by name.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return every permission, sorted by name."""
         async with self.database.statement() as db:
             return [_to_permission(permission) for permission in await db.roles.list_permissions()]
 
@@ -171,7 +162,6 @@ class RoleService:
         Raises:
             PermissionExists: there is one of that name.
             TooManyPermissions: with one more, an administrator's token would grow too long.
-            Unavailable: a server is unavailable.
         """
         async with self._changing_roles(actor) as (db, acting):
             if await db.roles.permissions_exist([name]):
@@ -187,7 +177,6 @@ class RoleService:
         Raises:
             PermissionNotFound: there is none of that name.
             InsufficientScope: the actor does not have the permission.
-            Unavailable: PostgreSQL is unavailable.
         """
         async with self._in_turn(actor) as (db, acting):
             if not await db.roles.update_permission(name, description):
@@ -203,7 +192,6 @@ class RoleService:
             PermissionNotFound: there is none of that name.
             BuiltIn: the service itself requires it.
             InsufficientScope: the actor is no administrator.
-            Unavailable: a server is unavailable.
         """
         if name in _BUILT_IN_PERMISSIONS:
             raise BuiltIn

@@ -20,7 +20,10 @@ from redis_tools.user_cache import UserCache
 
 @dataclass(frozen=True, slots=True)
 class AdministratorService:
-    """Creates and promotes administrators."""
+    """Creates and promotes administrators.
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
+    """
 
     database: Database
     user_cache: UserCache
@@ -28,20 +31,12 @@ class AdministratorService:
     service_name: str
 
     async def exists(self) -> bool:
-        """Return whether an administrator exists who is not blocked.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return whether an administrator exists who is not blocked."""
         async with self.database.statement() as db:
             return await db.roles.count_admins() > 0
 
     async def find_account(self, email: str) -> User | None:
-        """Return the account of that address.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return the account of that address."""
         async with self.database.statement() as db:
             return await db.users.find_by_email(email)
 
@@ -52,7 +47,6 @@ class AdministratorService:
             WeakPassword: as at a registration.
             EmailTaken: the address has an account, which can be promoted instead.
             LoginTaken: the login belongs to another account.
-            Unavailable: PostgreSQL is unavailable.
         """
         refuse_common(password)
         refuse_own_words(password, own_words(email, login, self.service_name))
@@ -74,11 +68,7 @@ class AdministratorService:
             raise LoginTaken
 
     async def promote(self, user: User) -> None:
-        """Assign the role ``admin`` to an existing account, effective from its owner's next request.
-
-        Raises:
-            Unavailable: PostgreSQL or Valkey is unavailable.
-        """
+        """Assign the role ``admin`` to an existing account, effective from its owner's next request."""
         async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             if await db.roles.assign(user.id, ADMIN_ROLE):
                 await audit(db, Event.ROLE_GIVEN, COMMAND_LINE, user.id, role=ADMIN_ROLE)

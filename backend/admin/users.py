@@ -35,18 +35,17 @@ from redis_tools.user_cache import UserCache
 
 @dataclass(frozen=True, slots=True)
 class AdminUserService:
-    """Searches and changes accounts for administrators."""
+    """Searches and changes accounts for administrators.
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
+    """
 
     database: Database
     keys: Keys
     user_cache: UserCache
 
     async def search(self, query: UserQuery) -> UserPage:
-        """Return a page of the matching accounts, newest first.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return a page of the matching accounts, newest first."""
         search = UserSearch(
             beginning=None if query.q is None else _canonical_prefix(query.q),
             user_id=None if query.q is None else _parse_id(query.q),
@@ -64,7 +63,6 @@ class AdminUserService:
 
         Raises:
             UserNotFound: there is none of that id.
-            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             account = await db.users.find_with_access(user_id)
@@ -80,7 +78,6 @@ class AdminUserService:
 
         Raises:
             EmailTaken, LoginTaken: it belongs to another account.
-            Unavailable: PostgreSQL is unavailable.
         """
         new = NewUser(uuid7(), email, login, unusable_password(), locale)
         async with self.database.transaction() as db:
@@ -103,7 +100,6 @@ class AdminUserService:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             LastAdministrator: no administrator would be left.
-            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, account):
             if await db.users.block(user_id):
@@ -119,7 +115,6 @@ class AdminUserService:
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, _):
             if await db.users.unblock(user_id):
@@ -133,7 +128,6 @@ class AdminUserService:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
             LastAdministrator: no administrator would be left.
-            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id) as (db, account):
             await delete_account(db, self.keys, account)
@@ -144,7 +138,6 @@ class AdminUserService:
 
         Raises:
             UserNotFound: there is none of that id.
-            Unavailable: PostgreSQL is unavailable.
         """
         async with self.database.statement() as db:
             if await db.users.find_by_id(user_id) is None:
@@ -158,7 +151,6 @@ class AdminUserService:
         Raises:
             UserNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             await db.sessions.delete_all(user_id)
@@ -170,7 +162,6 @@ class AdminUserService:
         Raises:
             UserNotFound, SessionNotFound: there is none of that id.
             InsufficientScope: the user may do more than the actor.
-            Unavailable: a server is unavailable.
         """
         async with self._acting_on(actor, user_id, Permission.SESSION_WRITE) as (db, _):
             if not await db.sessions.delete(session_id, user_id):

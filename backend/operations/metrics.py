@@ -94,27 +94,22 @@ class _Collected:
 
 @dataclass(frozen=True, slots=True)
 class MetricsService:
-    """Reads counters, thermostats and the outbox."""
+    """Reads counters, thermostats and the outbox.
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
+    """
 
     database: Database
     valkey: Valkey
     thermostats: Mapping[str, Thermostat]
 
     async def readings(self) -> dict[str, ThermostatState]:
-        """Return the state of each purpose's thermostat.
-
-        Raises:
-            Unavailable: Valkey is away.
-        """
+        """Return the state of each purpose's thermostat."""
         answers = await self.valkey.pipeline(*(thermostat.get_state() for thermostat in self.thermostats.values()))
         return dict(zip(self.thermostats, answers, strict=True))
 
     async def exposition(self) -> bytes:
-        """Return all metrics in Prometheus' text format; those of the mail are missing while PostgreSQL is away.
-
-        Raises:
-            Unavailable: Valkey is away.
-        """
+        """Return all metrics in Prometheus' text format; those of the mail are missing while PostgreSQL is away."""
         readings = await self.readings()
         counts = await self.valkey.execute(counters.read())
         values = {purpose: _values(self.thermostats[purpose].lowest, reading) for purpose, reading in readings.items()}

@@ -35,6 +35,8 @@ class CodeLengthLadder:
 
     Only a flow's own guesses come back. A success that refilled the budget would hand it to an attacker who guesses
     beside the owner: three wrong guesses at each of the owner's log-ins are 10 % a year (threats.md, 2.2).
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
     """
 
     def __init__(
@@ -51,11 +53,7 @@ class CodeLengthLadder:
         return self._unknown_devices[purpose][0].digits
 
     async def reserve(self, flow_id: bytes, whose: BudgetKey) -> int:
-        """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits.
-
-        Raises:
-            Unavailable: PostgreSQL is away.
-        """
+        """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits."""
         rungs = (self._known_devices if whose.device else self._unknown_devices)[whose.purpose]
         async with self._database.statement() as db:
             for terms in filter(None, map(_terms, rungs)):
@@ -68,9 +66,6 @@ class CodeLengthLadder:
         """Refund the guesses that finished flows have not used.
 
         A flow that Valkey has forgotten counts as used: that is the safe side.
-
-        Raises:
-            Unavailable: PostgreSQL or Valkey is away.
         """
         while True:
             async with self._database.statement() as db:
@@ -85,11 +80,7 @@ class CodeLengthLadder:
                 return
 
     async def delete_full_budgets(self) -> None:
-        """Delete the rows of budgets that are full again; no row means a full budget.
-
-        Raises:
-            Unavailable: PostgreSQL is away.
-        """
+        """Delete the rows of budgets that are full again; no row means a full budget."""
         for on_devices, ladders in ((False, self._unknown_devices), (True, self._known_devices)):
             for terms in {terms for rungs in ladders.values() for terms in map(_terms, rungs) if terms}:
                 async with self._database.statement() as db:

@@ -57,7 +57,6 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many starts from this address, or an empty bucket.
-            Unavailable: Valkey is away.
         """
         thermostat = self._thermostats.get(purpose)
         consumed = _by_address(purpose, self._starts[purpose], client)
@@ -72,7 +71,6 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many tries from this address, or too many wrong ones for this account.
-            Unavailable: Valkey is away.
         """
         rates = self._rates.device_passwords if device else self._rates.passwords
         account = f"{{{subject}}}:{device}" if device else f"{{{subject}}}"
@@ -87,7 +85,6 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many steps or wrong passwords from this address, or wrong ones for this account.
-            Unavailable: Valkey is away.
         """
         failures = _by_address("wrong-password", self._rates.wrong_passwords, client)
         failures += [Bucket(f"own-password:{{{user_id}}}", rate) for rate in self._rates.device_passwords]
@@ -105,18 +102,13 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many steps from this address.
-            Unavailable: Valkey is away.
         """
         await self._charge("step", client, _by_address("step", self._rates.steps, client))
 
     async def try_step(
         self, client: ClientInfo, commands: Sequence[Command[Any]]
     ) -> tuple[list[Any], TooManyRequests | None]:
-        """Charge a step and send other commands in one exchange; return their answers, and the refusal if there is one.
-
-        Raises:
-            Unavailable: Valkey is away.
-        """
+        """Charge a step and send other commands in one exchange; return their answers, and the refusal, if any."""
         return await self._try("step", client, _by_address("step", self._rates.steps, client), commands)
 
     async def charge_export(self, client: ClientInfo, user_id: UUID) -> None:
@@ -124,7 +116,6 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many steps from this address, or too many exports of this account.
-            Unavailable: Valkey is away.
         """
         exports = [Bucket(f"export:{{{user_id}}}", rate) for rate in self._rates.exports]
         await self._charge("export", client, (*_by_address("step", self._rates.steps, client), *exports))
@@ -134,7 +125,6 @@ class RateLimits:
 
         Raises:
             TooManyRequests: too many refreshes from this address.
-            Unavailable: Valkey is away.
         """
         await self._charge("refresh", client, _by_address("refresh", self._rates.refreshes, client))
 

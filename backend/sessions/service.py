@@ -32,7 +32,10 @@ _NO_SESSION = "The refresh token belongs to no active session: there is nothing 
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """Creates, refreshes, lists and ends sessions."""
+    """Creates, refreshes, lists and ends sessions.
+
+    Each method raises `Unavailable` while a server that it needs cannot be reached.
+    """
 
     database: Database
     limits: RateLimits
@@ -121,11 +124,7 @@ class SessionService:
                 log.warning("a refresh token was used again: session %s was ended", session.id)
 
     async def list_own(self, user_id: UUID, current: UUID) -> list[OwnSession]:
-        """Return the user's active sessions, newest first.
-
-        Raises:
-            Unavailable: PostgreSQL is unavailable.
-        """
+        """Return the user's active sessions, newest first."""
         async with self.database.statement() as db:
             found = await db.sessions.list_of_user(user_id)
         return [to_own_session(session, current) for session in found]
@@ -135,7 +134,6 @@ class SessionService:
 
         Raises:
             SessionNotFound: the user has no such session.
-            Unavailable: a server is unavailable.
         """
         async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             ended = await db.sessions.delete(session_id, user_id)
@@ -145,20 +143,12 @@ class SessionService:
             raise SessionNotFound
 
     async def log_out(self, actor: Actor, user_id: UUID, session_id: UUID) -> None:
-        """End the session of the request; if it has ended meanwhile, that is a success too.
-
-        Raises:
-            Unavailable: a server is unavailable.
-        """
+        """End the session of the request; if it has ended meanwhile, that is a success too."""
         with suppress(SessionNotFound):
             await self.end(actor, user_id, session_id)
 
     async def end_others(self, actor: Actor, user_id: UUID, current: UUID) -> None:
-        """End every session of a user except the current one.
-
-        Raises:
-            Unavailable: a server is unavailable.
-        """
+        """End every session of a user except the current one."""
         async with self.user_cache.invalidating(user_id), self.database.transaction() as db:
             await db.sessions.delete_all(user_id, except_session=current)
             await audit(db, Event.SESSIONS_ENDED, actor, user_id)
@@ -168,7 +158,6 @@ class SessionService:
 
         Raises:
             InvalidAccessToken: the token belongs to no active session.
-            Unavailable: a server is unavailable.
         """
         presented = self.refresh_tokens.parse(token)
         if presented is None:
