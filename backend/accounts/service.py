@@ -8,7 +8,7 @@ from backend.accounts.reauthentication import Reauthentication, lock_if_unchange
 from backend.audit import audit
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import PasswordHasher
-from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.passwords.policy import refuse_common, refuse_own_words
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
 from database.engine import Database
@@ -41,7 +41,7 @@ class AccountService:
         """
         refuse_common(password)
         user = await self.reauthentication.verify(owner, current)
-        refuse_own_words(password, own_words(user.email, user.login, self.service_name))
+        refuse_own_words(password, user.email, user.login, self.service_name)
         password_hash = await self.hasher.hash(password)
         async with self.user_cache.invalidating(user.id), self.database.transaction() as db:
             await lock_if_unchanged(db, user)

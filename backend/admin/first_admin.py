@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from backend.audit import audit
 from backend.passwords.hasher import hash_password
-from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.passwords.policy import refuse_common, refuse_own_words
 from database.engine import Database
 from database.users import NewUser, User
 from models.context.audit import COMMAND_LINE, Event
@@ -49,7 +49,7 @@ class AdministratorService:
             LoginTaken: the login belongs to another account.
         """
         refuse_common(password)
-        refuse_own_words(password, own_words(email, login, self.service_name))
+        refuse_own_words(password, email, login, self.service_name)
         new = NewUser(
             id=uuid7(),
             email=email,

@@ -8,7 +8,7 @@ from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.mail.notices import Notice, notify
 from backend.passwords.hasher import PasswordHasher
-from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.passwords.policy import refuse_common, refuse_own_words
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from database.engine import Database
@@ -85,7 +85,7 @@ class RecoverService:
                 user = await db.users.find_by_id(step.data.user_id)
             if user is None:
                 raise FlowGone
-            refuse_own_words(password, own_words(user.email, user.login, self.service_name))
+            refuse_own_words(password, user.email, user.login, self.service_name)
             # Claimed first, hashed second: one request has the step, and no transaction is open while it hashes.
             password_hash = await self.hasher.hash(password)
             async with self.user_cache.invalidating(user.id), step.transaction() as db:

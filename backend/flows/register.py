@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from backend.audit import audit
 from backend.flows.engine import FlowEngine
 from backend.passwords.hasher import PasswordHasher
-from backend.passwords.policy import own_words, refuse_common, refuse_own_words
+from backend.passwords.policy import refuse_common, refuse_own_words
 from backend.protection.known_devices import KnownDevices
 from backend.protection.rate_limits import RateLimits
 from backend.sessions.profile import profile
@@ -51,7 +51,7 @@ class RegisterService:
         self.flows.refuse_when_mail_is_stuck()
         self.hasher.refuse_when_busy()
         refuse_common(password)
-        refuse_own_words(password, own_words(email, login, self.service_name))
+        refuse_own_words(password, email, login, self.service_name)
         permit = await self.limits.charge_start(REGISTER.name, client)
         password_hash = await self.hasher.hash(password)
         data = RegisterData(email=email, locale=locale, login=login, password_hash=password_hash)

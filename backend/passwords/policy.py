@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
@@ -31,19 +30,14 @@ def refuse_common(password: str) -> None:
         raise WeakPassword("This password is one of the most common. Choose one that nobody else would.")
 
 
-def refuse_own_words(password: str, words: Iterable[str]) -> None:
+def refuse_own_words(password: str, email: str, login: str, service: str) -> None:
     """Refuse passwords that an attacker who knows the user would try (NIST SP 800-63B 3.1.1.2, context-specific words).
 
     Raises:
-        WeakPassword: the password is little more than one of the words.
+        WeakPassword: the password is little more than one of these words.
     """
     folded = normalise(password).casefold()
-    for word in words:
+    for word in (email, email.partition("@")[0], login, service):
         own = word.casefold()
         if len(own) >= _OWN_LETTERS and own in folded and len(folded) - len(own) < _OWN_LETTERS:
             raise WeakPassword("This password is little more than your login, your address or our name.")
-
-
-def own_words(email: str, login: str, service: str) -> tuple[str, ...]:
-    """Return the words that a password must not be made of."""
-    return (email, email.partition("@")[0], login, service)
