@@ -86,7 +86,7 @@ DYNAMIC = {
     "main": ({"application"}, "`uvicorn main:app` needs it, and check-config must answer before it is loaded"),
     "commands.cli": ({"commands", "commands.openapi"}, "a command loads in 0.2 s what all commands load in 2 s"),
     "commands.serving.graceful_server": ({"application"}, "wrong settings end a start before the service is loaded"),
-    "backend.passwords.optional_libraries": (set(), "libraries that need not be installed"),
+    "backend.passwords.imported_hashes": (set(), "libraries that need not be installed"),
 }
 
 _ROOMS = {name.partition(".")[0] for name in MAY_IMPORT}

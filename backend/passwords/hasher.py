@@ -115,7 +115,7 @@ def _spend(iterations: int, already: float) -> None:
 
 
 class PasswordHasher:
-    """Hashes and verifies passwords in the hash pool."""
+    """Hashes and verifies passwords in the hash pool; raises `Unavailable` when too many hashes wait."""
 
     def __init__(self, pool: HashPool, iterations: int) -> None:
         self._pool = pool
@@ -124,19 +124,11 @@ class PasswordHasher:
         self._dummy = f"{_ALGORITHM}${iterations}${_NO_SALT}${base64.b64encode(bytes(32)).decode()}"
 
     def refuse_when_busy(self) -> None:
-        """Refuse before any other work for a request that needs a hash, so that a storm of refusals costs little.
-
-        Raises:
-            Unavailable: too many hashes wait.
-        """
+        """Refuse before any other work for a request that needs a hash, so that a storm of refusals costs little."""
         self._pool.refuse_when_full()
 
     async def hash(self, password: str) -> str:
-        """Return the text to store.
-
-        Raises:
-            Unavailable: too many hashes wait.
-        """
+        """Return the text to store."""
         return await self._pool.compute(hash_password, password, self._iterations)
 
     async def verify(self, password: str, encoded: str | None) -> bool:
@@ -144,9 +136,6 @@ class PasswordHasher:
 
         Without an account, or without a password, a hash is computed all the same: a refusal that came 80 ms earlier
         would reveal which accounts are missing.
-
-        Raises:
-            Unavailable: too many hashes wait.
         """
         if encoded is None or is_unusable(encoded):
             await self._pool.compute(verify_password, password, self._dummy, self._iterations)

@@ -12,10 +12,15 @@ import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache
-
-from backend.passwords.optional_libraries import argon2, bcrypt
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 log = logging.getLogger(__name__)
+
+# Of requirements-import.txt, which need not be installed.
+argon2: Any = import_module("argon2") if find_spec("argon2") else None
+bcrypt: Any = import_module("bcrypt") if find_spec("bcrypt") else None
 
 PasswordVerifier = Callable[[str], bool]
 """Returns whether a password, as it was typed, has the hash. Costly: call it in the hash pool."""
