@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from uuid import UUID
@@ -145,25 +145,17 @@ class UserCache:
         is_leased = await self.valkey.execute(_COMPARE_AND_SET.command([key], [found, lease, _LEASE_MS], bool))
         return lease if is_leased else b""
 
-    @asynccontextmanager
-    async def invalidating(self, user_id: UUID) -> AsyncIterator[None]:
+    def invalidating(self, user_id: UUID) -> AbstractAsyncContextManager[None]:
         """Wrap a transaction that changes a user or ends a session: when the block ends, every request sees the change.
 
         Raises:
             Unavailable: Valkey is away, and nothing was changed.
         """
-        async with self._invalidating(cache_key(user_id)):
-            yield
+        return self._invalidating(cache_key(user_id))
 
-    @asynccontextmanager
-    async def invalidating_roles(self) -> AsyncIterator[None]:
-        """Wrap a transaction that changes the permissions of a role, see `invalidating`.
-
-        Raises:
-            Unavailable: Valkey is away, and nothing was changed.
-        """
-        async with self._invalidating(_ROLES):
-            yield
+    def invalidating_roles(self) -> AbstractAsyncContextManager[None]:
+        """Wrap a transaction that changes the permissions of a role; otherwise as `invalidating`."""
+        return self._invalidating(_ROLES)
 
     @asynccontextmanager
     async def _invalidating(self, key: str) -> AsyncIterator[None]:
