@@ -19,10 +19,7 @@ log = logging.getLogger(__name__)
 
 
 async def _work(settings: Settings) -> None:
-    async with (
-        open_database(settings.database) as database,
-        open_valkey(settings.redis) as valkey,
-    ):
+    async with open_database(settings.database) as database, open_valkey(settings.redis) as valkey:
         shared = Shared(settings, database, valkey)
         async with open_mail_worker(shared) as mail_worker:
             task, counting = asyncio.create_task(mail_worker.run()), asyncio.create_task(shared.counters.run())

@@ -212,11 +212,7 @@ class FlowStore:
                 raise FlowGone
             return int(ttl)
 
-        return _ADVANCE.command(
-            [_flow(claim.flow_id)],
-            [claim.id, step, secret, data.to_json() if data else ""],
-            read,
-        )
+        return _ADVANCE.command([_flow(claim.flow_id)], [claim.id, step, secret, data.to_json() if data else ""], read)
 
     def delete(self, claim: Claim[FlowData]) -> Command[None]:
         """End the flow."""

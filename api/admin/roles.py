@@ -21,10 +21,7 @@ _NO_NAME = validation_error("path.role", "must be 2 to 32 small Latin letters, d
 
 
 @router.get(
-    "",
-    summary="List roles",
-    response_description="Every role, sorted by name.",
-    responses=error_responses(*_READ),
+    "", summary="List roles", response_description="Every role, sorted by name.", responses=error_responses(*_READ)
 )
 @requires(Permission.ROLE_READ)
 async def list_roles(roles: Roles) -> list[RoleResponse]:

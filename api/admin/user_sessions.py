@@ -16,11 +16,7 @@ from models.values.permission import Permission
 
 router = APIRouter(prefix="/admin/users/{user_id}/sessions", tags=["users"], dependencies=[Depends(guard)])
 
-_ENDING = (
-    *permission_errors(Permission.SESSION_WRITE),
-    UserNotFound(),
-    invalid_id("user_id"),
-)
+_ENDING = (*permission_errors(Permission.SESSION_WRITE), UserNotFound(), invalid_id("user_id"))
 
 
 @router.get(

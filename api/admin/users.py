@@ -19,11 +19,7 @@ from models.values.permission import Permission
 router = APIRouter(prefix="/admin/users", tags=["users"], route_class=StrictJsonRoute, dependencies=[Depends(guard)])
 
 _NO_ID = invalid_id("user_id")
-_ACTING = (
-    *permission_errors(Permission.USER_WRITE),
-    UserNotFound(),
-    _NO_ID,
-)
+_ACTING = (*permission_errors(Permission.USER_WRITE), UserNotFound(), _NO_ID)
 
 
 @router.get(

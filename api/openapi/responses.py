@@ -67,10 +67,7 @@ def error_responses(*errors: ServiceError) -> Responses:
         )
         if error.title not in response["description"]:
             response["description"] = f"{response['description']} {error.title}".strip()
-        response["content"][MEDIA_TYPE]["examples"][error.code] = {
-            "summary": error.title,
-            "value": problem_body(error),
-        }
+        response["content"][MEDIA_TYPE]["examples"][error.code] = {"summary": error.title, "value": problem_body(error)}
         if error.status in (429, 503):
             response["headers"] = {
                 "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}

@@ -126,12 +126,7 @@ class RoleService:
             await _allow(db, acting, name, after.permissions)
             given, taken = set(after.permissions), set(role.permissions)
             await audit(
-                db,
-                Event.ROLE_CHANGED,
-                acting,
-                role=name,
-                given=sorted(given - taken),
-                taken=sorted(taken - given),
+                db, Event.ROLE_CHANGED, acting, role=name, given=sorted(given - taken), taken=sorted(taken - given)
             )
         return _to_role(after)
 

@@ -78,11 +78,6 @@ class EmailChangeService:
             return None
         await notify(db, Notice.EMAIL_CHANGED, old.id, self.recipient_encryptor.encrypt(old))
         await audit(
-            db,
-            Event.EMAIL_CHANGED,
-            owner.actor,
-            old.id,
-            old=masked_name(old.email),
-            new=masked_name(data.email),
+            db, Event.EMAIL_CHANGED, owner.actor, old.id, old=masked_name(old.email), new=masked_name(data.email)
         )
         return await db.users.find_with_access(old.id)

@@ -10,14 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from aiosmtplib import (
-    SMTP,
-    SMTPDataError,
-    SMTPException,
-    SMTPRecipientRefused,
-    SMTPResponse,
-    SMTPResponseException,
-)
+from aiosmtplib import SMTP, SMTPDataError, SMTPException, SMTPRecipientRefused, SMTPResponse, SMTPResponseException
 from aiosmtplib.typing import Default
 
 IDLE_SECONDS: Final = 30

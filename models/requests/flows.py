@@ -48,22 +48,13 @@ Password = Annotated[
     Field(min_length=1, max_length=512, examples=["correct horse battery"]),
     AfterValidator(_normalised),
 ]
-TypedPassword = Annotated[
-    SecretStr,
-    Printable,
-    Field(min_length=1, max_length=512, examples=["correct horse battery"]),
-]
+TypedPassword = Annotated[SecretStr, Printable, Field(min_length=1, max_length=512, examples=["correct horse battery"])]
 """A password as typed at log-in: it may be an older one, which today's rules would refuse."""
 
 SessionKey = Annotated[
     SecretStr,
     Printable,
-    Field(
-        min_length=64,
-        max_length=64,
-        description="The key from the step before.",
-        examples=[SESSION_KEY_EXAMPLE],
-    ),
+    Field(min_length=64, max_length=64, description="The key from the step before.", examples=[SESSION_KEY_EXAMPLE]),
 ]
 TypedRefreshToken = Annotated[
     SecretStr,

@@ -8,14 +8,7 @@ from typing import Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 from models.values.code_length_ladder import GUESSES_PER_FLOW
-from models.values.flow_data import (
-    DeletionData,
-    EmailChangeData,
-    FlowData,
-    LoginData,
-    RecoverData,
-    RegisterData,
-)
+from models.values.flow_data import DeletionData, EmailChangeData, FlowData, LoginData, RecoverData, RegisterData
 
 Data_co = TypeVar("Data_co", bound=FlowData, covariant=True)
 
