@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from database.repository import Repository, interval
 from database.tables import guess_budgets, guess_reservations
 from models.responses.export import GuessBudget
+from models.values.code_length_ladder import GUESSES_PER_FLOW, Rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,6 @@ class BudgetKey:
     subject: bytes
     purpose: str
     device: str
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """One rung: its length, the guesses that it bears at once and in a year, and the guesses that a code reserves."""
-
-    digits: int
-    burst: int
-    per_year: int
-    guesses: int
 
 
 BUDGET = tuple(guess_budgets.primary_key.columns.keys())
@@ -141,12 +132,12 @@ _DELETE_RESERVATIONS = delete(guess_reservations).where(guess_reservations.c.sub
 class LadderRepo(Repository):
     """Reserves guesses of budgets and refunds them. All times are by PostgreSQL's clock."""
 
-    async def reserve(self, flow_id: bytes, budget: BudgetKey, terms: Terms, life: timedelta) -> int | None:
+    async def reserve(self, flow_id: bytes, budget: BudgetKey, rung: Rung, life: timedelta) -> int | None:
         """Reserve the guesses of one code, once a flow; return the length of the rung, or None if too few are left.
 
         If the flow has reserved before, the result is the rung of that reservation.
         """
-        values = {"flow_id": flow_id, **asdict(budget), **asdict(terms), "life": life}
+        values = {"flow_id": flow_id, **asdict(budget), **_terms(rung), "guesses": GUESSES_PER_FLOW, "life": life}
         try:
             reserved = await self._connection.execute(_RESERVE, values)
         except IntegrityError:
@@ -162,10 +153,9 @@ class LadderRepo(Repository):
         """Refund what ended flows have not used; once each, even if several workers settle at the same time."""
         await self._connection.execute(_SETTLE, {"flow_ids": list(flow_ids), "unspent": list(unspent)})
 
-    async def delete_full(self, terms: Terms, *, on_devices: bool) -> None:
+    async def delete_full(self, rung: Rung, *, on_devices: bool) -> None:
         """Delete the rows of budgets that are full again."""
-        values = {"digits": terms.digits, "burst": terms.burst, "per_year": terms.per_year, "on_devices": on_devices}
-        await self._connection.execute(_DELETE_FULL, values)
+        await self._connection.execute(_DELETE_FULL, {**_terms(rung), "on_devices": on_devices})
 
     async def list_of_subjects(self, subjects: Sequence[bytes]) -> tuple[list[GuessBudget], list[GuessBudget]]:
         """Return the budgets of these subjects, and the reservations of their valid codes."""
@@ -177,3 +167,8 @@ class LadderRepo(Repository):
         """Delete the budgets and reservations of an account that is being deleted."""
         await self._connection.execute(_DELETE_RESERVATIONS, {"subjects": list(subjects)})
         await self._connection.execute(_DELETE_BUDGETS, {"subjects": list(subjects)})
+
+
+def _terms(rung: Rung) -> dict[str, int]:
+    assert rung.budget is not None, "the last rung has no budget"
+    return {"digits": rung.digits, **asdict(rung.budget)}

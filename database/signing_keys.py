@@ -16,18 +16,6 @@ _ROTATION_LOCK = 7_365_627_169
 
 
 @dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A signing key as it is stored."""
-
-    kid: str
-    algorithm: str
-    public_jwk: Mapping[str, str]
-    private_key: bytes
-    signs_for: timedelta
-    """How long the key has been allowed to sign; negative before that."""
-
-
-@dataclass(frozen=True, slots=True)
 class NewKey:
     """A signing key to be stored."""
 
@@ -35,6 +23,14 @@ class NewKey:
     algorithm: str
     public_jwk: Mapping[str, str]
     private_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey(NewKey):
+    """A signing key as it is stored."""
+
+    signs_for: timedelta
+    """How long the key has been allowed to sign; negative before that."""
 
 
 _LIST = select(

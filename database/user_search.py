@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, or_
@@ -11,24 +10,11 @@ from sqlalchemy import ColumnElement, exists, or_
 from database.repository import Repository
 from database.tables import user_roles, users
 from database.users import WITH_ACCESS, UserWithAccess, user_with_access
+from models.admin.users import UserQuery
 
 
-@dataclass(frozen=True, slots=True)
-class UserSearch:
-    """Which accounts are wanted; what is None does not matter."""
-
-    beginning: str | None = None
-    """Of login or address, both in canonical form."""
-    user_id: UUID | None = None
-    """The account of this id as well."""
-    role: str | None = None
-    blocked: bool | None = None
-    before: UUID | None = None
-    """Accounts older than the one of this id: the next page."""
-
-
-def _prefix(text: str) -> str:
-    """The text as it stands, and anything behind it: in a pattern, some signs stand for others."""
+def _pattern(text: str) -> str:
+    """Return the pattern of the text as it stands, with anything behind it: some signs stand for others."""
     for sign in "\\%_":
         text = text.replace(sign, f"\\{sign}")
     return f"{text}%"
@@ -37,19 +23,22 @@ def _prefix(text: str) -> str:
 class UserSearchRepo(Repository):
     """Searches accounts."""
 
-    async def list(self, search: UserSearch, limit: int) -> Sequence[UserWithAccess]:
-        """The newest accounts first. There is no count of all: that would cost a look at each of them."""
-        wanted = WITH_ACCESS.order_by(users.c.id.desc()).limit(limit)
-        if search.beginning is not None:
-            pattern = _prefix(search.beginning)
+    async def list(self, query: UserQuery, prefix: str | None, user_id: UUID | None) -> Sequence[UserWithAccess]:
+        """Return the matching accounts, newest first, and one more than fits on the page if there is one.
+
+        ``prefix``, of login or address in canonical form, and ``user_id`` are what ``query.q`` may mean.
+        """
+        wanted = WITH_ACCESS.order_by(users.c.id.desc()).limit(query.limit + 1)
+        if prefix is not None:
+            pattern = _pattern(prefix)
             found: list[ColumnElement[bool]] = [users.c.login_canonical.like(pattern), users.c.email.like(pattern)]
-            if search.user_id is not None:
-                found.append(users.c.id == search.user_id)
+            if user_id is not None:
+                found.append(users.c.id == user_id)
             wanted = wanted.where(or_(*found))
-        if search.role is not None:
-            wanted = wanted.where(exists().where(user_roles.c.user_id == users.c.id, user_roles.c.role == search.role))
-        if search.blocked is not None:
-            wanted = wanted.where(users.c.blocked_at.is_not(None) if search.blocked else users.c.blocked_at.is_(None))
-        if search.before is not None:
-            wanted = wanted.where(users.c.id < search.before)
+        if query.role is not None:
+            wanted = wanted.where(exists().where(user_roles.c.user_id == users.c.id, user_roles.c.role == query.role))
+        if query.blocked is not None:
+            wanted = wanted.where(users.c.blocked_at.is_not(None) if query.blocked else users.c.blocked_at.is_(None))
+        if query.cursor is not None:
+            wanted = wanted.where(users.c.id < query.cursor)
         return [user_with_access(row) for row in (await self._connection.execute(wanted)).mappings()]

@@ -86,12 +86,7 @@ def _taken_in(table: Table) -> Select[UUID, str, str]:
 
 _CREATE, _CREATE_DRY_RUN = _create_in(users), _create_in(_dry_run_users)
 _TAKEN, _TAKEN_IN_DRY_RUN = _taken_in(users), _taken_in(_dry_run_users)
-_granted = (
-    func.unnest(bindparam("users", type_=ARRAY(Uuid)), bindparam("roles", type_=ARRAY(Text)))
-    .table_valued(column("user_id", Uuid), column("role", Text))
-    .render_derived("granted")
-)
-_GRANT = insert(user_roles).from_select(["user_id", "role"], select(_granted.c.user_id, _granted.c.role))
+_GRANT = insert(user_roles)
 _LIST = select(users, ROLES).order_by(users.c.id)
 
 
@@ -131,10 +126,8 @@ class UserTransferRepo(Repository):
         """Create the accounts that can be created, with their roles; return what became of each record."""
         outcomes = await self._outcomes(_TAKEN, records, await self._insert(_CREATE, records))
         added = [user for user, outcome in zip(records, outcomes, strict=True) if outcome == "added"]
-        grants = [(user.id, role) for user in added for role in dict.fromkeys(user.roles)]
-        if grants:
-            values = {"users": [user_id for user_id, _ in grants], "roles": [role for _, role in grants]}
-            await self._connection.execute(_GRANT, values)
+        if grants := [{"user_id": user.id, "role": role} for user in added for role in dict.fromkeys(user.roles)]:
+            await self._connection.execute(_GRANT, grants)
         return outcomes
 
     async def prepare_dry_run(self) -> None:

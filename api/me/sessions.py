@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from api.deps import CurrentPrincipal, Sessions
-from api.openapi.responses import error_responses, permission_errors, validation_error
+from api.openapi.responses import error_responses, invalid_id, permission_errors
 from api.request_context import CurrentActor
 from jwt_tools.decorators import guard, requires
 from models.errors import SessionNotFound
@@ -15,8 +15,6 @@ from models.responses.account import OwnSession
 from models.values.permission import Permission
 
 router = APIRouter(prefix="/me/sessions", tags=["account"], dependencies=[Depends(guard)])
-
-_NO_ID = validation_error("path.session_id", "must be an id, such as 019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39")
 
 
 @router.get(
@@ -37,7 +35,9 @@ async def list_own_sessions(user: CurrentPrincipal, sessions: Sessions) -> list[
     response_class=Response,
     summary="End one of your sessions",
     response_description="The session has ended; its tokens are refused from now on.",
-    responses=error_responses(*permission_errors(Permission.ACCOUNT_WRITE), SessionNotFound(), _NO_ID),
+    responses=error_responses(
+        *permission_errors(Permission.ACCOUNT_WRITE), SessionNotFound(), invalid_id("session_id")
+    ),
 )
 @requires(Permission.ACCOUNT_WRITE)
 async def end_own_session(session_id: UUID, user: CurrentPrincipal, actor: CurrentActor, sessions: Sessions) -> None:

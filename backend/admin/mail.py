@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backend.audit import audit
 from backend.mail.enqueue import LEASE
 from database.engine import Database
-from models.admin.mail import MailPage, MailQuery, MailState
+from models.admin.mail import MailPage, MailQuery
 from models.admin.pagination import paginate
 from models.context.audit import Actor, Event
 from models.errors import MailNotFound
@@ -25,9 +25,8 @@ class AdminMailService:
         Raises:
             Unavailable: PostgreSQL is unavailable.
         """
-        dead = None if query.state is None else query.state is MailState.DEAD
         async with self.database.statement() as db:
-            found = await db.outbox_search.list(dead=dead, before=query.cursor, limit=query.limit + 1)
+            found = await db.outbox_search.list(query)
         page, next_cursor = paginate(found, query.limit, lambda job: job.id)
         return MailPage(items=page, next=next_cursor)
 

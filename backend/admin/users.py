@@ -19,7 +19,6 @@ from backend.sessions.profile import profile
 from backend.sessions.service import to_user_session
 from database.engine import Database
 from database.repositories import Db
-from database.user_search import UserSearch
 from database.users import NewUser, UserWithAccess
 from models.admin.pagination import paginate
 from models.admin.users import AdminUser, UserPage, UserQuery
@@ -46,15 +45,9 @@ class AdminUserService:
 
     async def search(self, query: UserQuery) -> UserPage:
         """Return a page of the matching accounts, newest first."""
-        search = UserSearch(
-            beginning=None if query.q is None else _canonical_prefix(query.q),
-            user_id=None if query.q is None else _parse_id(query.q),
-            role=query.role,
-            blocked=query.blocked,
-            before=query.cursor,
-        )
+        prefix, user_id = (None, None) if query.q is None else (_canonical_prefix(query.q), _parse_id(query.q))
         async with self.database.statement() as db:
-            found = await db.user_search.list(search, query.limit + 1)
+            found = await db.user_search.list(query, prefix, user_id)
         page, next_cursor = paginate(found, query.limit, lambda account: account.user.id)
         return UserPage(items=[_to_admin_user(account) for account in page], next=next_cursor)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from backend.derived_keys import Keys
 from database.engine import Database
-from database.guess_budgets import BudgetKey, Terms
+from database.guess_budgets import BudgetKey
 from database.users import User
 from models.values.code_length_ladder import GUESSES_PER_FLOW, TOP, Rung
 from redis_tools.flow_store import SETTLE_MARGIN, FlowStore
@@ -17,12 +17,6 @@ _BATCH = 500
 
 Rungs = Mapping[str, Sequence[Rung]]
 """The rungs of each purpose, shortest first."""
-
-
-def _terms(rung: Rung) -> Terms | None:
-    if rung.budget is None:
-        return None
-    return Terms(rung.digits, rung.budget.burst, rung.budget.per_year, GUESSES_PER_FLOW)
 
 
 def ladder_subjects(user: User, keys: Keys) -> list[bytes]:
@@ -56,9 +50,8 @@ class CodeLengthLadder:
         """Reserve three guesses from the lowest rung that has as many, once per flow; return the rung's digits."""
         rungs = (self._known_devices if whose.device else self._unknown_devices)[whose.purpose]
         async with self._database.statement() as db:
-            for terms in filter(None, map(_terms, rungs)):
-                digits = await db.ladder.reserve(flow_id, whose, terms, self._life)
-                if digits is not None:
+            for rung in rungs:
+                if rung.budget and (digits := await db.ladder.reserve(flow_id, whose, rung, self._life)):
                     return digits
         return TOP
 
@@ -82,6 +75,6 @@ class CodeLengthLadder:
     async def delete_full_budgets(self) -> None:
         """Delete the rows of budgets that are full again; no row means a full budget."""
         for on_devices, ladders in ((False, self._unknown_devices), (True, self._known_devices)):
-            for terms in {terms for rungs in ladders.values() for terms in map(_terms, rungs) if terms}:
+            for rung in {rung for rungs in ladders.values() for rung in rungs if rung.budget}:
                 async with self._database.statement() as db:
-                    await db.ladder.delete_full(terms, on_devices=on_devices)
+                    await db.ladder.delete_full(rung, on_devices=on_devices)

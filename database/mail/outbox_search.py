@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, case, func, select, update
 from database.mail.outbox import CHANNEL
 from database.repository import Repository, interval
 from database.tables import outbox
-from models.admin.mail import QueuedMail
+from models.admin.mail import MailQuery, MailState, QueuedMail
 
 _USER = outbox.c.payload["user_id"].astext.label("user_id")
 _NEWEST_FIRST = select(
@@ -52,13 +52,13 @@ _NOTIFY = select(func.pg_notify(CHANNEL, ""))
 class OutboxSearchRepo(Repository):
     """Lists the outbox, and makes a job of it due now."""
 
-    async def list(self, *, dead: bool | None, before: int | None, limit: int) -> Sequence[QueuedMail]:
-        """Return dead letters, waiting mails, or both, newest first."""
-        wanted = _NEWEST_FIRST.limit(limit)
-        if dead is not None:
-            wanted = wanted.where(_IS_DEAD if dead else ~_IS_DEAD)
-        if before is not None:
-            wanted = wanted.where(outbox.c.id < before)
+    async def list(self, query: MailQuery) -> Sequence[QueuedMail]:
+        """Return the matching mails, newest first, and one more than fits on the page if there is one."""
+        wanted = _NEWEST_FIRST.limit(query.limit + 1)
+        if query.state is not None:
+            wanted = wanted.where(_IS_DEAD if query.state is MailState.DEAD else ~_IS_DEAD)
+        if query.cursor is not None:
+            wanted = wanted.where(outbox.c.id < query.cursor)
         return [QueuedMail(**row) for row in (await self._connection.execute(wanted)).mappings()]
 
     async def send_again(self, job: int, lease: timedelta) -> tuple[str, UUID | None] | None:

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from database.engine import Database
-from database.guess_budgets import BudgetKey, Terms
+from database.guess_budgets import BudgetKey
+from models.values.code_length_ladder import Budget, Rung
 
-FOUR = Terms(digits=4, burst=6, per_year=2, guesses=3)
+FOUR = Rung(4, Budget(6, 2))
 LIFE = timedelta(minutes=30)
 
 
