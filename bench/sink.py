@@ -49,11 +49,6 @@ class Sink:
         self._thread.join()
         self._loop.close()
 
-    def mails(self, to: str | None = None) -> list[Mail]:
-        """Return the mails to one address, oldest first, or all."""
-        with self._arrived:
-            return [mail for address, mails in self._mails.items() if to in (None, address) for mail in mails]
-
     def wait_for(self, to: str, count: int = 1, timeout: float = 10) -> Mail:
         """Wait until so many mails to the address have come, and return the newest."""
         with self._arrived:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 HERE: Final = Path(__file__).parent
 FALLBACK_LOCALE: Final = "en"
@@ -21,13 +21,6 @@ class Rendered:
     subject: str
     text: str
     html: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    subject: Template
-    text: Template
-    html: Template
 
 
 class MailTemplates:
@@ -45,12 +38,10 @@ class MailTemplates:
         environment.filters |= {"counted": counted, "moment": moment}
         self._service = service
         self._mails = {
-            (folder.parent.name, folder.name): _Parts(
-                *(
-                    environment.get_template(f"{folder.parent.name}/{folder.name}/{part}")
-                    for part in ("subject.txt", "body.txt", "body.html")
-                )
-            )
+            (folder.parent.name, folder.name): [
+                environment.get_template(f"{folder.parent.name}/{folder.name}/{part}")
+                for part in ("subject.txt", "body.txt", "body.html")
+            ]
             for folder in HERE.glob("*/*/")
             if (folder / "subject.txt").exists()
         }
@@ -64,14 +55,10 @@ class MailTemplates:
         language = locale if (locale, mail) in self._mails else FALLBACK_LOCALE
         if (language, mail) not in self._mails:
             raise LookupError(f"there is no mail {mail!r}")
-        parts = self._mails[language, mail]
         context = {"service": self._service, "locale": language} | values
         lines = {name: _on_one_line(value) for name, value in context.items()}
-        return Rendered(
-            subject=" ".join(parts.subject.render(lines).splitlines()).strip(),
-            text=parts.text.render(lines),
-            html=parts.html.render(lines),
-        )
+        subject, text, html = (template.render(lines) for template in self._mails[language, mail])
+        return Rendered(" ".join(subject.splitlines()).strip(), text, html)
 
 
 def counted(number: int, one: str, few: str, many: str | None = None) -> str:
