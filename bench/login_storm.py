@@ -72,14 +72,6 @@ async def _call(service: BenchService, people: Iterator[str], storm: Storm, wind
     client.close()
 
 
-async def _storm(service: BenchService, people: Iterator[str], clients: int) -> Storm:
-    """Let all clients call at once; answers of the first and the last moments do not count."""
-    storm = Storm(clients)
-    begin = time.perf_counter() + _WARM_UP
-    await asyncio.gather(*(_call(service, people, storm, (begin, begin + _SECONDS)) for _ in range(clients)))
-    return storm
-
-
 async def _read(service: BenchService, token: str, seconds: float) -> list[float]:
     reader = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.reader", service.url, token, str(seconds)),
@@ -94,8 +86,11 @@ async def _read(service: BenchService, token: str, seconds: float) -> list[float
 async def _storm_beside_a_reader(
     service: BenchService, people: Iterator[str], clients: int, token: str
 ) -> tuple[Storm, list[float]]:
+    """Let all clients call at once; answers of the first and the last moments do not count."""
     reading = asyncio.create_task(_read(service, token, _WARM_UP + _SECONDS))
-    storm = await _storm(service, people, clients)
+    storm = Storm(clients)
+    begin = time.perf_counter() + _WARM_UP
+    await asyncio.gather(*(_call(service, people, storm, (begin, begin + _SECONDS)) for _ in range(clients)))
     return storm, await reading
 
 

@@ -41,9 +41,7 @@ users = Table(
     Column("login_canonical", Text, nullable=False, unique=True),
     Column("password_hash", Text, nullable=False),  # pbkdf2_sha256$iterations$salt$hash
     Column("locale", Text, nullable=False),
-    Column(
-        "version", Integer, nullable=False, server_default="1"
-    ),  # raised by every change that must end earlier flows and sessions
+    Column("version", Integer, nullable=False, server_default="1"),  # raised by a change that ends earlier flows
     Column("blocked_at", _Moment),
     Column("created_at", _Moment, nullable=False, server_default=func.now()),
 )

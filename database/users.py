@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -49,6 +49,9 @@ class User:
         return self.blocked_at is not None
 
 
+_COLUMNS = [field.name for field in fields(User)]
+
+
 @dataclass(frozen=True, slots=True)
 class UserWithAccess:
     """An account with its roles and their permissions."""
@@ -56,14 +59,6 @@ class UserWithAccess:
     user: User
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UserWithSessions:
-    """An account with its roles, their permissions, and the ids of its active sessions."""
-
-    account: UserWithAccess
-    sids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +140,7 @@ _DELETE = delete(users).where(users.c.id == bindparam("user"))
 
 
 def _user(row: Mapping[Any, Any]) -> User:
-    return User(
-        id=row["id"],
-        email=row["email"],
-        login=row["login"],
-        password_hash=row["password_hash"],
-        locale=Locale(row["locale"]),
-        version=row["version"],
-        blocked_at=row["blocked_at"],
-        created_at=row["created_at"],
-    )
+    return User(**{name: row[name] for name in _COLUMNS} | {"locale": Locale(row["locale"])})
 
 
 def user_with_access(row: Mapping[Any, Any]) -> UserWithAccess:
@@ -199,10 +185,10 @@ class UserRepo(Repository):
         locked = await self._connection.execute(_LOCK, {"id": user_id})
         return await self.find_with_access(user_id) if locked.one_or_none() else None
 
-    async def find_with_sessions(self, user_id: UUID) -> UserWithSessions | None:
-        """Return the account with its access and its active sessions: all that a request with an access token needs."""
+    async def find_with_sessions(self, user_id: UUID) -> tuple[UserWithAccess, list[UUID]] | None:
+        """Return the account and the ids of its active sessions: all that a request with an access token needs."""
         row = (await self._connection.execute(_FIND_WITH_SESSIONS, {"id": user_id})).mappings().one_or_none()
-        return UserWithSessions(user_with_access(row), tuple(row["sids"])) if row else None
+        return (user_with_access(row), row["sids"]) if row else None
 
     async def create(self, new: NewUser, role: str) -> Literal["added", "email_taken", "login_taken"]:
         """Create the account with one role, or return what is taken: the unique indexes decide.

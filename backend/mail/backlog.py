@@ -44,8 +44,8 @@ class BacklogGauge:
 
     async def _check(self) -> None:
         async with self._database.statement() as db:
-            backlog = await db.outbox.get_backlog(self._kind)
-        is_long = backlog.jobs > self._max_jobs or backlog.oldest > self._max_age
+            jobs, oldest = await db.outbox.get_backlog(self._kind)
+        is_long = jobs > self._max_jobs or oldest > self._max_age
         if is_long != self._is_long:
             log.warning("mail backlog %s", "too long, starts are refused" if is_long else "short again")
         self._is_long = is_long

@@ -28,6 +28,7 @@ async def read_signed_in(database: Database, user_id: UUID) -> SignedInUser | No
     """Return a user and the active sessions for the user cache; None for an account that is blocked or gone."""
     async with database.statement() as db:
         found = await db.users.find_with_sessions(user_id)
-    if found is None or found.account.user.blocked:
+    if found is None or found[0].user.blocked:
         return None
-    return SignedInUser(profile(found.account), frozenset(found.sids))
+    account, sids = found
+    return SignedInUser(profile(account), frozenset(sids))

@@ -52,14 +52,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
-    """Waiting mails of one kind."""
-
-    jobs: int
-    oldest: timedelta
-
-
-@dataclass(frozen=True, slots=True)
 class MailStats:
     """Numbers of mails of one kind."""
 
@@ -77,17 +69,7 @@ _CREATE = (
     .values(kind=bindparam("kind"), payload=bindparam("payload"), give_up_at=func.now() + interval("give_up_after"))
     .returning(outbox.c.id)
 )
-_CREATE_LEASED = (
-    insert(outbox)
-    .values(
-        kind=bindparam("kind"),
-        payload=bindparam("payload"),
-        give_up_at=func.now() + interval("give_up_after"),
-        due_at=func.now() + interval("lease"),
-        attempts=1,
-    )
-    .returning(outbox.c.id)
-)
+_CREATE_LEASED = _CREATE.values(due_at=func.now() + interval("lease"), attempts=1)
 _CREATE_AND_NOTIFY = select(func.pg_notify(CHANNEL, "")).select_from(_CREATE.cte("job"))
 _DUE = (
     select(outbox.c.id)
@@ -197,10 +179,10 @@ class OutboxRepo(Repository):
         """Make the job a dead letter: kept for administrators to see, and not tried again."""
         await self._connection.execute(_MARK_DEAD, {**_lease_of(job), "reason": reason})
 
-    async def get_backlog(self, kind: str) -> Backlog:
+    async def get_backlog(self, kind: str) -> tuple[int, timedelta]:
         """Return how many mails of a kind wait, and for how long the oldest has."""
         row = (await self._connection.execute(_BACKLOG, {"kind": kind})).one()
-        return Backlog(row.jobs, row.oldest or timedelta())
+        return row.jobs, row.oldest or timedelta()
 
     async def list_stats(self) -> list[MailStats]:
         """Return the numbers of each kind that has mails."""
