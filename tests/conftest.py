@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import hypothesis
@@ -82,13 +83,18 @@ def migrated(stack: Stack) -> None:
     subprocess.run([sys.executable, "main.py", "migrate"], cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
-@contextmanager
-def serving_on(stack: Stack, folder: Path, *, workers: int = 1, **settings: str) -> Iterator[Service]:
-    """A running service with a fresh database and a fresh corner of Valkey."""
+def service_on(stack: Stack, folder: Path, *, workers: int = 1, **settings: str) -> Service:
+    """A service with a fresh database and a fresh corner of Valkey; it is not started."""
     number = next(_numbers)
     database = f"auth_{number}"
     stack.postgres.create_database(database, template=_TEMPLATE)
-    service = Service(stack, database, number % 256, folder, workers=workers, **settings)
+    return Service(stack, database, number % 256, folder, workers=workers, **settings)
+
+
+@contextmanager
+def serving_on(stack: Stack, folder: Path, *, workers: int = 1, **settings: str) -> Iterator[Service]:
+    """The same, running."""
+    service = service_on(stack, folder, workers=workers, **settings)
     service.start()
     try:
         yield service
@@ -101,6 +107,26 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Serving:
     """Start a service with settings of its own: ``with serving(workers=2, CODE_TTL="3") as service``."""
     folder = tmp_path_factory.mktemp("services")
     return lambda **settings: serving_on(stack, folder, **settings)
+
+
+@pytest.fixture
+def new_service(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Make services with settings of their own, which the test starts; they are killed at its end."""
+    made: list[Service] = []
+
+    def make(**settings: Any) -> Service:
+        made.append(service_on(stack, tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.kill()
+
+
+@pytest.fixture
+def unstarted(new_service: Callable[..., Service]) -> Service:
+    """A service that is not started, with an empty database."""
+    return new_service()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,10 +58,9 @@ class Listener(Careless):
 
 
 @pytest.fixture
-def told(stack: Stack, mailbox: Mailbox, tmp_path: Path) -> Iterator[tuple[Service, ExitStack]]:
+def told(stack: Stack, mailbox: Mailbox, new_service: Callable[..., Service]) -> Iterator[tuple[Service, ExitStack]]:
     """A service with a secret in every setting that takes one; what closes its way to its servers comes with it."""
-    stack.postgres.create_database("canaries", template="migrated")
-    service = Service(stack, "canaries", 251, tmp_path, workers=2, CODE_DIGITS="12", SECRET_KEYS=SECRET_KEY)
+    service = new_service(workers=2, CODE_DIGITS="12", SECRET_KEYS=SECRET_KEY)
     with ExitStack() as ways:
         postgres, valkey = (ways.enter_context(Proxy(server.port)) for server in (stack.postgres, stack.valkey))
         set_to = service.environment

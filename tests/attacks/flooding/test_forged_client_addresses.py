@@ -10,11 +10,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from devstack.stack import Stack
 from tests.support.requests.burst import post, send
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service, fresh_address
@@ -55,10 +54,9 @@ def test_row_21_no_header_of_a_stranger_moves_the_429_by_one(behind: str, counti
     assert statuses == [202] * RECOVERIES + [429] * (100 - RECOVERIES)
 
 
-def test_row_21_a_server_that_is_not_ours_believes_no_header_either(stack: Stack, tmp_path: Path) -> None:
+def test_row_21_a_server_that_is_not_ours_believes_no_header_either(new_service: Callable[..., Service]) -> None:
     # By itself `uvicorn main:app` believes whoever calls from 127.0.0.1; docs/security.md says how to start it.
-    stack.postgres.create_database("by_uvicorn", template="migrated")
-    service = Service(stack, "by_uvicorn", 252, tmp_path, LIMIT_RECOVERIES=SLOWLY["LIMIT_RECOVERIES"])
+    service = new_service(LIMIT_RECOVERIES=SLOWLY["LIMIT_RECOVERIES"])
     command = [sys.executable, "-m", "uvicorn", "main:app", "--no-proxy-headers", "--port", str(service.port)]
     with service.log_file.open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=service.environment, stdout=log, stderr=log)

@@ -6,11 +6,10 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -20,7 +19,6 @@ from sqlalchemy.types import Interval, LargeBinary
 from backend.protection.code_length_ladder import CodeLengthLadder
 from database.engine import Database, open_database
 from database.guess_budgets import BudgetKey
-from devstack.stack import Stack
 from redis_tools.command import Command, ignore
 from redis_tools.connection import open_valkey
 from redis_tools.flow_store import FlowStore
@@ -157,10 +155,8 @@ class Customer:
 
 
 @pytest.fixture
-def unstarted(stack: Stack, tmp_path: Path) -> Service:
-    stack.postgres.drop_database("honest")
-    stack.postgres.create_database("honest", template="migrated")
-    return Service(stack, "honest", 251, tmp_path, workers=1, **{**AS_SHIPPED, "DATABASE_TIMEOUT": "5"})
+def unstarted(new_service: Callable[..., Service]) -> Service:
+    return new_service(**{**AS_SHIPPED, "DATABASE_TIMEOUT": "5"})
 
 
 async def _live(service: Service, count: int, seconds: float, *, devices: bool, refunds: bool = True) -> Counter[int]:

@@ -55,22 +55,19 @@ def service(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_an_export_moved_into_an_empty_database_is_the_same_users(
-    service: Service, db: DatabaseInspector, stack: Stack, tmp_path: Path
+    service: Service, db: DatabaseInspector, unstarted: Service, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
     done = run(service, "export-users", str(file))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "2,500 users exported.\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [*tmp_path.iterdir()] == [file]
-    stack.postgres.create_database("arriving", template="migrated")
-    arriving = Service(stack, "arriving", 253, tmp_path)
-    done = run(arriving, "import-users", str(file))
+    done = run(unstarted, "import-users", str(file))
     assert (done.returncode, done.stderr) == (0, "Done. 2,500 imported, 0 already there, 0 refused.\n")
-    with inspect_database(arriving) as there:
+    with inspect_database(unstarted) as there:
         assert there.rows(EVERYBODY) == db.rows(EVERYBODY)
-    piped = run(arriving, "export-users")
+    piped = run(unstarted, "export-users")
     assert piped.stdout.encode() == file.read_bytes()
-    stack.postgres.drop_database("arriving")
 
 
 def test_a_file_that_is_there_is_replaced_on_demand_alone(service: Service, tmp_path: Path) -> None:

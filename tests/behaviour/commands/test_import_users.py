@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.admin.user_import import ImportLine, ImportStats, UserImport
-from devstack.stack import Stack
 from tests.support.service.commands import Terminal, run, running
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
@@ -39,16 +38,8 @@ def ndjson(*lines: Line_ | bytes) -> bytes:
 
 
 @pytest.fixture
-def empty(stack: Stack, tmp_path: Path) -> Iterator[Service]:
-    """A database without users; nobody serves it."""
-    stack.postgres.create_database("moving", template="migrated")
-    yield Service(stack, "moving", 254, tmp_path)
-    stack.postgres.drop_database("moving")
-
-
-@pytest.fixture
-def empty_db(empty: Service) -> Iterator[DatabaseInspector]:
-    with inspect_database(empty) as looking:
+def empty_db(unstarted: Service) -> Iterator[DatabaseInspector]:
+    with inspect_database(unstarted) as looking:
         yield looking
 
 
@@ -79,7 +70,7 @@ def test_each_form_of_hash_logs_in_and_becomes_ours(service: Service, walk: Walk
             assert walk.log_in(person)
 
 
-def test_everything_that_a_line_may_say_is_kept(empty: Service, empty_db: DatabaseInspector) -> None:
+def test_everything_that_a_line_may_say_is_kept(unstarted: Service, empty_db: DatabaseInspector) -> None:
     full = {
         **line("Alice.L"),
         "email": "Alice@BÜCHER.example",
@@ -89,7 +80,9 @@ def test_everything_that_a_line_may_say_is_kept(empty: Service, empty_db: Databa
         "created_at": "2019-03-01T12:30:00.123456+03:00",
         "id": "019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39",
     }
-    done = run(empty, "import-users", "-", stdin=ndjson(full, b"  ", line("bob", roles=[], password_hash=None), b""))
+    done = run(
+        unstarted, "import-users", "-", stdin=ndjson(full, b"  ", line("bob", roles=[], password_hash=None), b"")
+    )
     assert done.returncode == 0, done.stderr
     assert "Done. 2 imported, 0 already there, 0 refused." in done.stderr
     alice, bob = empty_db.rows(
@@ -154,13 +147,15 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
-def test_bad_lines_are_reported_by_number_without_their_content(empty: Service, empty_db: DatabaseInspector) -> None:
+def test_bad_lines_are_reported_by_number_without_their_content(
+    unstarted: Service, empty_db: DatabaseInspector
+) -> None:
     good = [
         line("first", created_at="0001-01-01T00:00:00Z"),
         line("last", created_at="9999-12-31T23:59:59Z", password_hash="!" + "x" * 511),
     ]
     bad = [text for text, _ in REFUSED.values()]
-    done = run(empty, "import-users", "-", stdin=ndjson(good[0], *bad) + ndjson(good[1])[:-1])
+    done = run(unstarted, "import-users", "-", stdin=ndjson(good[0], *bad) + ndjson(good[1])[:-1])
     assert done.returncode == 1
     told = done.stderr.splitlines()
     for number, (kind, (_, why)) in enumerate(REFUSED.items(), 2):
@@ -201,9 +196,9 @@ def test_no_line_whatever_brings_the_import_down(texts: list[bytes]) -> None:
 # Who is there already.
 
 
-def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, empty_db: DatabaseInspector) -> None:
+def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(unstarted: Service, empty_db: DatabaseInspector) -> None:
     first = ndjson(line("alice", id="019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a39"), line("bob"))
-    assert run(empty, "import-users", "-", stdin=first).returncode == 0
+    assert run(unstarted, "import-users", "-", stdin=first).returncode == 0
     same = line("twin", id="019aaa3e-1c53-7a7d-9a2e-5d4f0c1b2a40")
     again = ndjson(
         line("alice", login="other", roles=["admin"], locale="ru"),  # his address: already there, and unchanged
@@ -220,7 +215,7 @@ def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, em
     before = empty_db.rows("SELECT * FROM users ORDER BY id")
     for command in (("import-users", "--dry-run", "-"), ("import-users", "-")):
         assert empty_db.rows("SELECT * FROM users ORDER BY id") == before
-        done = run(empty, *command, stdin=again)
+        done = run(unstarted, *command, stdin=again)
         assert done.returncode == 1
         told = done.stderr.splitlines()
         assert told[:-1] == [
@@ -238,18 +233,18 @@ def test_it_may_be_repeated_and_who_is_there_is_left_as_he_is(empty: Service, em
 
 
 def test_a_dry_run_knows_what_the_file_itself_takes_and_leaves_nothing(
-    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
+    unstarted: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
     many = [line(f"user-{number}") for number in range(2_100)]
     file.write_bytes(ndjson(*many, line("late", login="user-1"), line("user-2"), b"nonsense"))
-    done = run(empty, "import-users", "--dry-run", str(file))
+    done = run(unstarted, "import-users", "--dry-run", str(file))
     assert done.returncode == 1
     assert "line 2101: login: belongs to another account" in done.stderr
     assert "2,100 would be imported, 1 already there, 2 refused." in done.stderr
     assert "nothing was written" in done.stderr
     assert count(empty_db) == 0
-    done = run(empty, "import-users", str(file))
+    done = run(unstarted, "import-users", str(file))
     assert "Done. 2,100 imported, 1 already there, 2 refused." in done.stderr
     assert count(empty_db) == 2_100
 
@@ -263,13 +258,13 @@ def many(*, full_counts: bool) -> int:
 
 
 def test_an_import_that_was_killed_half_way_is_run_again_without_loss_or_duplicates(
-    empty: Service, empty_db: DatabaseInspector, many: int, tmp_path: Path
+    unstarted: Service, empty_db: DatabaseInspector, many: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "users.ndjson"
     with file.open("wb") as output:
         output.writelines(ndjson(line(f"user-{number}")) for number in range(many))
     began = time.monotonic()
-    with running(empty, "import-users", "-") as process, file.open("rb") as half:
+    with running(unstarted, "import-users", "-") as process, file.open("rb") as half:
         assert process.stdin
         process.stdin.write(half.read(file.stat().st_size // 2))
         process.stdin.flush()
@@ -278,7 +273,7 @@ def test_an_import_that_was_killed_half_way_is_run_again_without_loss_or_duplica
         process.wait()
     there = count(empty_db)
     assert 0 < there < many
-    done = run(empty, "import-users", str(file))
+    done = run(unstarted, "import-users", str(file))
     assert done.returncode == 0, done.stderr
     assert f"Done. {many - there:,} imported, {there:,} already there, 0 refused." in done.stderr
     assert time.monotonic() - began <= 60
@@ -288,9 +283,9 @@ def test_an_import_that_was_killed_half_way_is_run_again_without_loss_or_duplica
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_at_once_and_it_says_what_was_done(
-    number: signal.Signals, empty: Service, empty_db: DatabaseInspector
+    number: signal.Signals, unstarted: Service, empty_db: DatabaseInspector
 ) -> None:
-    with running(empty, "import-users", "-") as process:
+    with running(unstarted, "import-users", "-") as process:
         assert process.stdin
         assert process.stderr
         process.stdin.write(ndjson(*(line(f"user-{index}") for index in range(2_500))))
@@ -316,9 +311,9 @@ def stuck(service: Service, db: DatabaseInspector, file: Path, users: int) -> It
 
 
 def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
-    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
+    unstarted: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
-    with stuck(empty, empty_db, tmp_path / "users.ndjson", 5_000) as process:
+    with stuck(unstarted, empty_db, tmp_path / "users.ndjson", 5_000) as process:
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None
@@ -330,9 +325,9 @@ def test_a_signal_in_the_middle_of_a_batch_lets_it_be_finished_and_counted(
 
 
 def test_a_server_that_goes_away_on_the_way_costs_no_more_than_a_batch(
-    empty: Service, empty_db: DatabaseInspector, tmp_path: Path
+    unstarted: Service, empty_db: DatabaseInspector, tmp_path: Path
 ) -> None:
-    with stuck(empty, empty_db, tmp_path / "users.ndjson", 3_000) as process:
+    with stuck(unstarted, empty_db, tmp_path / "users.ndjson", 3_000) as process:
         empty_db.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
         assert process.wait(20) == 1
         assert process.stderr
@@ -344,9 +339,9 @@ def test_a_server_that_goes_away_on_the_way_costs_no_more_than_a_batch(
     assert count(empty_db) == 0
 
 
-def test_at_a_terminal_a_bar_grows_and_bad_lines_stand_above_it(empty: Service, tmp_path: Path) -> None:
+def test_at_a_terminal_a_bar_grows_and_bad_lines_stand_above_it(unstarted: Service, tmp_path: Path) -> None:
     (tmp_path / "users.ndjson").write_bytes(ndjson(*(line(f"user-{number}") for number in range(3_000)), b"{"))
-    terminal = Terminal(empty, "import-users", str(tmp_path / "users.ndjson"))
+    terminal = Terminal(unstarted, "import-users", str(tmp_path / "users.ndjson"))
     assert terminal.end() == 1
     assert "Importing  [" in terminal.seen
     assert "100%" in terminal.seen
@@ -355,20 +350,20 @@ def test_at_a_terminal_a_bar_grows_and_bad_lines_stand_above_it(empty: Service, 
 
 
 def test_a_server_that_is_away_and_a_file_that_is_not_there_are_told_in_a_sentence(
-    empty: Service, tmp_path: Path
+    unstarted: Service, tmp_path: Path
 ) -> None:
-    away = run(empty, "import-users", "-", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    away = run(unstarted, "import-users", "-", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert away.returncode == 1
     assert "PostgreSQL cannot be reached at DATABASE_URL." in away.stderr
-    missing = run(empty, "import-users", str(tmp_path / "nothing"))
+    missing = run(unstarted, "import-users", str(tmp_path / "nothing"))
     assert missing.returncode == 2
     assert "No such file" in missing.stderr
     for done in (away, missing):
         assert "Traceback" not in done.stderr
 
 
-def test_an_endless_line_takes_no_memory(empty: Service) -> None:
-    with running(empty, "import-users", "-") as process:
+def test_an_endless_line_takes_no_memory(unstarted: Service) -> None:
+    with running(unstarted, "import-users", "-") as process:
         assert process.stdin
         assert process.stderr
         for _ in range(200):
@@ -382,10 +377,10 @@ def test_an_endless_line_takes_no_memory(empty: Service) -> None:
         assert b"1 imported, 0 already there, 1 refused" in process.stderr.read()
 
 
-def test_more_roles_than_a_token_can_hold_are_refused(empty: Service, empty_db: DatabaseInspector) -> None:
+def test_more_roles_than_a_token_can_hold_are_refused(unstarted: Service, empty_db: DatabaseInspector) -> None:
     names = [f"many-{number}" for number in range(21)]
     empty_db.rows("INSERT INTO roles SELECT unnest($1::text[]), 'x'", names)
-    done = run(empty, "import-users", "-", stdin=ndjson(line("loaded", roles=names), line("able", roles=names[1:])))
+    done = run(unstarted, "import-users", "-", stdin=ndjson(line("loaded", roles=names), line("able", roles=names[1:])))
     assert done.returncode == 1
     assert "line 1: roles: must be at most 20, because a token holds no more" in done.stderr
     assert "1 imported" in done.stderr

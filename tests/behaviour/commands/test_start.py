@@ -5,20 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
-
-
-@pytest.fixture
-def unstarted(stack: Stack, tmp_path: Path) -> Iterator[Service]:
-    stack.postgres.create_database("unstarted", template="migrated")
-    yield Service(stack, "unstarted", 255, tmp_path)
-    stack.postgres.drop_database("unstarted")
 
 
 def _try_to_serve(service: Service, *options: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,23 +24,16 @@ _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
-def running(stack: Stack, tmp_path: Path) -> Iterator[Service]:
-    stack.postgres.create_database("stopping", template="migrated")
-    service = Service(stack, "stopping", 250, tmp_path)
-    service.start(new_interpreter=True)
-    yield service
-    service.kill()
-    stack.postgres.drop_database("stopping")
+def running(unstarted: Service) -> Service:
+    unstarted.start(new_interpreter=True)
+    return unstarted
 
 
 @pytest.fixture
-def without_worker(stack: Stack, tmp_path: Path) -> Iterator[Service]:
-    stack.postgres.create_database("leaving", template="migrated")
-    service = Service(stack, "leaving", 251, tmp_path, MAIL_WORKER="false")
+def without_worker(new_service: Callable[..., Service]) -> Service:
+    service = new_service(MAIL_WORKER="false")
     service.start(new_interpreter=True)
-    yield service
-    service.kill()
-    stack.postgres.drop_database("leaving")
+    return service
 
 
 def _call_on(port: int, outcomes: Counter[str], over: threading.Event) -> None:
@@ -116,10 +109,9 @@ def _hears_a_stop(process: subprocess.Popen[bytes]) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("after", [0, 0.3, 0.8])
 def test_a_stop_is_in_order_however_early_it_comes_and_however_often(
-    workers: int, after: float, stack: Stack, tmp_path: Path
+    workers: int, after: float, new_service: Callable[..., Service]
 ) -> None:
-    stack.postgres.create_database("barely_begun", template="migrated")
-    service = Service(stack, "barely_begun", 252, tmp_path, workers=workers)
+    service = new_service(workers=workers)
     command = [sys.executable, "main.py", "serve", "--port", str(service.port), "--workers", str(workers)]
     process = subprocess.Popen(command, cwd=ROOT, env=service.environment)
     try:
@@ -134,7 +126,6 @@ def test_a_stop_is_in_order_however_early_it_comes_and_however_often(
     finally:
         process.kill()
         process.wait()
-        stack.postgres.drop_database("barely_begun")
 
 
 def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_worker: Service, stack: Stack) -> None:

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from devstack.stack import Stack
 from tests.support.requests.burst import Call, burst
 from tests.support.service.forked_randomness import A_PROCESS, COPIES, drawn_part
 from tests.support.service.process import ROOT, Service
@@ -54,13 +53,10 @@ def test_two_workers_never_give_the_same_key_or_id(service: Service, walk: Walke
 
 
 @pytest.fixture
-def two_workers(stack: Stack, tmp_path: Path) -> Iterator[Service]:
-    stack.postgres.create_database("two_workers", template="migrated")
-    service = Service(stack, "two_workers", 255, tmp_path, workers=2)
+def two_workers(new_service: Callable[..., Service]) -> Service:
+    service = new_service(workers=2)
     service.start(new_interpreter=True)
-    yield service
-    service.kill()
-    stack.postgres.drop_database("two_workers")
+    return service
 
 
 def test_a_worker_that_dies_is_replaced_and_a_stop_takes_all_with_it(two_workers: Service) -> None:
