@@ -19,7 +19,7 @@ from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 from tests.support.users.session_factory import SessionFactory
 from tests.support.users.staff import Staff, StaffMember
 
@@ -193,7 +193,7 @@ def walk(client: httpx.Client, mailbox: Mailbox) -> Walker:
 @pytest.fixture
 def alice(walk: Walker) -> Person:
     """Has an account."""
-    person = somebody("alice")
+    person = new_person("alice")
     walk.register(person)
     return person
 
@@ -201,4 +201,4 @@ def alice(walk: Walker) -> Person:
 @pytest.fixture
 def bob() -> Person:
     """Has none."""
-    return somebody("bob")
+    return new_person("bob")

@@ -18,7 +18,7 @@ import pytest
 from tests.support.service.compose import Compose, Mailpit
 from tests.support.service.process import OUT_OF_THE_WAY
 from tests.support.state.fact_log import FactLog
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 from tests.support.users.traffic import SendOne, Traffic
 
 pytestmark = pytest.mark.compose
@@ -50,7 +50,7 @@ def mailpit(compose: Compose) -> Mailpit:
 
 @pytest.fixture(scope="module")
 def alice() -> Person:
-    return somebody("alice")
+    return new_person("alice")
 
 
 def test_a_stranger_registers_logs_in_and_recovers_through_https(

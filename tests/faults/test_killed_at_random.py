@@ -14,7 +14,7 @@ from devstack.mailbox import Mailbox
 from tests.conftest import Serving
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
-from tests.support.users.people import Inbox, Person, Walker, somebody
+from tests.support.users.people import Inbox, Person, Walker, new_person
 from tests.support.users.waiting_flows import flow_id_of
 
 PEOPLE = 4
@@ -65,7 +65,7 @@ def test_whatever_was_answered_before_a_kill_at_random_is_found_afterwards(
 
 
 def _live_until_the_kill(service: Service, mailbox: Mailbox) -> list[Memory]:
-    memories = [Memory(somebody("life")) for _ in range(PEOPLE)]
+    memories = [Memory(new_person("life")) for _ in range(PEOPLE)]
     with ThreadPoolExecutor(PEOPLE) as people:
         lives = [people.submit(_live, service, memory) for memory in memories]
         time.sleep(random.uniform(0.3, 1.5))

@@ -17,14 +17,14 @@ from tests.support.servers.proxy import Hold, Proxy
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.flows import before_their_last_answer
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.waiting_flows import flow_id_of
 
 CLAIM_SECONDS = 5
 
 
 def test_every_flow_goes_on_after_a_kill_between_any_two_of_its_steps(fragile_serving: Serving) -> None:
-    alice, twin = somebody("alice"), somebody("twin")
+    alice, twin = new_person("alice"), new_person("twin")
     with fragile_serving(CODE_RESEND_AFTER="0") as service, service.walker() as walk:
         walk.register(alice)
         register_key, _ = walk.open(

@@ -17,7 +17,7 @@ from tests.support.service.costs import cpu_seconds
 from tests.support.service.process import AS_SHIPPED, Service, fresh_address
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 BACK_WITHIN = 5.0
 RECOVERIES = 30
@@ -33,7 +33,7 @@ def costly(fragile_serving: Serving) -> Iterator[Service]:
 
 def a_resident(service: Service) -> tuple[Person, dict[str, str]]:
     """Somebody with an account, and the session keys of flows that wait for their codes."""
-    person, new = somebody("resident"), somebody("new")
+    person, new = new_person("resident"), new_person("new")
     with service.walker() as walk:
         walk.register(person)
         keys = {"login": walk.open_login(person)[0], "recover": walk.open_recovery(person)[0]}
@@ -43,7 +43,7 @@ def a_resident(service: Service) -> tuple[Person, dict[str, str]]:
 
 def every_start_and_step(person: Person, keys: dict[str, str]) -> list[Call]:
     """Whatever costs a guess, a hash or a mail."""
-    new = somebody("later")
+    new = new_person("later")
     starts: list[Call] = [
         ("/login", {"login": person.login, "password": person.password}),
         ("/login", {"login": person.email, "password": "a wrong one 4711"}),
@@ -106,7 +106,7 @@ def test_row_25_without_valkey_all_are_refused_nothing_is_hashed_and_nobody_is_m
 def test_row_25_no_guess_is_evaluated_or_charged_while_valkey_is_away(
     costly: Service, fragile: Stack, mailbox: Mailbox
 ) -> None:
-    person = somebody("guessed")
+    person = new_person("guessed")
     with costly.client() as client:
         walk = Walker(client, mailbox)
         walk.register(person)

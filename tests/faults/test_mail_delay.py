@@ -16,7 +16,7 @@ from devstack.stack import Stack
 from tests.faults.conftest import BehindProxies
 from tests.support.servers.proxy import Proxy
 from tests.support.service.process import Service
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 CALLERS = 4
 END_OF_MAIL = b"\r\n.\r\n"
@@ -58,7 +58,7 @@ def _delay_of(service: Service, mailbox: Mailbox, person: Person) -> float:
 
 def _p95(service: Service, mailbox: Mailbox, starts: int) -> float:
     with ThreadPoolExecutor(CALLERS) as callers:
-        people = [somebody("quick") for _ in range(starts)]
+        people = [new_person("quick") for _ in range(starts)]
         delays = sorted(callers.map(lambda person: _delay_of(service, mailbox, person), people))
     return delays[int(0.95 * len(delays))]
 
@@ -79,7 +79,7 @@ def test_mail_is_as_quick_after_a_restart_of_postgresql(
 def test_mail_in_the_hand_of_a_worker_that_dies_arrives_within_ten_seconds(
     service: Service, walk: Walker, smtp: Proxy, mailbox: Mailbox
 ) -> None:
-    bob = somebody("bob")
+    bob = new_person("bob")
     hold = smtp.hold(bob.email.encode(), END_OF_MAIL)
     opened = walk.post("/register", email=bob.email, login=bob.login, password=bob.password)
     assert opened.status_code == 202

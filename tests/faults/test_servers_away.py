@@ -18,7 +18,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import before_their_last_answer
-from tests.support.users.people import Walker, a_wrong_code, somebody
+from tests.support.users.people import Walker, a_wrong_code, new_person
 from tests.support.users.signed_in import SignedIn
 from tests.support.users.staff import staff_of
 
@@ -65,7 +65,7 @@ class Calls:
 def _prepare(walk: Walker, service: Service) -> Calls:
     steps = before_their_last_answer(walk)
     ann, rea = steps["/login/confirm"][0], steps["/recover/confirm"][0]
-    late, bea, own, dan = (somebody(name) for name in ("late", "bea", "own", "dan"))
+    late, bea, own, dan = (new_person(name) for name in ("late", "bea", "own", "dan"))
     for person in (own, dan):
         walk.register(person)
     with staff_of(service) as staff:

@@ -15,7 +15,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import before_their_last_answer
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 ANSWERED_WITHIN = 2.0
 
@@ -43,7 +43,7 @@ def _flows_before_their_last_answer(walk: Walker) -> dict[str, Callable[[], http
 
 def test_flows_that_valkey_forgot_are_gone_and_new_ones_work(lone_service: Service, walk: Walker) -> None:
     requests = _flows_before_their_last_answer(walk)
-    alice = somebody("alice")
+    alice = new_person("alice")
     walk.register(alice)
     token = walk.log_in(alice)
     with inspect_database(lone_service) as db:
@@ -80,7 +80,7 @@ def _accounts(service: Service) -> list[tuple[object, ...]]:
 def test_a_locked_table_is_refused_at_the_deadline_and_normal_afterwards(
     lone_service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
-    alice, new = somebody("alice"), somebody("new")
+    alice, new = new_person("alice"), new_person("new")
     walk.register(alice)
     token = walk.log_in(alice)
     registration = walk.open_registration(new)

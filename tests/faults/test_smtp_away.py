@@ -18,7 +18,7 @@ from tests.support.servers.proxy import Hold, Proxy
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 from tests.support.users.waiting_flows import Trio, WaitingFlow, a_trio, skip_the_back_off
 
 END_OF_MAIL = b"\r\n.\r\n"
@@ -200,12 +200,12 @@ def test_a_recipient_whose_server_puts_mail_off_stops_nobody_elses_start(
 ) -> None:
     with fragile_serving(MAIL_BACKLOG="2") as service, service.walker() as walk, inspect_database(service) as db:
         mailbox.reply = lambda to: "450 4.2.0 come back later" if to.startswith("greylisted") else None
-        for person in (somebody("greylisted") for _ in range(5)):
+        for person in (new_person("greylisted") for _ in range(5)):
             opened = walk.post("/register", email=person.email, login=person.login, password=person.password)
             assert opened.status_code == 202
         eventually(lambda: db.value("SELECT count(*) FROM outbox WHERE last_error LIKE 'recipient: %450%'") == 5, 5)
         time.sleep(2.5)  # longer than the service takes to look at its backlog
-        walk.register(somebody())
+        walk.register(new_person())
         mailbox.reply = lambda _: None
 
 

@@ -14,7 +14,7 @@ import pytest
 from devstack.stack import Stack
 from jwt_tools.keys import ALGORITHMS
 from tests.conftest import Serving
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 pytestmark = pytest.mark.system
 
@@ -56,7 +56,7 @@ def test_jose_accepts_a_token_with_the_keys_at_the_address_and_no_other(
     folder: Path, serving: Serving, stack: Stack, algorithm: str
 ) -> None:
     with serving(KEY_ALGORITHM=algorithm) as service, service.client() as client:
-        walk, person = Walker(client, stack.mailbox), somebody("verified")
+        walk, person = Walker(client, stack.mailbox), new_person("verified")
         user = walk.register(person)
         token = walk.log_in(person)
 

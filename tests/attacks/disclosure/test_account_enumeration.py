@@ -22,7 +22,7 @@ from tests.support.service.process import AS_SHIPPED, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 
 REPLACED = (400, "code_replaced")
 TOO_OFTEN = (429, "too_many_requests")
@@ -83,7 +83,7 @@ def newest_code(walk: Walker, person: Person, otherwise: str = "0000") -> str:
 def test_row_30_a_registration_is_answered_alike_whoever_has_the_address_and_the_login(
     walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
-    pending = somebody("pending")
+    pending = new_person("pending")
     walk.open_registration(pending)
     db.wait_until_all_mail_has_left()
     already = len(walk.mailbox.mails(alice.email))
@@ -92,7 +92,7 @@ def test_row_30_a_registration_is_answered_alike_whoever_has_the_address_and_the
     seen: dict[tuple[str, str], VisibleResponse] = {}
     for email_is, email in emails.items():
         for login_is, login in logins.items():
-            new = somebody("new")
+            new = new_person("new")
             answer = start(walk, "register", replace(new, email=email or new.email, login=login or new.login))
             assert answer.status_code == 202
             seen[email_is, login_is] = visible_response(answer)
@@ -110,7 +110,7 @@ def test_row_30_asking_again_and_again_for_a_taken_address_changes_nothing_in_th
     as_shipped: Service, mailbox: Mailbox
 ) -> None:
     with watched(as_shipped, mailbox) as (walk, db):
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         walk.register(known)
         # As shipped an address gets five mails at once. That its bucket is empty is nobody else's business.
         rounds = [[start(walk, "register", person) for person in (known, stranger)] for _ in range(8)]
@@ -126,7 +126,7 @@ def test_row_30_asking_again_and_again_for_a_taken_address_changes_nothing_in_th
 def test_row_31_a_wrong_password_and_an_unknown_name_are_one_answer(
     walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
-    blocked, veteran, pending, nobody = (somebody(name) for name in ("blocked", "veteran", "pending", "nobody"))
+    blocked, veteran, pending, nobody = (new_person(name) for name in ("blocked", "veteran", "pending", "nobody"))
     walk.register(blocked)
     walk.register(veteran)
     walk.open_registration(pending)
@@ -155,7 +155,7 @@ def test_row_31_a_wrong_password_and_an_unknown_name_are_one_answer(
 
 def test_row_31_too_many_wrong_passwords_are_refused_alike_for_everybody(as_shipped: Service, mailbox: Mailbox) -> None:
     with as_shipped.client() as at_home:
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         Walker(at_home, mailbox).register(known)
         told: list[list[object]] = []
         for person in (known, stranger):
@@ -174,11 +174,11 @@ def test_row_31_too_many_wrong_passwords_are_refused_alike_for_everybody(as_ship
 def test_row_32_a_recovery_is_answered_alike_whoever_has_an_account(
     walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
-    blocked, pending = somebody("blocked"), somebody("pending")
+    blocked, pending = new_person("blocked"), new_person("pending")
     walk.register(blocked)
     db.rows("UPDATE users SET blocked_at = now() WHERE email = $1", blocked.email)
     walk.open_registration(pending)
-    addresses = [alice.email, alice.email.upper(), blocked.email, pending.email, nobody := somebody("nobody").email]
+    addresses = [alice.email, alice.email.upper(), blocked.email, pending.email, nobody := new_person("nobody").email]
     seen = {email: visible_response(walk.post("/recover", email=email)) for email in addresses}
     assert {status for status, _, _ in seen.values()} == {202}
     assert len({repr(what) for what in seen.values()}) == 1, seen
@@ -192,7 +192,7 @@ def test_row_32_a_mail_server_that_refuses_the_address_changes_no_answer(
     refusal: str, flow: str, hasty: Service, choosy: Mailbox
 ) -> None:
     with watched(hasty, choosy) as (walk, db):
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         walk.register(known)
         db.wait_until_all_mail_has_left()
         choosy.reply = lambda to: refusal if to == known.email else None
@@ -233,7 +233,7 @@ def test_row_33_eight_flows_are_answered_alike_while_the_codes_of_one_grow_longe
     flow: str, hasty: Service, choosy: Mailbox
 ) -> None:
     with watched(hasty, choosy) as (walk, db):
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         walk.register(known)
         # A recovery mails the known address, and a registration the unknown one.
         mailed, unmailed = (known, stranger) if flow == "recover" else (stranger, known)
@@ -249,7 +249,7 @@ def test_row_33_eight_flows_of_a_flooded_address_are_answered_alike_as_shipped(
     as_shipped: Service, mailbox: Mailbox
 ) -> None:
     with watched(as_shipped, mailbox) as (walk, db):
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         walk.register(known)
         already = len(mailbox.mails(known.email))
         told: list[list[VisibleResponse]] = [[], []]
@@ -267,12 +267,12 @@ def test_row_33_eight_flows_of_a_flooded_address_are_answered_alike_as_shipped(
 
 def test_row_33_codes_are_replaced_alike_when_the_thermostat_rises(serving: Serving, mailbox: Mailbox) -> None:
     with serving(workers=2, THERMOSTAT_RECOVER="5,500,5000") as service, watched(service, mailbox) as (walk, db):
-        known, strangers = [somebody("known") for _ in range(3)], [somebody("stranger") for _ in range(3)]
+        known, strangers = [new_person("known") for _ in range(3)], [new_person("stranger") for _ in range(3)]
         for person in known:
             walk.register(person)
         people = known + strangers
         keys = {person: key_of(start(walk, "recover", person)) for person in people}
-        sprayed = [key_of(start(walk, "recover", somebody("sprayed"))) for _ in range(2)]
+        sprayed = [key_of(start(walk, "recover", new_person("sprayed"))) for _ in range(2)]
         db.wait_until_all_mail_has_left()
         for number in range(5):
             assert outcome(walk.confirm("recover", sprayed[number // 3], "0000")) == WRONG_CODE
@@ -293,7 +293,7 @@ def test_row_33_codes_are_replaced_alike_when_the_thermostat_rises(serving: Serv
 @pytest.mark.parametrize("flow", ["recover", "register"])
 def test_row_33_another_code_is_promised_alike_and_refused_alike(flow: str, hasty: Service, choosy: Mailbox) -> None:
     with watched(hasty, choosy) as (walk, db):
-        known, stranger = somebody("known"), somebody("stranger")
+        known, stranger = new_person("known"), new_person("stranger")
         walk.register(known)
         told = []
         for person in (known, stranger):

@@ -28,7 +28,7 @@ from tests.support.requests.hostile_bodies import CANARY
 from tests.support.servers.proxy import Proxy
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import ROOT, Service
-from tests.support.users.people import somebody
+from tests.support.users.people import new_person
 
 SECRET_KEY = "canary-of-the-secret-keys-0123456789"
 SMTP_PASSWORD = "canary-of-smtp-4711"
@@ -89,7 +89,7 @@ def test_row_60_no_secret_of_operator_or_user_is_in_a_log_or_an_answer(
         live(walk)
         for path in ("/health/ready", "/health/live", "/metrics", "/openapi.json", "/docs", "/.well-known/jwks.json"):
             assert client.get(path).status_code == 200, path
-        person = somebody("refused")
+        person = new_person("refused")
         mailbox.reply = lambda address: "550 5.1.1 no such user" if address == person.email else None
         walk.post("/register", email=person.email, login=person.login, password=person.password)
         ways.close()

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from tests.support.requests.burst import Answer, _read, post
 from tests.support.servers.slow_proxy import SlowProxy
 from tests.support.service.process import Service, fresh_address
-from tests.support.users.people import a_wrong_code, somebody
+from tests.support.users.people import a_wrong_code, new_person
 
 PEOPLE = 8
 _LATE = (503, "unavailable")
@@ -53,7 +53,7 @@ def _confirm(flow: str, session_key: str, code: str) -> bytes:
 
 def _questions(service: Service, count: int, chance: random.Random) -> list[Question]:
     """Requests of several people, mixed: their own profile, their own tokens, and a guess at their own flow."""
-    people = [somebody(f"mixed-{number}") for number in range(PEOPLE)]
+    people = [new_person(f"mixed-{number}") for number in range(PEOPLE)]
     with service.walker() as walk:
         for person in people:
             walk.register(person)
@@ -132,7 +132,7 @@ def test_row_59_every_answer_is_its_own_though_half_the_callers_hang_up(
             postgres.delay = valkey.delay = 0
             service.wait_until_ready()
             with service.walker() as walk:
-                person = somebody("afterwards")
+                person = new_person("afterwards")
                 walk.register(person)
                 assert walk.me(walk.log_in(person)).json()["login"] == person.login
         finally:

@@ -19,7 +19,7 @@ from tests.support.requests.hostile_bodies import CANARY, corpus
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.users.flows import outcome
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 from tests.support.users.signed_in import SignedIn
 
 PASSWORDS = [f"Canary passphrase #{number} of % & ü" for number in range(4)]
@@ -151,7 +151,7 @@ def change(walk: Careless, person: Person) -> None:
 
 def live(walk: Careless) -> None:
     """All flows to their ends, each beside one that is left open and several that fail."""
-    person = Person(somebody("careless").email, somebody().login, PASSWORDS[0])
+    person = Person(new_person("careless").email, new_person().login, PASSWORDS[0])
     walk.register(person)
     tokens = walk.open_session(person)
     walk.me(tokens.access)
@@ -162,7 +162,7 @@ def live(walk: Careless) -> None:
         key, code = start(person)
         walk.secrets.codes.add(code)
         assert outcome(walk.confirm(flow, key, "987654321098")) == (400, "wrong_code")
-    walk.open_registration(Person(somebody("open").email, somebody().login, PASSWORDS[1]))
+    walk.open_registration(Person(new_person("open").email, new_person().login, PASSWORDS[1]))
     assert walk.post("/login", login=person.login, password=PASSWORDS[2]).status_code == 401
     assert walk.post("/register", email="nobody", login="x", password=PASSWORDS[2]).status_code == 422
     assert walk.post("/recover/password", session_key="x" * 64, password=PASSWORDS[2]).status_code == 410

@@ -15,7 +15,7 @@ from bench.client import BenchClient
 from models.settings.rules import PBKDF2_FLOOR
 from tests.conftest import Serving
 from tests.support.service.process import Service
-from tests.support.users.people import Person, somebody
+from tests.support.users.people import Person, new_person
 
 CALLERS = 200
 LEAST_A_SECOND = 4
@@ -65,7 +65,7 @@ def test_row_56_a_storm_of_log_ins_starves_only_itself(serving: Serving, *, full
     # A strict single use would be another one's test: here one token is refreshed again and again.
     with serving(workers=2, REFRESH_REUSE_INTERVAL="60", **shipped) as service:
         with service.walker() as walk:
-            people = [somebody("stormy") for _ in range(4)]
+            people = [new_person("stormy") for _ in range(4)]
             for person in people:
                 walk.register(person)
             refresh = walk.open_session(people[0]).refresh

@@ -25,7 +25,7 @@ from tests.support.service.costs import Memory, cpu_seconds, processes_of
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import Service, fresh_address
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 from tests.support.users.staff import staff_of
 
 LARGEST_ANSWER = 1_000
@@ -311,7 +311,7 @@ DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
 def test_row_55_a_password_is_all_of_its_letters_and_nothing_else(
     stored: str, typed: str, target: Service, caller: httpx.Client, *, same: bool
 ) -> None:
-    person = somebody("row-55").with_password(stored)
+    person = new_person("row-55").with_password(stored)
     walk = Walker(caller, target.stack.mailbox)
     walk.register(person)
     answer = walk.post("/login", login=person.login, password=typed)
@@ -320,7 +320,7 @@ def test_row_55_a_password_is_all_of_its_letters_and_nothing_else(
 
 @pytest.mark.parametrize("password", ["password1", "PASSWORD1"])
 def test_row_55_a_common_password_is_refused_in_either_case(password: str, caller: httpx.Client) -> None:
-    person = somebody("common")
+    person = new_person("common")
     answer = caller.post("/register", json={"email": person.email, "login": person.login, "password": password})
     assert outcome(answer) == (422, "weak_password")
 
@@ -337,7 +337,7 @@ def test_row_55_what_is_too_long_or_too_short_is_refused_before_anything_is_hash
         return cpu_seconds(costly) - before, statuses
 
     def bodies(password: str) -> list[tuple[str, dict[str, object]]]:
-        person: Person = somebody("long")
+        person: Person = new_person("long")
         return [
             ("/register", {"email": person.email, "login": person.login, "password": password}),
             ("/recover/password", {"session_key": "A" * 64, "password": password}),

@@ -18,7 +18,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
 from tests.support.users.owner import COOKIE, Owner
-from tests.support.users.people import somebody
+from tests.support.users.people import new_person
 
 WRONG_PASSWORDS = 10
 MAILS = 5
@@ -73,7 +73,7 @@ def test_row_27_a_flood_of_starts_is_answered_alike_and_brings_at_most_six_mails
 def test_row_27_an_address_without_an_account_is_not_flooded_by_registrations(
     shipped: Service, mailbox: Mailbox, shipped_db: DatabaseInspector
 ) -> None:
-    person = somebody("not-yet")
+    person = new_person("not-yet")
     bodies: list[dict[str, object]] = [
         {"email": _spelled(person.email, n), "login": f"{person.login}-{n}", "password": person.password}
         for n in range(60)
@@ -134,7 +134,7 @@ def test_row_28_a_known_device_has_ten_wrong_passwords_of_its_own(shipped: Servi
 
 @pytest.mark.parametrize("token", ["", "new", "A" * 92, "x.y.z", "A" * 4_000, "..", "A" * 92 + "." + "B" * 92])
 def test_row_28_a_forged_device_token_is_no_known_device(token: str, shipped: Service) -> None:
-    name = somebody("forged").login
+    name = new_person("forged").login
     with shipped.client() as client:
         statuses = []
         for number in range(12):

@@ -19,7 +19,7 @@ from config import Settings
 from devstack.mailbox import Mail, Mailbox
 from devstack.stack import Stack
 from redis_tools.rescue_codes import RESCUE_TTL
-from tests.support.models.owner_simulation import DAY, HOUR, MINUTE, House, Siege, share_within
+from tests.support.models.owner_simulation import DAY, HOUR, MINUTE, ServiceModel, Siege, share_within
 from tests.support.requests.burst import post, send
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import AS_SHIPPED, Service
@@ -186,7 +186,7 @@ def as_shipped(stack: Stack, tmp_path: Path) -> Settings:
     return settings_of(Service(stack, "auth", 252, tmp_path, workers=1, **AS_SHIPPED).environment)
 
 
-def _owner_comes(house: House, bots: int, rng: random.Random, latest: float) -> Callable[[], float]:
+def _owner_comes(house: ServiceModel, bots: int, rng: random.Random, latest: float) -> Callable[[], float]:
     """One trial after the other: the owner begins at some moment of an attack, which goes on."""
     return lambda: Siege(house, bots, rng.choice((1.0, 30.0, 300.0)), rng).recover(rng.uniform(0, latest))
 
@@ -194,7 +194,7 @@ def _owner_comes(house: House, bots: int, rng: random.Random, latest: float) -> 
 @pytest.mark.parametrize("latest", [2 * MINUTE, HOUR, 3 * DAY], ids=["at its beginning", "in its first hour", "later"])
 def test_b3_nearly_every_owner_is_in_within_ten_minutes(as_shipped: Settings, latest: float) -> None:
     rng = random.Random(26)
-    house = House.of(as_shipped, known_device=False, rescue_life=RESCUE_TTL, few_left=_FEW_LEFT)
+    house = ServiceModel.of(as_shipped, known_device=False, rescue_life=RESCUE_TTL, few_left=_FEW_LEFT)
     trials = 4_000
     assert share_within(10 * MINUTE, trials, _owner_comes(house, BOTS, rng, latest)) >= 0.99
     if latest >= HOUR:
@@ -205,7 +205,7 @@ def test_b3_nearly_every_owner_is_in_within_ten_minutes(as_shipped: Settings, la
 
 def test_b3_an_owner_on_a_known_device_is_in_within_ten_minutes(as_shipped: Settings) -> None:
     rng = random.Random(27)
-    house = House.of(as_shipped, known_device=True, rescue_life=RESCUE_TTL, few_left=_FEW_LEFT)
+    house = ServiceModel.of(as_shipped, known_device=True, rescue_life=RESCUE_TTL, few_left=_FEW_LEFT)
     # No bot has the device's secret: none of them reaches its bucket.
     assert share_within(10 * MINUTE, 20_000, _owner_comes(house, 0, rng, HOUR)) >= 0.999
 

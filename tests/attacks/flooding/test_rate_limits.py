@@ -33,7 +33,7 @@ from tests.support.service.slow_limits import (
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import MALFORMED
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 _numbers = itertools.count(1)
 
@@ -45,7 +45,7 @@ counting = service_fixture(workers=2, **SLOWLY)
 @pytest.fixture(scope="module")
 def resident(counting: Service, mailbox_of_all: Mailbox) -> Person:
     """Has an account at that service."""
-    person = somebody("resident")
+    person = new_person("resident")
     with counting.client() as client:
         Walker(client, mailbox_of_all).register(person)
     return person
@@ -121,7 +121,7 @@ def _spellings(person: Person, number: int) -> dict[str, list[str]]:
 @pytest.mark.parametrize("kind", ["login", "email"])
 def test_row_24_all_spellings_of_a_name_share_one_bucket(kind: str, counting: Service, mailbox_of_all: Mailbox) -> None:
     number = next(_numbers)
-    person = somebody("row-24")
+    person = new_person("row-24")
     spellings = _spellings(person, number)
     with counting.walker() as walk:
         person = Person(spellings["email"][0], person.login, person.password)

@@ -28,7 +28,7 @@ from tests.support.state.database_inspector import DatabaseInspector, inspect_da
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, MALFORMED, WRONG_CODE, opened, outcome
 from tests.support.users.many_people import begun, registering
-from tests.support.users.people import Walker, a_wrong_code, somebody
+from tests.support.users.people import Walker, a_wrong_code, new_person
 from tests.support.users.waiting_flows import flow_id_of
 
 TOO_SOON = (429, "too_soon")
@@ -61,7 +61,7 @@ def aging_db(aging: Service) -> Iterator[DatabaseInspector]:
 
 def test_row_09_a_code_opens_no_other_flow_of_the_same_address(twelve: Service) -> None:
     with twelve.walker() as walk:
-        walk.register(person := somebody("owner"))
+        walk.register(person := new_person("owner"))
         flows = [walk.open_recovery(person) for _ in range(20)]
         assert len({code for _, code in flows}) == 20
         for place, (key, own) in enumerate(flows):
@@ -72,12 +72,12 @@ def test_row_09_a_code_opens_no_other_flow_of_the_same_address(twelve: Service) 
 
 def test_row_09_a_code_opens_no_other_purpose_and_nobody_elses_flow(twelve: Service) -> None:
     with twelve.walker() as walk:
-        for person in (alice := somebody("alice"), bob := somebody("bob")):
+        for person in (alice := new_person("alice"), bob := new_person("bob")):
             walk.register(person)
         flows = {
             "login": walk.open_login(alice),
             "recover": walk.open_recovery(alice),
-            "register": walk.open_registration(somebody("newcomer")),
+            "register": walk.open_registration(new_person("newcomer")),
         }
         bobs = walk.open_login(bob)
         for flow, (key, own) in flows.items():
@@ -209,7 +209,7 @@ def test_row_12_no_answer_cookie_header_or_log_line_tells_a_code_or_a_password(
         live(walk)
         live(on_phone := Careless(phone, mailbox))
         # A flood brings the owner rescue codes; they are secrets, too.
-        walk.register(flooded := somebody("flooded"))
+        walk.register(flooded := new_person("flooded"))
         assert len(begun(twelve, [("/recover", {"email": flooded.email})] * MAILS)) == MAILS
         db.wait_until_all_mail_has_left()
         rescues = [found[0] for mail in mailbox.mails(flooded.email) if (found := RESCUE_CODE.search(mail.text))]
@@ -229,7 +229,7 @@ def test_row_12_no_answer_cookie_header_or_log_line_tells_a_code_or_a_password(
 
 def drawn(service: Service, mailbox: Mailbox, count: int) -> list[tuple[str, str]]:
     """Session keys and codes of registrations, each of somebody new."""
-    people = [somebody("draw") for _ in range(count)]
+    people = [new_person("draw") for _ in range(count)]
     flows = []
     for start in range(0, count, 250):
         # More than a thousand waiting mails would have starts refused, as they should be.

@@ -29,7 +29,7 @@ from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, WRONG_CODE, an_unknown_key, opened, outcome, ready_for_a_new_password
 from tests.support.users.many_people import confirming, metric, registering
 from tests.support.users.owner import Owner
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 from tests.support.users.waiting_flows import flow_id_of
@@ -79,7 +79,7 @@ def starting(flow: str, person: Person) -> Call:
 
 def somebody_for(flow: str, walk: Walker) -> Person:
     """A person who can begin the flow."""
-    person = somebody("target")
+    person = new_person("target")
     if flow != "register":
         walk.register(person)
     return person
@@ -282,11 +282,11 @@ def test_row_06_a_success_gives_its_own_wrong_guesses_back(flow: str, walk: Walk
 def test_row_06_successes_of_an_address_do_not_forgive_its_wrong_passwords(apart: Service, mailbox: Mailbox) -> None:
     with apart.client() as client, apart.client() as elsewhere:
         walk, away = Walker(client, mailbox), Walker(elsewhere, mailbox)
-        attacker, victim = somebody("attacker"), somebody("victim")
+        attacker, victim = new_person("attacker"), new_person("victim")
         away.register(attacker)
         away.register(victim)
         # Each wrong password for a name of its own, so that the limit of an account does not come first.
-        wrong = (walk.post("/login", login=somebody().login, password="a wrong guess") for _ in itertools.count())
+        wrong = (walk.post("/login", login=new_person().login, password="a wrong guess") for _ in itertools.count())
         assert [outcome(next(wrong)) for _ in range(29)] == [(401, "bad_credentials")] * 29
         for _ in range(30):
             walk.log_in(attacker)
@@ -356,7 +356,7 @@ def test_row_08_every_route_that_takes_a_code_stands_under_the_same_guard(apart:
     with apart.client() as client, apart.client() as elsewhere, inspect_database(apart) as db:
         walk, away = Walker(client, mailbox), Walker(elsewhere, mailbox)
         waiting = {f"/{flow}/confirm": opened(away, flow)[1:] for flow in FLOWS}
-        away.register(person := somebody("owner"))
+        away.register(person := new_person("owner"))
         owner = SignedIn(away, person, SessionFactory(apart, db).create(person))
         waiting["/me/email/confirm"] = owner.open_email_change(f"new-{person.email}")
         waiting["/me/delete/confirm"] = owner.open_deletion()
@@ -390,7 +390,7 @@ def test_row_08_every_route_that_compares_a_password_is_limited_by_account(apart
     own = {"/me/password", "/me/login", "/me/email"}
     assert routes_with(apart, "password") == {"/register", "/login", "/recover/password", *own}
     assert routes_with(apart, "current_password") == {"/me/password"}
-    apart_walk.register(person := somebody("target"))
+    apart_walk.register(person := new_person("target"))
     wrong: list[Call] = [("/login", {"login": person.login, "password": f"wrong guess {n}"}) for n in range(30)]
     assert outcomes(burst(apart, wrong)) == {(401, "bad_credentials"): 10, TOO_MANY: 20}
     assert outcome(apart_walk.post("/login", login=person.login, password=person.password)) == TOO_MANY
@@ -399,7 +399,7 @@ def test_row_08_every_route_that_compares_a_password_is_limited_by_account(apart
 def test_row_08_wrong_passwords_of_somebody_signed_in_share_one_bucket_of_the_account(
     apart: Service, apart_walk: Walker
 ) -> None:
-    apart_walk.register(person := somebody("target"))
+    apart_walk.register(person := new_person("target"))
     with inspect_database(apart) as db:
         thief = SignedIn(apart_walk, person, SessionFactory(apart, db).create(person))
     wrong = [

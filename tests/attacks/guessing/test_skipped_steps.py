@@ -22,7 +22,7 @@ from tests.support.state.database_inspector import DatabaseInspector, inspect_da
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import FLOWS, GONE, MALFORMED, an_unknown_key, opened, outcome, ready_for_a_new_password
 from tests.support.users.many_people import confirming
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.session_factory import SessionFactory
 
 OUT_OF_ORDER = (409, "step_out_of_order")
@@ -50,7 +50,7 @@ def test_row_16_a_new_password_needs_the_key_that_the_code_was_traded_for(walk: 
     assert outcome(walk.confirm("recover", first, code)) == GONE
     assert outcome(walk.confirm("recover", second, code)) == OUT_OF_ORDER
     assert outcome(walk.post("/recover/resend", session_key=second)) == OUT_OF_ORDER
-    assert outcome(walk.post("/register/login", session_key=second, login=somebody().login)) == GONE
+    assert outcome(walk.post("/register/login", session_key=second, login=new_person().login)) == GONE
     # The old key, keys of other flows at other steps, and the halves of two good keys put together.
     for key in (first, walk.open_login(person)[0], opened(walk, "register")[1], an_unknown_key()):
         assert choose(key) == GONE
@@ -88,14 +88,14 @@ def test_row_16_a_flow_is_worth_nothing_after_its_life_at_any_step(
 def test_row_16_a_login_step_is_opened_by_a_taken_login_alone(
     walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
-    late = Person(somebody().email, alice.login.upper(), "a password of my own")
+    late = Person(new_person().email, alice.login.upper(), "a password of my own")
     key, code = walk.open_registration(late)
     assert outcome(walk.confirm("register", key, code)) == (409, "login_taken")
     assert outcome(walk.confirm("register", key, code)) == OUT_OF_ORDER
     for left in (4, 3, 2, 1, 0):
         refused = walk.post("/register/login", session_key=key, login=alice.login)
         assert (*outcome(refused), refused.json()["attempts_left"]) == (409, "login_taken", left)
-    assert outcome(walk.post("/register/login", session_key=key, login=somebody().login)) == GONE
+    assert outcome(walk.post("/register/login", session_key=key, login=new_person().login)) == GONE
     assert row_of(db, late) == []
 
 
@@ -103,7 +103,7 @@ def test_row_16_nobody_has_an_account_or_a_token_before_the_code(
     walk: Walker, alice: Person, db: DatabaseInspector
 ) -> None:
     person, key, _ = opened(walk, "register")
-    assert outcome(walk.post("/register/login", session_key=key, login=somebody().login)) == OUT_OF_ORDER
+    assert outcome(walk.post("/register/login", session_key=key, login=new_person().login)) == OUT_OF_ORDER
     assert row_of(db, person) == []
     assert walk.post("/login", login=person.login, password=person.password).status_code == 401
     answer = walk.post("/login", login=alice.login, password=alice.password)
@@ -129,7 +129,7 @@ def test_row_17_no_later_step_takes_a_name(
     )
     attacker, key, code = opened(walk, "recover")
     signed_in = {"Authorization": f"Bearer {SessionFactory(service, db).create(attacker).access}"}
-    good = {"code": code, "password": "meant for another", "login": somebody().login}
+    good = {"code": code, "password": "meant for another", "login": new_person().login}
     for path, form in forms.items():
         if named not in form:
             body = {"session_key": key, **{field: good[field] for field in form - {"session_key"}}, named: value}
@@ -147,13 +147,13 @@ def test_row_18_a_thousand_session_keys_are_long_and_all_different(
     service: Service, walk: Walker, *, full_counts: bool
 ) -> None:
     count = 1000 if full_counts else 200
-    calls: list[Call] = [("/recover", {"email": somebody("nobody").email}) for _ in range(count)]
+    calls: list[Call] = [("/recover", {"email": new_person("nobody").email}) for _ in range(count)]
     keys = [answer.json["session_key"] for answer in in_bursts(service, calls)]
     assert all(re.fullmatch("[A-Za-z0-9_-]{64}", key) for key in keys)
     # Neither half of a key, nor a part of one, comes twice.
     for part in (slice(2, 10), slice(24, 32), slice(54, 62)):
         assert len({key[part] for key in keys}) == count
-    wish = {"email": somebody("nobody").email, "session_key": an_unknown_key()}
+    wish = {"email": new_person("nobody").email, "session_key": an_unknown_key()}
     assert outcome(walk.post("/recover", **wish)) == MALFORMED
     assert outcome(walk.confirm("recover", str(wish["session_key"]), "1234")) == GONE
 

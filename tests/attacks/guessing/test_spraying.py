@@ -18,7 +18,7 @@ from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.state.time_travel import let_pass
 from tests.support.users.flows import an_unknown_key
 from tests.support.users.many_people import begun, confirming, metric, recoveries
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.user_factory import create_users
 
 WRONG, REPLACED = (400, "wrong_code"), (400, "code_replaced")
@@ -89,7 +89,7 @@ def test_row_20_a_spray_raises_the_floor_and_it_falls_again(
     flows = _opened(service, stack.mailbox, db, before)
     assert _lengths(flows) == {4}
     raises = metric(service, "auth_code_floor_raises_total", "recover")
-    strangers = _start(service, somebody("stranger").email)
+    strangers = _start(service, new_person("stranger").email)
 
     # Nineteen are borne, the twentieth raises the floor.
     *most, last = flows[:BEARS]
@@ -194,7 +194,7 @@ def test_row_20_three_guesses_at_each_account_are_counted_like_one(
 def test_row_20_known_devices_neither_count_nor_are_lengthened(
     service: Service, stack: Stack, db: DatabaseInspector
 ) -> None:
-    person = somebody("known")
+    person = new_person("known")
     with service.client() as client:
         walk = Walker(client, stack.mailbox)
         client.headers["X-Device"] = "new"

@@ -23,7 +23,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, MALFORMED, WRONG_CODE, outcome
-from tests.support.users.people import Inbox, Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Inbox, Person, Walker, a_wrong_code, new_person
 from tests.support.users.waiting_flows import skip_the_back_off
 
 PASSWORD = "the same for everybody"
@@ -71,7 +71,7 @@ STRANGERS = {
 @pytest.fixture(scope="module")
 def kit(service: Service, mailbox_of_all: Mailbox) -> Person:
     """Has an account at a domain that can be spelled in many ways."""
-    one = somebody("kit")
+    one = new_person("kit")
     number = one.login.partition("-")[2]
     person = replace(one, email=f"kit@münchen-{number}.de")
     stored = replace(person, email=f"kit@{alabel(number)}")
@@ -106,7 +106,7 @@ def test_row_35_another_spelling_is_the_same_account_and_its_mail_goes_to_the_st
 ) -> None:
     twin, domain = spelled(TWINS[spelling], kit), kit.email.partition("@")[2]
     already, row = len(walk.mailbox.mails(kit.email)), db.rows("SELECT * FROM users WHERE email = $1", kit.email)
-    assert outcome(walk.post("/register", **registration(twin, somebody("twin").login))) == (202, "")
+    assert outcome(walk.post("/register", **registration(twin, new_person("twin").login))) == (202, "")
     assert outcome(walk.post("/recover", email=twin)) == (202, "")
     db.wait_until_all_mail_has_left()
     # The owner was told that there is an account, and had a code for the recovery: at the stored address alone.
@@ -134,7 +134,7 @@ def test_row_35_another_spelling_is_the_same_account_and_its_mail_goes_to_the_st
 def test_row_35_an_address_has_one_form_and_mail_goes_there(
     typed: str, stored: str, walk: Walker, db: DatabaseInspector
 ) -> None:
-    key, code = walk.open("/register", stored, **registration(typed, somebody().login))
+    key, code = walk.open("/register", stored, **registration(typed, new_person().login))
     assert walk.confirm("register", key, code).json()["email"] == stored
     assert walk.post("/login", login=typed.swapcase(), password=PASSWORD).status_code == 202
     db.wait_until_all_mail_has_left()
@@ -146,7 +146,7 @@ def test_row_35_a_letter_that_only_looks_or_folds_alike_is_refused(
 ) -> None:
     twin = spelled(STRANGERS[spelling], kit)
     before = len(walk.mailbox.mails())
-    assert outcome(walk.post("/register", **registration(twin, somebody("twin").login))) == MALFORMED
+    assert outcome(walk.post("/register", **registration(twin, new_person("twin").login))) == MALFORMED
     assert outcome(walk.post("/recover", email=twin)) == MALFORMED
     assert outcome(walk.post("/login", login=twin, password=PASSWORD)) == MALFORMED
     db.wait_until_all_mail_has_left()
@@ -155,7 +155,7 @@ def test_row_35_a_letter_that_only_looks_or_folds_alike_is_refused(
 
 
 def test_row_35_two_spellings_registered_at_once_become_one_account(walk: Walker, db: DatabaseInspector) -> None:
-    person = somebody("sidebyside")
+    person = new_person("sidebyside")
     spellings = [person.email, person.email.upper(), person.email.replace("example", "ｅｘａｍｐｌｅ")]
     flows = [
         walk.open("/register", person.email, **registration(email, f"{person.login}.{number}"))
@@ -218,11 +218,11 @@ def test_row_36_whatever_is_not_one_address_is_refused_and_nobody_is_mailed(
     before = len(walk.mailbox.mails())
     for value in SEVERAL:
         address = filled(value, alice.email)
-        assert outcome(walk.post("/register", **registration(address, somebody("two").login))) == MALFORMED, address
+        assert outcome(walk.post("/register", **registration(address, new_person("two").login))) == MALFORMED, address
         assert outcome(walk.post("/recover", email=address)) == MALFORMED, address
         assert outcome(walk.post("/login", login=address, password=alice.password)) == MALFORMED, address
     for address in NO_ADDRESS:
-        assert outcome(walk.post("/register", **registration(address, somebody("two").login))) == MALFORMED, address
+        assert outcome(walk.post("/register", **registration(address, new_person("two").login))) == MALFORMED, address
         assert outcome(walk.post("/recover", email=address)) == MALFORMED, address
         if "@" in address:
             assert walk.post("/login", login=address, password=alice.password).status_code in (401, 422), address
@@ -238,7 +238,7 @@ def test_row_36_an_address_named_twice_is_refused(
     for one, other in ((alice.email, f"them@{EVIL}"), (f"them@{EVIL}", alice.email)):
         twice = f'{{"email": "{one}", "{second}": "{other}"}}'
         assert send(service, post("/recover", twice.encode())).outcome == MALFORMED
-        more = f'{twice[:-1]}, "login": "{somebody().login}", "password": "{PASSWORD}"}}'
+        more = f'{twice[:-1]}, "login": "{new_person().login}", "password": "{PASSWORD}"}}'
         assert send(service, post("/register", more.encode())).outcome == MALFORMED
     db.wait_until_all_mail_has_left()
     assert walk.mailbox.mails()[before:] == []
@@ -275,8 +275,8 @@ def test_row_37_line_ends_in_an_address_or_a_login_are_refused(
     before = len(walk.mailbox.mails())
     for pattern in INJECTED:
         address, login = pattern.replace("{us}", alice.email), pattern.replace("{us}", alice.login)
-        assert outcome(walk.post("/register", **registration(address, somebody().login))) == MALFORMED, address
-        assert outcome(walk.post("/register", **registration(somebody().email, login))) == MALFORMED, login
+        assert outcome(walk.post("/register", **registration(address, new_person().login))) == MALFORMED, address
+        assert outcome(walk.post("/register", **registration(new_person().email, login))) == MALFORMED, login
         assert outcome(walk.post("/recover", email=address)) == MALFORMED, address
         for identifier in (address, login):
             assert outcome(walk.post("/login", login=identifier, password=alice.password)) == MALFORMED, identifier
@@ -300,11 +300,11 @@ def test_row_37_a_mail_goes_over_the_wire_with_one_sender_one_recipient_and_one_
     ):
         walk = Walker(client, mailbox)
         # As much punctuation as an address and a login may have.
-        person = replace(somebody(), email="o'brien+a=b/c{d}~!#$%&*?^_`|@example.com", login="-.._Bcc.them_..-")
+        person = replace(new_person(), email="o'brien+a=b/c{d}~!#$%&*?^_`|@example.com", login="-.._Bcc.them_..-")
         user = walk.register(person)
         changed = walk.recover(person, "a brand new passphrase")
         assert walk.log_in(changed)
-        assert walk.post("/register", **registration(person.email, somebody().login)).status_code == 202
+        assert walk.post("/register", **registration(person.email, new_person().login)).status_code == 202
         db.wait_until_all_mail_has_left()
         mails = mailbox.mails(person.email)
         # Two codes to register and recover, the notice of the new password, one code to log in, and the last notice.
@@ -331,7 +331,7 @@ def test_row_37_without_starttls_nothing_is_said_and_the_mail_waits_until_there_
         with SmtpTap(server.port) as tap:
             url = f"smtp+starttls://us%40er:{quote(PASSWORD_AT_SMTP, safe='')}@127.0.0.1:{tap.port}{certificates.query}"
             with serving(SMTP_URL=url) as service, service.client() as client, inspect_database(service) as db:
-                person = somebody("patient")
+                person = new_person("patient")
                 answer = client.post("/register", json=registration(person.email, person.login))
                 assert answer.status_code == 202
                 waits = "SELECT count(*) FROM outbox WHERE failed_at IS NULL AND last_error LIKE '%STARTTLS%'"
@@ -386,7 +386,7 @@ def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
 ) -> None:
     opened = 0
     for headers in FORGED_HEADERS:
-        person = somebody("host")
+        person = new_person("host")
         before = len(mailbox.mails(alice.email))
 
         def post_forged(path: str, headers: str = headers, **form: object) -> Answer:
@@ -429,7 +429,7 @@ def test_row_38_no_forged_host_is_found_in_any_mail_answer_or_token(
 def test_row_39_who_registers_another_address_first_has_nothing_once_its_owner_confirms(
     service: Service, walk: Walker, mailbox: Mailbox, db: DatabaseInspector
 ) -> None:
-    victim = somebody("victim")
+    victim = new_person("victim")
     with service.client() as client:
         attack = Walker(client, mailbox)
         hijack = registration(victim.email, "the.hijacker") | {"password": "known to the attacker"}
@@ -463,7 +463,7 @@ def test_row_39_who_registers_another_address_first_has_nothing_once_its_owner_c
 def test_row_39_who_is_early_with_the_login_alone_keeps_nobody_from_registering(
     service: Service, walk: Walker, mailbox: Mailbox
 ) -> None:
-    victim, attacker = somebody("victim"), somebody("attacker")
+    victim, attacker = new_person("victim"), new_person("attacker")
     with service.client() as client:
         attack = Walker(client, mailbox)
         key, code = attack.open_registration(replace(attacker, login=victim.login.upper()))
@@ -490,7 +490,7 @@ def test_row_40_fifty_registrations_of_one_address_make_one_account(
     service: Service, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
-        one = somebody("one")
+        one = new_person("one")
         calls = opened_by_all(service, [replace(one, login=f"{one.login}.{n}") for n in range(50)])
         db.wait_until_all_mail_has_left()
         answers = burst(service, calls)
@@ -506,8 +506,8 @@ def test_row_40_fifty_registrations_of_one_login_make_one_account(
     service: Service, db: DatabaseInspector, *, full_counts: bool
 ) -> None:
     for _ in range(5 if full_counts else 1):
-        login = somebody("only").login
-        people = [replace(somebody("same"), login=login.upper() if n % 2 else login) for n in range(50)]
+        login = new_person("only").login
+        people = [replace(new_person("same"), login=login.upper() if n % 2 else login) for n in range(50)]
         calls = opened_by_all(service, people)
         db.wait_until_all_mail_has_left()
         answers = burst(service, calls)

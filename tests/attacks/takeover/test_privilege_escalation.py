@@ -15,7 +15,7 @@ import pytest
 from models.values.permission import Permission
 from tests.support.service.process import SERVICE_CLIENT, Service
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.people import Person, Tokens, Walker, somebody
+from tests.support.users.people import Person, Tokens, Walker, new_person
 from tests.support.users.staff import Staff, StaffMember
 from tests.support.values.token_forger import TokenForger, stolen_key
 
@@ -38,7 +38,7 @@ STATES_ACTED_ON = ("blocked", "deleted")
 @pytest.fixture
 def states(staff: Staff, admin: StaffMember, walk: Walker) -> dict[str, Person]:
     """Somebody in every state that there is."""
-    people = {state: somebody(state) for state in ("nobody", "registering", "invited", "deleted", "signed-in")}
+    people = {state: new_person(state) for state in ("nobody", "registering", "invited", "deleted", "signed-in")}
     people |= {state: staff.appoint(name=state).person for state in ("plain", "blocked", "recovering")}
     walk.open_registration(people["registering"])
     invited = people["invited"]

@@ -20,7 +20,7 @@ from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import NO_TLS, SERVICE_CLIENT, Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
-from tests.support.users.people import Tokens, Walker, somebody
+from tests.support.users.people import Tokens, Walker, new_person
 from tests.support.users.session_factory import SessionFactory
 from tests.support.users.staff import Staff
 
@@ -98,7 +98,7 @@ def test_a_logout_is_seen_by_every_request_after_its_answer(
 ) -> None:
     rounds, good, ended = 500 if full_counts else 30, 0, 0
     session_factory = SessionFactory(service, db)
-    walk.register(person := somebody("racer"))
+    walk.register(person := new_person("racer"))
     other = session_factory.create(person)
     with asyncio.Runner() as loop:
         client = httpx.AsyncClient(base_url=service.url, timeout=15, verify=NO_TLS)
@@ -120,7 +120,7 @@ def test_a_new_password_is_seen_by_every_request_after_its_answer(
 ) -> None:
     session_factory = SessionFactory(service, db)
     for _ in range(60 if full_counts else 5):
-        walk.register(person := somebody("renewed"))
+        walk.register(person := new_person("renewed"))
         key = walk.confirm("recover", *walk.open_recovery(person)).json()["session_key"]
         tokens, other = session_factory.create(person), session_factory.create(person)
         asyncio.run(_renew(service, tokens, other, key))
@@ -160,7 +160,7 @@ def test_a_block_is_seen_by_every_request_after_its_answer(
 
 
 def test_valkey_that_forgets_everything_revives_nothing(walk: Walker, db: DatabaseInspector) -> None:
-    walk.register(person := somebody("forgotten"))
+    walk.register(person := new_person("forgotten"))
     ended, living = walk.open_session(person), walk.open_session(person)
     assert walk.me(ended.access).status_code == 200
     memory = db.remember_valkey()
@@ -178,7 +178,7 @@ def test_valkey_that_forgets_everything_revives_nothing(walk: Walker, db: Databa
 
 
 def test_a_session_that_has_ended_does_not_take_the_entry_from_the_living(walk: Walker, db: DatabaseInspector) -> None:
-    walk.register(person := somebody("lively"))
+    walk.register(person := new_person("lively"))
     ended, living = walk.open_session(person), walk.open_session(person)
     user_id = walk.me(living.access).json()["id"]
     assert walk.log_out(ended.access).status_code == 204
@@ -202,7 +202,7 @@ def test_a_log_in_that_ends_the_oldest_session_says_so(service: Service, walk: W
         try:
             with cut_off.client() as client:
                 mine = Walker(client, walk.mailbox)
-                mine.register(person := somebody("eleventh"))
+                mine.register(person := new_person("eleventh"))
                 oldest = mine.open_session(person)
                 for _ in range(9):
                     mine.open_session(person)
@@ -224,7 +224,7 @@ def test_a_log_in_that_ends_the_oldest_session_says_so(service: Service, walk: W
 @pytest.mark.parametrize("entry", ["{", "{}", '{"user": {}, "sids": []}', "[]", "null", "\xff", "lease", '{"sids": 1}'])
 def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, walk: Walker, db: DatabaseInspector) -> None:
     # A newer version of the service, running beside this one, may write them otherwise.
-    walk.register(person := somebody("garbled"))
+    walk.register(person := new_person("garbled"))
     tokens = walk.open_session(person)
     user_id = walk.me(tokens.access).json()["id"]
     db.valkey.set(f"user:{{{user_id}}}", entry.encode("latin-1"))
@@ -236,7 +236,7 @@ def test_an_entry_that_cannot_be_read_is_read_anew(entry: str, walk: Walker, db:
 def test_a_process_that_dies_after_announcing_a_change_leaves_nothing_behind(
     walk: Walker, db: DatabaseInspector
 ) -> None:
-    walk.register(person := somebody("announced"))
+    walk.register(person := new_person("announced"))
     tokens = walk.open_session(person)
     user_id = walk.me(tokens.access).json()["id"]
     name = f"user:{{{user_id}}}"

@@ -13,7 +13,7 @@ from tests.support.requests.burst import burst, outcomes
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import outcome
-from tests.support.users.people import Person, Tokens, Walker, somebody
+from tests.support.users.people import Person, Tokens, Walker, new_person
 
 INVALID = (401, "invalid_token")
 NO_GRANT = (400, "invalid_grant")
@@ -57,7 +57,7 @@ class Family:
 
 @pytest.fixture
 def family(service: Service, walk: Walker, db: DatabaseInspector) -> Family:
-    walk.register(person := somebody("heir"))
+    walk.register(person := new_person("heir"))
     return Family(service, walk, db, person)
 
 

@@ -11,7 +11,7 @@ from tests.support.service.process import AS_SHIPPED, SERVICE_CLIENT, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.session_factory import SessionFactory
 
 
@@ -33,7 +33,7 @@ def id_of(db: DatabaseInspector, person: Person) -> UUID:
 
 
 def test_what_somebody_does_is_written_down_in_its_order(service: Service, walk: Walker, db: DatabaseInspector) -> None:
-    walk.register(person := somebody("watched"))
+    walk.register(person := new_person("watched"))
     first, second = walk.open_session(person), walk.open_session(person)
     bearer = {"Authorization": f"Bearer {first.access}"}
     assert walk.log_out(second.access).status_code == 204
@@ -62,7 +62,7 @@ def test_what_somebody_does_is_written_down_in_its_order(service: Service, walk:
 
 def test_what_is_refused_is_written_down_with_what_was_tried(walk: Walker, db: DatabaseInspector) -> None:
     # Nobody else's name begins so.
-    walk.register(zoe := somebody("zoe"))
+    walk.register(zoe := new_person("zoe"))
     user_id = id_of(db, zoe)
     walk.post("/login", login=zoe.login, password="not this one")
     key, code = walk.open_login(zoe)
@@ -90,7 +90,7 @@ def test_a_stranger_is_written_down_masked(walk: Walker, db: DatabaseInspector) 
 def test_a_stolen_session_a_blocked_account_and_a_closed_door_are_written_down(
     service: Service, walk: Walker, db: DatabaseInspector
 ) -> None:
-    walk.register(person := somebody("robbed"))
+    walk.register(person := new_person("robbed"))
     user_id = id_of(db, person)
     tokens = SessionFactory(service, db).create(person)
     walk.refresh(walk.refresh(tokens.refresh).json()["refresh_token"])

@@ -205,12 +205,12 @@ def test_what_a_role_allows_is_seen_by_everybody_who_has_it_at_the_next_request(
 
 
 def test_a_role_or_a_user_that_is_not_there_is_told(admin: StaffMember, staff: Staff) -> None:
-    somebody = staff.appoint()
+    member = staff.appoint()
     for method in ("PUT", "DELETE"):
         assert outcome(admin.call(method, f"/admin/users/{uuid.uuid4()}/roles/user")) == (404, "user_not_found")
-        assert outcome(admin.call(method, f"/admin/users/{somebody.id}/roles/nothing")) == (404, "role_not_found")
+        assert outcome(admin.call(method, f"/admin/users/{member.id}/roles/nothing")) == (404, "role_not_found")
         assert outcome(admin.call(method, "/admin/users/nobody/roles/user")) == MALFORMED
-        assert outcome(admin.call(method, f"/admin/users/{somebody.id}/roles/No-Role")) == MALFORMED
+        assert outcome(admin.call(method, f"/admin/users/{member.id}/roles/No-Role")) == MALFORMED
 
 
 # Nobody rises by himself.

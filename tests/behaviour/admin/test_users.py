@@ -11,7 +11,7 @@ import pytest
 from tests.support.requests.burst import burst_of
 from tests.support.service.process import Service
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 from tests.support.users.staff import Staff, StaffMember
 from tests.support.users.user_factory import create_users
 
@@ -78,8 +78,8 @@ def test_the_signs_of_a_pattern_are_letters_like_any_other(staff: Staff, admin: 
 
 
 def test_an_international_address_is_found_as_it_is_typed(admin: StaffMember) -> None:
-    address = f"{somebody('intl').login}@bücher.example.com"
-    assert admin.post("/admin/users", email=address, login=somebody("intl").login).status_code == 201
+    address = f"{new_person('intl').login}@bücher.example.com"
+    assert admin.post("/admin/users", email=address, login=new_person("intl").login).status_code == 201
     assert [user["email"] for user in found(admin, q=address.upper())] == [address.replace("bücher", "xn--bcher-kva")]
 
 
@@ -202,7 +202,7 @@ def test_who_is_not_there_is_not_found_and_who_is_no_id_is_refused(method: str, 
 def test_who_is_invited_chooses_a_password_by_recovering_it(
     locale: str, subject: str, staff: Staff, admin: StaffMember, walk: Walker
 ) -> None:
-    guest = somebody("guest")
+    guest = new_person("guest")
     answer = admin.post("/admin/users", email=guest.email, login=guest.login, locale=locale)
     assert answer.status_code == 201, answer.text
     user = answer.json()
@@ -227,14 +227,14 @@ def test_who_is_invited_chooses_a_password_by_recovering_it(
 
 
 def test_the_language_of_an_invitation_is_the_header_s_when_the_body_names_none(admin: StaffMember) -> None:
-    guest = somebody("guest")
+    guest = new_person("guest")
     body = {"email": guest.email, "login": guest.login}
     answer = admin.client.post("/admin/users", json=body, headers=admin.bearer | {"Accept-Language": "ru"})
     assert answer.json()["locale"] == "ru"
 
 
 def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: StaffMember) -> None:
-    member, other = staff.appoint(), somebody("other")
+    member, other = staff.appoint(), new_person("other")
     same_email = admin.post("/admin/users", email=member.person.email.upper(), login=other.login)
     assert outcome(same_email) == (409, "email_taken")
     same_login = admin.post("/admin/users", email=other.email, login=member.person.login.upper())
@@ -246,7 +246,7 @@ def test_what_is_taken_is_told_to_who_may_see_all_users(staff: Staff, admin: Sta
 
 
 def test_a_block_ends_everything_and_lifting_it_revives_nothing(staff: Staff, admin: StaffMember, walk: Walker) -> None:
-    walk.register(person := somebody("blocked"))
+    walk.register(person := new_person("blocked"))
     tokens, running = walk.open_session(person), walk.open_login(person)
     user_id = walk.me(tokens.access).json()["id"]
     assert admin.post(f"/admin/users/{user_id}/block").status_code == 204

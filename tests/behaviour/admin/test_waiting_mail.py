@@ -13,7 +13,7 @@ import pytest
 from devstack.mailbox import Mailbox
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.people import somebody
+from tests.support.users.people import new_person
 from tests.support.users.staff import Staff, StaffMember
 
 NO_MAIL = (404, "mail_not_found")
@@ -39,7 +39,7 @@ def listed(admin: StaffMember, user_id: object, **query: object) -> list[dict[st
 
 def refused(admin: StaffMember, mailbox: Mailbox, answer: str, state: str) -> tuple[str, str, dict[str, Any]]:
     """Somebody whose invitation the mail server has answered so: address, id, and the mail."""
-    guest = somebody("guest")
+    guest = new_person("guest")
     with answering(mailbox, guest.email, answer):
         user_id = admin.post("/admin/users", email=guest.email, login=guest.login).json()["id"]
         eventually(lambda: any(mail["last_error"] for mail in listed(admin, user_id, state=state)), 5)

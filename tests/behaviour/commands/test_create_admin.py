@@ -9,7 +9,7 @@ from commands.cli import cli
 from tests.support.service.commands import Terminal, run
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import inspect_database
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 PASSWORD = "a long enough password"
 
@@ -38,7 +38,7 @@ def test_an_administrator_with_a_made_up_password_logs_in_and_may_do_everything(
     assert roles(walk, token) == ["admin", "user"]
     assert "role:write" in walk.me(token).json()["permissions"]
     # From now on there is one, and who asks only for that gets nothing.
-    other = somebody("second")
+    other = new_person("second")
     done = run(service, *create(other), "--if-none", "--generate")
     assert (done.returncode, done.stdout) == (0, "")
     assert "There is an administrator already." in done.stderr

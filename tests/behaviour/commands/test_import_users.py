@@ -21,7 +21,7 @@ from tests.support.service.commands import Terminal, run, running
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 from tests.support.values.imported_hashes import each_form
 
 HASH = "pbkdf2_sha256$1000$saltsaltsaltsaltsalt12$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -53,7 +53,7 @@ def count(empty_db: DatabaseInspector) -> int:
 
 def test_each_form_of_hash_logs_in_and_becomes_ours(service: Service, walk: Walker) -> None:
     forms = each_form("correct horse battery staple")
-    people = {form: somebody("moved").with_password("correct horse battery staple") for form in forms}
+    people = {form: new_person("moved").with_password("correct horse battery staple") for form in forms}
     lines = [
         {"email": person.email, "login": person.login, "password_hash": forms[form]} for form, person in people.items()
     ]
@@ -100,7 +100,7 @@ def test_everything_that_a_line_may_say_is_kept(unstarted: Service, empty_db: Da
 
 
 def test_who_has_no_password_sets_one_by_recovery(service: Service, walk: Walker) -> None:
-    person = somebody("django").with_password("!unusable-as-django-does")
+    person = new_person("django").with_password("!unusable-as-django-does")
     importer = {"email": person.email, "login": person.login, "password_hash": person.password}
     assert run(service, "import-users", "-", stdin=ndjson(importer)).returncode == 0
     assert walk.post("/login", login=person.login, password=person.password).status_code == 401

@@ -14,7 +14,7 @@ from tests.support.service.commands import run
 from tests.support.service.process import ROOT, Service
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import outcome
-from tests.support.users.people import Tokens, somebody
+from tests.support.users.people import Tokens, new_person
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def kids(service: Service) -> list[str]:
 def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service) -> None:
     [old] = kids(watchful)
     with watchful.walker() as walk:
-        walk.register(person := somebody("rotated"))
+        walk.register(person := new_person("rotated"))
         tokens = walk.open_session(person)
         done = run(watchful, "rotate-keys")
         assert done.returncode == 0, done.stderr
@@ -50,7 +50,7 @@ def test_a_key_is_changed_before_its_time_and_nobody_notices(watchful: Service) 
 def test_a_key_that_has_leaked_is_worth_nothing_a_moment_later(watchful: Service) -> None:
     [old] = kids(watchful)
     with watchful.walker() as walk:
-        walk.register(person := somebody("leaked"))
+        walk.register(person := new_person("leaked"))
         tokens = walk.open_session(person)
         assert walk.me(tokens.access).status_code == 200
         done = run(watchful, "rotate-keys", "--leaked")

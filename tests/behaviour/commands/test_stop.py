@@ -18,7 +18,7 @@ import pytest
 from devstack.stack import Stack
 from tests.support.service.process import ROOT, Service
 from tests.support.state.database_inspector import inspect_database
-from tests.support.users.people import somebody
+from tests.support.users.people import new_person
 
 _REQUEST = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -133,7 +133,7 @@ def test_a_worker_that_stops_leaves_no_mail_behind_that_smtp_has_taken(without_w
     try:
         with without_worker.walker() as walk, inspect_database(without_worker) as db:
             for _ in range(3):
-                walk.open_registration(somebody("leaving"))
+                walk.open_registration(new_person("leaving"))
             worker.send_signal(signal.SIGTERM)
             worker.wait(timeout=10)
             assert db.value("SELECT count(*) FROM outbox") == 0

@@ -17,7 +17,7 @@ from tests.support.requests.burst import Call, burst
 from tests.support.service.forked_randomness import A_PROCESS, COPIES, drawn_part
 from tests.support.service.process import ROOT, Service
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 PEOPLE = 24
 
@@ -36,7 +36,7 @@ def test_copies_of_a_process_that_has_drawn_already_draw_nothing_alike() -> None
 
 
 def test_two_workers_never_give_the_same_key_or_id(service: Service, walk: Walker) -> None:
-    people = [somebody("two-workers") for _ in range(PEOPLE)]
+    people = [new_person("two-workers") for _ in range(PEOPLE)]
     starts: list[Call] = [
         ("/register", {"email": person.email, "login": person.login, "password": person.password}) for person in people
     ]

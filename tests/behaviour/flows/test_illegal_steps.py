@@ -18,10 +18,19 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from devstack.mailbox import Mailbox
 from devstack.stack import Stack
 from tests.conftest import Serving
-from tests.support.models.flow_model import COMMON_PASSWORD, EVERY_OUTCOME, PURPOSES, TRIES, Flow, House, Key, Verdict
+from tests.support.models.flow_model import (
+    COMMON_PASSWORD,
+    EVERY_OUTCOME,
+    PURPOSES,
+    TRIES,
+    Flow,
+    FlowModel,
+    Key,
+    Verdict,
+)
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
-from tests.support.users.people import Person, a_wrong_code, somebody
+from tests.support.users.people import Person, a_wrong_code, new_person
 
 _numbers = itertools.count(1)
 
@@ -47,9 +56,9 @@ class Callers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.client, self.house = self.world.service.client(), House()
+        self.client, self.house = self.world.service.client(), FlowModel()
         self.known: dict[str, Key] = {}
-        self.people_here: list[Person] = [somebody("caller") for _ in range(4)]
+        self.people_here: list[Person] = [new_person("caller") for _ in range(4)]
         self.logins = [person.login for person in self.people_here[:3]]
         self.world.mailed.update({person.email: 0 for person in self.people_here})
 

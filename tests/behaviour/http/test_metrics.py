@@ -8,7 +8,7 @@ from tests.conftest import Serving
 from tests.support.service.fixtures import service_fixture
 from tests.support.service.process import Service
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Walker, a_wrong_code, somebody
+from tests.support.users.people import Walker, a_wrong_code, new_person
 
 Samples = dict[tuple[str, frozenset[str]], float]
 
@@ -36,7 +36,7 @@ def samples(service: Service) -> Samples:
 def test_steps_are_counted_by_outcome_and_hashes_and_mails_by_the_way(counted: Service, walk: Walker) -> None:
     with counted.client() as client:
         mine = Walker(client, walk.mailbox)
-        mine.register(person := somebody("counted"))
+        mine.register(person := new_person("counted"))
         key, code = mine.open_login(person)
         mine.confirm("login", key, a_wrong_code(code))
         mine.confirm("login", key, code)

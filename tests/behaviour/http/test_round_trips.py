@@ -21,7 +21,7 @@ from tests.conftest import migrated, serving_on
 from tests.support.service.process import AS_SHIPPED, ROOT, Service
 from tests.support.state.database_inspector import inspect_database
 from tests.support.state.eventually import eventually
-from tests.support.users.people import Person, Tokens, somebody
+from tests.support.users.people import Person, Tokens, new_person
 from tests.support.users.user_factory import create_users
 
 REQUESTS = 25
@@ -208,7 +208,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cost]:
         with serving_on(stack, folder, workers=1, **_SETTINGS) as service, service.client() as client:
             with inspect_database(service) as db:
                 known = create_users(db, 2 * (REQUESTS + 1), "counted")
-            strangers = [somebody("counted") for _ in range(REQUESTS + 1)]
+            strangers = [new_person("counted") for _ in range(REQUESTS + 1)]
             people = {"register": strangers, "login": known[: REQUESTS + 1], "recover": known[REQUESTS + 1 :]}
             visits = Visits(client, stack.mailbox, people, {flow: [] for flow in _FLOWS})
             meter = Meter(stack, service)

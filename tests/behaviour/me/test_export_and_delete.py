@@ -22,7 +22,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong_code, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, new_person
 from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 
@@ -41,7 +41,7 @@ def owner(walk: Walker, session_factory: SessionFactory) -> SignedIn:
 
 
 def an_owner(walk: Walker, session_factory: SessionFactory) -> SignedIn:
-    person = somebody("departing")
+    person = new_person("departing")
     walk.register(person)
     return SignedIn(walk, person, session_factory.create(person))
 
@@ -285,7 +285,7 @@ def test_who_deletes_an_account_that_he_took_over_cannot_unsay_that_its_address_
     person = owner.person
     [row] = db.rows("SELECT * FROM users WHERE email = $1", person.email)
     user = User(row["id"], "", "", "", Locale.EN, 1, blocked_at=None, created_at=row["created_at"])
-    rightful = somebody("rightful")
+    rightful = new_person("rightful")
     told = RecipientEncryptor(keys).encrypt(
         User(user.id, rightful.email, rightful.login, "", Locale.RU, 1, blocked_at=None, created_at=user.created_at)
     )

@@ -19,7 +19,7 @@ from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import GONE, MALFORMED, WRONG_CODE, outcome
-from tests.support.users.people import Person, Walker, a_wrong_code, is_about, somebody
+from tests.support.users.people import Person, Walker, a_wrong_code, is_about, new_person
 from tests.support.users.session_factory import SessionFactory
 from tests.support.users.signed_in import SignedIn
 
@@ -36,7 +36,7 @@ def owner(walk: Walker, session_factory: SessionFactory, alice: Person) -> Signe
 
 @pytest.fixture
 def other(walk: Walker, session_factory: SessionFactory) -> SignedIn:
-    person = somebody("other")
+    person = new_person("other")
     walk.register(person)
     return SignedIn(walk, person, session_factory.create(person))
 
@@ -305,7 +305,7 @@ def test_of_two_accounts_that_race_for_one_address_one_wins(
 
 
 def test_an_address_that_was_registered_meanwhile_is_gone(owner: SignedIn, walk: Walker) -> None:
-    quick = somebody("quick")
+    quick = new_person("quick")
     flow = owner.open_email_change(quick.email)
     walk.register(quick)
     assert outcome(owner.confirm("email", *flow)) == GONE
@@ -315,7 +315,7 @@ def test_an_address_that_was_registered_meanwhile_is_gone(owner: SignedIn, walk:
 def test_what_is_taken_is_not_written_into_the_log_of_postgresql(
     owner: SignedIn, other: SignedIn, db: DatabaseInspector, walk: Walker, stack: Stack
 ) -> None:
-    quick, already = somebody("quick"), stack.postgres.log.stat().st_size
+    quick, already = new_person("quick"), stack.postgres.log.stat().st_size
     flow = owner.open_email_change(quick.email)
     walk.register(quick)
     assert outcome(owner.confirm("email", *flow)) == GONE

@@ -13,7 +13,7 @@ from tests.support.requests.burst import burst, burst_of, outcomes, post
 from tests.support.service.process import Service
 from tests.support.state.database_inspector import DatabaseInspector
 from tests.support.users.flows import MALFORMED, outcome
-from tests.support.users.people import Person, Tokens, Walker, somebody
+from tests.support.users.people import Person, Tokens, Walker, new_person
 
 NOBODYS = uuid.UUID(int=7)
 INVALID = (401, "invalid_token")
@@ -178,7 +178,7 @@ def test_the_eleventh_log_in_ends_the_oldest_session(walk: Walker, alice: Person
 
 
 def test_twenty_log_ins_at_once_leave_ten_sessions(service: Service, walk: Walker, db: DatabaseInspector) -> None:
-    walk.register(person := somebody("busy"))
+    walk.register(person := new_person("busy"))
     flows = [walk.open_login(person) for _ in range(20)]
     answers = burst(service, [("/login/confirm", {"session_key": key, "code": code}) for key, code in flows])
     assert outcomes(answers) == {(200, ""): 20}

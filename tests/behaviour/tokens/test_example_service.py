@@ -20,7 +20,7 @@ from tests.support.service.example import running_example
 from tests.support.service.process import Service
 from tests.support.service.public_address import PublicAddress
 from tests.support.state.database_inspector import DatabaseInspector
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 METADATA = "GET /.well-known/oauth-authorization-server"
 JWKS = "GET /.well-known/jwks.json"
@@ -62,7 +62,7 @@ def tokens(service: Service, db: DatabaseInspector, mailbox: Mailbox, analyst_ro
     with service.client() as calling:
         walk = Walker(calling, mailbox)
         for role in ("user", "analyst", "admin"):
-            person = somebody(role)
+            person = new_person(role)
             user = walk.register(person)
             if role != "user":
                 db.rows("INSERT INTO user_roles VALUES ($1::text::uuid, $2)", user["id"], role)

@@ -23,7 +23,7 @@ from tests.support.service.process import SERVICE_CLIENT, Service
 from tests.support.state.database_inspector import DatabaseInspector, inspect_database
 from tests.support.state.eventually import eventually
 from tests.support.users.flows import outcome
-from tests.support.users.people import Person, Tokens, Walker, somebody
+from tests.support.users.people import Person, Tokens, Walker, new_person
 
 OFTEN = {"KEY_LIFE": "6", "KEY_MAX_AGE": "1", "KEY_REFRESH_INTERVAL": "1", "TOKEN_TTL": "10"}
 """A key is published 3 s before it signs, and signs for 6."""
@@ -95,7 +95,7 @@ def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_besid
         service.client() as client,
         running_example(service.url, tmp_path) as example,
     ):
-        people = [somebody("patient") for _ in range(4)]
+        people = [new_person("patient") for _ in range(4)]
         for person in people:
             Walker(client, mailbox).register(person)
         clients = Clients(service, example, mailbox)
@@ -111,7 +111,7 @@ def test_keys_rotate_three_times_under_load_in_two_processes_and_a_service_besid
 def test_another_algorithm_takes_over_without_a_restart_of_anybody_else(algorithm: str, serving: Serving) -> None:
     with serving(**OFTEN | {"KEY_LIFE": "3600"}) as service:
         with service.walker() as walk:
-            walk.register(person := somebody("changed"))
+            walk.register(person := new_person("changed"))
             before = walk.open_session(person)
         service.stop()
         service.environment["KEY_ALGORITHM"] = algorithm
@@ -176,7 +176,7 @@ def test_the_list_is_announced_with_its_age_and_need_not_be_sent_twice(service: 
 
 def test_a_new_secret_in_front_of_the_old_one_costs_nobody_anything(serving: Serving) -> None:
     with serving(SECRET_KEYS=OLD) as service:
-        person, late = somebody("kept"), somebody("late")
+        person, late = new_person("kept"), new_person("late")
         with service.walker() as walk:
             walk.register(person)
             first = walk.open_session(person)
@@ -210,7 +210,7 @@ def test_a_process_that_lacks_the_new_secret_goes_on_with_what_it_has_opened(
     # A restart of many processes one after the other: the first ones have the new secret, the last ones not yet.
     with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as old_one:
         with old_one.client() as client:
-            Walker(client, mailbox).register(person := somebody("rolling"))
+            Walker(client, mailbox).register(person := new_person("rolling"))
         new_one = Service(old_one.stack, "", 0, old_one.log_file.parent)
         new_one.environment = old_one.environment | {"SECRET_KEYS": f"{NEW},{OLD}"}
         new_one.start()
@@ -239,7 +239,7 @@ def test_a_key_that_waits_for_a_clock_to_catch_up_signs_all_the_same(serving: Se
         service.stop()
         service.start()
         with service.walker() as walk:
-            walk.register(person := somebody("early"))
+            walk.register(person := new_person("early"))
             token = walk.log_in(person)
             assert walk.me(token).status_code == 200
             assert outcome(walk.me(renamed(token))) == (401, "invalid_token")
@@ -256,7 +256,7 @@ def test_a_process_that_cannot_open_the_key_is_not_ready_and_fails_at_nothing_el
 ) -> None:
     with serving(SECRET_KEYS=OLD, KEY_REFRESH_INTERVAL="1") as service, inspect_database(service) as db:
         with service.client() as client:
-            Walker(client, mailbox).register(person := somebody("locked"))
+            Walker(client, mailbox).register(person := new_person("locked"))
             token = Walker(client, mailbox).log_in(person)
         # Somebody has changed the key, and SECRET_KEYS with it, everywhere but here.
         db.rows("UPDATE signing_keys SET kid = 'other', private_key = 'sealed otherwise'")

@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 from devstack.stack import Stack
 from jwt_tools.keys import ALGORITHMS
 from tests.conftest import Serving
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 ESSENTIAL = ["iss", "sub", "aud", "exp", "iat", "jti", "client_id"]
 """RFC 9068 section 2.2."""
@@ -52,7 +52,7 @@ class Issued:
 def issued(request: pytest.FixtureRequest, serving: Serving, stack: Stack) -> Iterator[Issued]:
     """A token of somebody who has just logged in."""
     with serving(KEY_ALGORITHM=request.param) as service, service.client() as client:
-        walk, person = Walker(client, stack.mailbox), somebody("verified")
+        walk, person = Walker(client, stack.mailbox), new_person("verified")
         user = walk.register(person)
         yield Issued(walk.log_in(person), service.url, request.param, user)
 

@@ -89,7 +89,7 @@ class Key:
         return flow if living else None
 
 
-class House:
+class FlowModel:
     """All accounts; each method foretells one answer and does what the call does."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ _LOOK = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServiceModel:
     """What the service does about one address, in seconds."""
 
     mails_at_once: int
@@ -42,7 +42,7 @@ class House:
     """Wrong guesses that each floor of the thermostat bears; nothing for a known device."""
 
     @classmethod
-    def of(cls, settings: Settings, *, known_device: bool, rescue_life: float, few_left: int) -> House:
+    def of(cls, settings: Settings, *, known_device: bool, rescue_life: float, few_left: int) -> ServiceModel:
         """As a service with these settings is built."""
         rate = settings.limit.device_mails if known_device else settings.limit.mails
         return cls(
@@ -56,7 +56,7 @@ class House:
             floors=() if known_device else settings.thermostat.recover,
         )
 
-    def without_rescue(self) -> House:
+    def without_rescue(self) -> ServiceModel:
         """The same house, whose mails carry no way in but their own code."""
         return replace(self, rescue_life=0.0)
 
@@ -64,7 +64,7 @@ class House:
 class _Bucket:
     """So many mails at once, and one more every so often."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: ServiceModel) -> None:
         self._most, self._every = float(house.mails_at_once), house.mail_every
         self._left, self._at = self._most, 0.0
 
@@ -97,7 +97,7 @@ class _Letter:
 class Siege:
     """Bots that begin recoveries of one account over and over and guess wrong, and its owner, who begins one, too."""
 
-    def __init__(self, house: House, bots: int, pause: float, rng: random.Random) -> None:
+    def __init__(self, house: ServiceModel, bots: int, pause: float, rng: random.Random) -> None:
         """Each bot begins anew after ``pause`` seconds."""
         self._house = house
         self._gap = pause / bots if bots else math.inf

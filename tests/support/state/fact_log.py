@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from tests.support.users.people import Person, Tokens, Walker, somebody
+from tests.support.users.people import Person, Tokens, Walker, new_person
 
 
 class FactLog:
@@ -32,7 +32,7 @@ class FactLog:
         """Let people come, one after another, until the service goes away."""
         while not over.is_set():
             try:
-                self._a_life(walk, somebody("watched"))
+                self._a_life(walk, new_person("watched"))
             except (httpx.TransportError, _GoneError):
                 return
             except AssertionError as error:

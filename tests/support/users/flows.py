@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 FLOWS = ("register", "login", "recover")
 GONE = (410, "flow_gone")
@@ -24,7 +24,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str]:
 
 def opened(walk: Walker, flow: str) -> tuple[Person, str, str]:
     """A flow that waits for its code: whose it is, its key, and the right code."""
-    person = somebody("reader")
+    person = new_person("reader")
     if flow != "register":
         walk.register(person)
     start = {"register": walk.open_registration, "login": walk.open_login, "recover": walk.open_recovery}[flow]
@@ -46,7 +46,7 @@ def wait_until_after(moment: datetime, seconds: float) -> None:
 
 def before_their_last_answer(walk: Walker) -> dict[str, tuple[Person, dict[str, object]]]:
     """A right request for every step of every flow, by its path: whose flow it is, and the body."""
-    new, twin, ann, rea, pat = (somebody(name) for name in ("new", "twin", "ann", "rea", "pat"))
+    new, twin, ann, rea, pat = (new_person(name) for name in ("new", "twin", "ann", "rea", "pat"))
     for person in (ann, rea, pat):
         walk.register(person)
     codes = {"register": (new, walk.open_registration(new))}

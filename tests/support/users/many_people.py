@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from devstack.mailbox import Mailbox
 from tests.support.requests.burst import Call, in_bursts
 from tests.support.service.process import Service
-from tests.support.users.people import Person, somebody
+from tests.support.users.people import Person, new_person
 
 
 def confirming(flow: str, session_key: str, code: str) -> Call:
@@ -36,7 +36,7 @@ def newest_code(mailbox: Mailbox, person: Person, mails: int) -> str:
 
 def members(service: Service, mailbox: Mailbox, count: int) -> list[Person]:
     """People with accounts; one mail has been sent to each."""
-    people = [somebody("member") for _ in range(count)]
+    people = [new_person("member") for _ in range(count)]
     keys = begun(service, [registering(person) for person in people])
     guesses = [
         confirming("register", key, newest_code(mailbox, person, 1)) for person, key in zip(people, keys, strict=True)

@@ -10,7 +10,7 @@ import httpx
 
 from devstack.mailbox import Mailbox
 from tests.support.service.process import Service
-from tests.support.users.people import Walker, somebody
+from tests.support.users.people import Walker, new_person
 
 COOKIE = "__Host-device"
 
@@ -24,7 +24,7 @@ class Owner:
     """Somebody with an account, who calls from one new address after the other and from devices of his own."""
 
     def __init__(self, service: Service, mailbox: Mailbox, *, by_cookie: bool = False) -> None:
-        self.person = somebody("owner")
+        self.person = new_person("owner")
         self.by_cookie = by_cookie
         self._service = service
         self._mailbox = mailbox

@@ -28,7 +28,7 @@ class Person:
         return replace(self, password=password)
 
 
-def somebody(name: str = "someone") -> Person:
+def new_person(name: str = "someone") -> Person:
     """A person whom no other test knows."""
     number = next(_numbers)
     return Person(f"{name}-{number}@example.com", f"{name}-{number}", f"correct horse battery {number}")

@@ -7,14 +7,14 @@ import hashlib
 import uuid
 
 from tests.support.state.database_inspector import DatabaseInspector
-from tests.support.users.people import Person, somebody
+from tests.support.users.people import Person, new_person
 
 _ITERATIONS = 1000
 
 
 def create_users(db: DatabaseInspector, count: int, name: str = "resident") -> list[Person]:
     """That many people with accounts, as the service itself would have written them down."""
-    people = [somebody(name) for _ in range(count)]
+    people = [new_person(name) for _ in range(count)]
     ids = [uuid.uuid4() for _ in people]
     db.rows(
         "INSERT INTO users (id, email, login, login_canonical, password_hash, locale) "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from devstack.mailbox import Mailbox
 from tests.support.state.database_inspector import DatabaseInspector
-from tests.support.users.people import Person, Walker, somebody
+from tests.support.users.people import Person, Walker, new_person
 
 
 def flow_id_of(session_key: str) -> bytes:
@@ -68,7 +68,7 @@ class Trio:
 
 def a_trio(walk: Walker) -> Trio:
     """Three people whom no other test knows, with the accounts that they need."""
-    trio = Trio(*(somebody(name) for name in ("nora", "lou", "rea")))
+    trio = Trio(*(new_person(name) for name in ("nora", "lou", "rea")))
     walk.register(trio.lou)
     walk.register(trio.rea)
     return trio
