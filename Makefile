@@ -6,10 +6,10 @@ DATA   ?= .data
 BIN     = .venv/bin
 # Several processes run the tests: what one has compiled, the next one need not.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests that measure time have the machine to themselves; the others run three files at a time, the longest ones first.
+# Tests that measure time have the machine to themselves; the others run four files at a time, the longest first.
 ALONE   = tests/faults/test_mail_delay.py tests/attacks/disclosure/test_timing.py
 PYTEST  = $(BIN)/python -m pytest -m "not system and not compose"
-BESIDE  = -n 3 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
+BESIDE  = -n 4 --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 CODE    = config.py docs/design/guess_sim.py main.py application.py alembic api backend bench commands database devstack examples jwt_tools models redis_tools template_message tests wiring
 
 .DEFAULT_GOAL := help
