@@ -111,7 +111,8 @@ class Service:
         """Start the processes, and wait until the service says that it is ready."""
         self._log = self.log_file.open("ab")
         command = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
-        if new_interpreter or sys.platform != "linux":
+        # A library is preloaded by a new interpreter alone.
+        if new_interpreter or sys.platform != "linux" or "LD_PRELOAD" in self.environment:
             command = [sys.executable, str(ROOT / "main.py"), *command]
             # It dies with the tests, should they be killed.
             self._process = spawn(command, folder=ROOT, stdout=self._log, environment=self.environment)
