@@ -291,12 +291,15 @@ def test_every_link_resolves() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_howto_names_files_that_exist() -> None:
+def test_every_page_names_files_that_exist() -> None:
     wrong = []
-    for page in _texts("docs/howto/*.md"):
-        text = re.sub(r"^( *)```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for page in _texts("*.md"):
+        written = page.read_text()
+        text = re.sub(r"^( *)```.*?^ *```", "", written, flags=re.DOTALL | re.MULTILINE)
         names = set(re.findall(r"`([\w./-]+(?:/|\.(?:py|md|lua|sql|html|txt|yaml|toml)))`", text))
-        wrong += [f"{page.name} names {name}" for name in names if "/" in name and not (ROOT / name).exists()]
+        names |= set(re.findall(r"\btests/[\w/]+\.py\b", written))  # commands, too
+        inside = {name for name in names if "/" in name.strip("/")}
+        wrong += [f"{page.name} names {name}" for name in inside if not (ROOT / name).exists()]
     assert not wrong, "write a file that the reader creates as backend/<name>.py:\n" + "\n".join(wrong)
 
 
