@@ -169,9 +169,9 @@ async def test_what_nobody_could_log_in_with_is_refused_and_never_fails_a_log_in
         password_verifier(encoded)
     assert DIGEST not in str(refusal.value)
     if not encoded.startswith("pbkdf2_sha256$"):  # a row like this comes from an import, which has refused it
-        began = time.perf_counter()
+        began = time.process_time()
         assert not await passwords.verify(PASSWORD, encoded)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
         assert "no user can log in" in caplog.text
 
 
@@ -230,13 +230,12 @@ async def test_a_cheap_foreign_hash_takes_as_long_to_refuse_as_a_stranger() -> N
     cheap = generate_password_hash(PASSWORD, "pbkdf2:sha256:10")
 
     async def seconds(encoded: str | None) -> float:
-        # Of the thread, for neighbours take from the clock; the best of several, for they take from caches, too.
-        took = []
-        for _ in range(5):
-            began = time.process_time()
-            assert not await passwords.verify("wrong", encoded)
-            took.append(time.process_time() - began)
-        return min(took)
+        began = time.process_time()
+        assert not await passwords.verify("wrong", encoded)
+        return time.process_time() - began
 
     for encoded in (cheap, FORMS["bcrypt"], "of no form"):
-        assert await seconds(encoded) == pytest.approx(await seconds(None), rel=0.3)
+        # Other programs on the machine slow down a single measurement: by turns, and the best of each counts.
+        pairs = [(await seconds(encoded), await seconds(None)) for _ in range(8)]
+        known, unknown = map(min, zip(*pairs, strict=True))
+        assert known == pytest.approx(unknown, rel=0.3)
