@@ -44,6 +44,7 @@ def _written(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
 
 @dataclass(slots=True)
 class _Export:
+    interruption: Interruption
     written: int = 0
 
     async def run(self, file: IO[bytes]) -> None:
@@ -63,6 +64,8 @@ class _Export:
                         progress.advance(_STEP, f"{self.written:,} users")
 
     def _write(self, file: IO[bytes], line: bytes) -> None:
+        # If the exception of a signal was lost, this would wait for a reader for ever.
+        self.interruption.check()
         try:
             file.write(line)
         except OSError as error:
@@ -88,9 +91,9 @@ def export_users(file: Path, *, force: bool) -> None:
     FILE can read it. All lines are from the same moment, and FILE appears when it is complete. Users are exported with
     the names of their roles, without permissions: the roles must exist in the database that imports the users.
     """
-    export, interruption = _Export(), Interruption()
+    export = _Export(Interruption())
     try:
-        with interruption.listening(), exit_when_unavailable():
+        with export.interruption.listening(), exit_when_unavailable():
             if file == Path("-"):
                 asyncio.run(export.run(sys.stdout.buffer))
                 sys.stdout.buffer.flush()

@@ -46,6 +46,10 @@ class Interruption:
             yield
         finally:
             self._held = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal has arrived: a library may have lost the exception of its handler."""
         if self._received:
             raise Interrupted(self._received)
 
