@@ -34,7 +34,7 @@ from models.settings.rules import (
     TokenSettings,
 )
 from models.settings.servers import DatabaseSettings, RedisSettings
-from models.settings.sources import DotEnv, Environment, SecretFiles, given_variables, is_group, setting_names
+from models.settings.sources import DotEnv, Environment, SecretFiles, given_variables, is_group, setting_fields
 from models.values.code_length_ladder import DEVICE_TAKEOVER_BOUND, TAKEOVER_BOUND, Rung
 from models.values.flow import RECOVER, SPECS
 
@@ -241,6 +241,6 @@ def load_edge_settings() -> EdgeSettings:
 
 def setting_warnings() -> list[str]:
     """Return a warning for each variable that is probably a misspelt setting; a start logs them."""
-    known = {name.upper() for settings_cls in (Settings, EdgeSettings) for name in setting_names(settings_cls)}
+    known = {name.upper() for settings_cls in (Settings, EdgeSettings) for name in setting_fields(settings_cls)}
     groups = {name.upper() for name, field in Settings.model_fields.items() if is_group(field)}
     return list(misspelt_settings(_given_names(), known, groups))

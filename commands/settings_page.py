@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from config import Settings
 from models.settings.nginx import EdgeSettings
+from models.settings.sources import setting_fields
 
 _HEAD = """\
 # Settings
@@ -45,7 +45,8 @@ _PROFILES = {
 
 def page() -> str:
     """Return the page as Markdown: the settings of the first year, then the others by profile."""
-    settings = _by_name()
+    fields = setting_fields(EdgeSettings) | setting_fields(Settings)
+    settings = {name.upper(): field for name, field in fields.items()}
     parts = [_HEAD, "## The twelve settings that you need first\n", _table(settings, _FIRST_YEAR)]
     parts += ["## Rarely needed\n"]
     left = [name for name in settings if name not in _FIRST_YEAR]
@@ -56,18 +57,6 @@ def page() -> str:
     if left:
         raise ValueError(f"no profile of the settings page lists {', '.join(left)}")
     return "\n".join(parts)
-
-
-def _by_name() -> dict[str, FieldInfo]:
-    """Return every setting under its name in the environment."""
-    fields: dict[str, FieldInfo] = {}
-    for name, field in {**Settings.model_fields, **EdgeSettings.model_fields}.items():
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, BaseModel):
-            fields |= {f"{name}_{inner.alias or key}".upper(): inner for key, inner in group.model_fields.items()}
-        else:
-            fields.setdefault(name.upper(), Settings.model_fields.get(name, field))
-    return fields
 
 
 def _table(settings: Mapping[str, FieldInfo], names: Iterable[str]) -> str:

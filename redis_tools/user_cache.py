@@ -180,11 +180,7 @@ class UserCache:
             log.warning("the tombstone of a change at %s could not be removed", key)
 
     async def begin_change(self, user_id: UUID, change: str) -> None:
-        """Begin what `invalidating` does, for a transaction that turns out to change something.
-
-        Raises:
-            Unavailable: Valkey is away.
-        """
+        """Begin what `invalidating` does, for a transaction that turns out to change something."""
         await self.valkey.execute(_begin_change(cache_key(user_id), change))
 
     def end_change(self, user_id: UUID, change: str) -> Command[None]:

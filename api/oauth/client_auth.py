@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -27,7 +26,7 @@ def _name_and_secret(request: Request) -> tuple[str, str]:
         raise InvalidClient
     try:
         name, colon, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise InvalidClient from None
     if not colon:
         raise InvalidClient

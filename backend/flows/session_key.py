@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from hashlib import sha256
 from uuid import UUID
@@ -55,7 +54,7 @@ def read_session_key(session_key: str, spec: FlowSpec[Data_co]) -> FlowKey[Data_
     """
     try:
         raw = base64.b64decode(session_key, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise FlowGone from error
     if len(raw) != _ID_BYTES + _SECRET_BYTES:
         raise FlowGone

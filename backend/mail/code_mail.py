@@ -75,7 +75,7 @@ class _NotWanted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CodeMail:
-    """Mints codes and mails them. Its methods may raise what `SmtpPool.send` raises."""
+    """Mints codes and mails them. Its methods may raise `Unavailable`, and what `SmtpPool.send` raises."""
 
     valkey: Valkey
     store: FlowStore
@@ -89,11 +89,7 @@ class CodeMail:
 
     @asynccontextmanager
     async def mail_permit(self, flow: WaitingFlow) -> AsyncIterator[MailPermit | None]:
-        """Take one from the address's mail bucket; None when it is empty. A mail that does not leave is refunded.
-
-        Raises:
-            Unavailable: Valkey is away.
-        """
+        """Take one from the address's mail bucket; None when it is empty. A mail that does not leave is refunded."""
         purpose = flow.spec.name
         bucket = self.mail_limits.bucket(purpose, flow.subject, flow.device)
         # Attempts from unknown devices do not lengthen the codes of a known one.
@@ -113,11 +109,7 @@ class CodeMail:
             raise
 
     async def send(self, request: CodeMailRequest) -> None:
-        """Mint a code of the length that is due, and mail it; do nothing if the mail bucket is empty.
-
-        Raises:
-            Unavailable: PostgreSQL or Valkey is away.
-        """
+        """Mint a code of the length that is due, and mail it; do nothing if the mail bucket is empty."""
         flow = request.flow
         with suppress(_NotWanted):
             async with self.mail_permit(flow) as permit:

@@ -23,7 +23,7 @@ MailHandler = Callable[[Job], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class MailHandlers:
-    """Sends the mail of a job. Every handler may raise what `SmtpPool.send` raises."""
+    """Sends the mail of a job. Every handler may raise `Unavailable`, and what `SmtpPool.send` raises."""
 
     database: Database
     store: FlowStore
@@ -37,11 +37,7 @@ class MailHandlers:
         return {CODE_MAIL: self.send_code, **dict.fromkeys(Notice, self.send_notice)}
 
     async def send_code(self, job: Job) -> None:
-        """Mail the code of a flow, if the flow still waits for one and its address is one that gets it.
-
-        Raises:
-            Unavailable: PostgreSQL or Valkey is away.
-        """
+        """Mail the code of a flow, if the flow still waits for one and its address is one that gets it."""
         flow_id, serial = bytes.fromhex(job.payload["flow"]), job.payload["serial"]
         flow = job.hint or await self.store.find_waiting(flow_id)
         if flow is None or flow.minted > serial:

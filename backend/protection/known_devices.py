@@ -9,7 +9,6 @@ whichever is typed next time.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import secrets
 import time
@@ -56,7 +55,7 @@ def _parse(text: str) -> Iterator[_DeviceToken]:
     for part in text.split(".")[:_MAX_ACCOUNTS] if len(text) <= _LONGEST else ():
         try:
             raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             continue
         if len(raw) == _TOKEN:
             macs = raw[_ID + _TIME : -_MAC], raw[-_MAC:]

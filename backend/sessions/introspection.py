@@ -72,17 +72,9 @@ class IntrospectionService:
         return Introspection(
             active=True,
             scope=" ".join(sorted(user.permissions)),
-            client_id=claims["client_id"],
             username=user.login,
             token_type="Bearer",  # noqa: S106 - the scheme of RFC 6750
-            exp=claims["exp"],
-            iat=claims["iat"],
-            nbf=claims["nbf"],
-            sub=user.subject,
-            aud=claims["aud"],
-            iss=claims["iss"],
-            jti=claims["jti"],
-            sid=user.sid,
+            **{name: claims[name] for name in ("client_id", "exp", "iat", "nbf", "sub", "aud", "iss", "jti", "sid")},
             roles=sorted(user.roles),
             permissions=sorted(user.permissions),
         )

@@ -49,7 +49,7 @@ class SecretFiles(_GroupsByField, EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         given = given_variables(self.settings_cls)
         read: dict[str, str | None] = {}
-        for name in setting_names(self.settings_cls):
+        for name in setting_fields(self.settings_cls):
             path = given.get(f"{name}_file")
             if not path:
                 continue
@@ -69,13 +69,13 @@ def given_variables(settings_cls: type[BaseSettings]) -> dict[str, str | None]:
     return {**DotEnv(settings_cls).env_vars, **Environment(settings_cls).env_vars}
 
 
-def setting_names(settings_cls: type[BaseSettings]) -> list[str]:
+def setting_fields(settings_cls: type[BaseSettings]) -> dict[str, FieldInfo]:
     """Return the settings by their names in the environment, in small letters."""
-    names = []
+    fields: dict[str, FieldInfo] = {}
     for name, field in settings_cls.model_fields.items():
         group = field.annotation
         if is_group(field) and group is not None:
-            names += [f"{name}_{inner.alias or key}" for key, inner in group.model_fields.items()]
+            fields |= {f"{name}_{inner.alias or key}": inner for key, inner in group.model_fields.items()}
         else:
-            names.append(name)
-    return names
+            fields[name] = field
+    return fields

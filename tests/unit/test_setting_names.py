@@ -13,7 +13,7 @@ from commands.cli import cli
 from config import Settings, setting_warnings
 from models.settings.misspellings import misspelt_settings
 from models.settings.nginx import EdgeSettings
-from models.settings.sources import is_group, setting_names
+from models.settings.sources import is_group, setting_fields
 
 GOOD = {
     "DATABASE_URL": "postgresql://user:secret@localhost/auth",
@@ -155,6 +155,6 @@ def test_the_settings_of_the_compose_file_are_no_warning() -> None:
     compose = (Path(__file__).parents[2] / "docker-compose.yaml").read_text()
     names = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", compose)) - {f"{name}_FILE" for name in GOOD}
     assert len(names) > 10
-    known = {name.upper() for name in (*setting_names(Settings), *setting_names(EdgeSettings))}
+    known = {name.upper() for name in (*setting_fields(Settings), *setting_fields(EdgeSettings))}
     groups = {name.upper() for name, field in Settings.model_fields.items() if is_group(field)}
     assert list(misspelt_settings(names, known, groups)) == []
