@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from models.errors import Unavailable
 
+# A server that loads its data counts as a lost connection, and a replica without its primary as a cluster that is down.
 _AWAY = (
-    RedisConnectionError,
-    RedisTimeout,
-    BusyLoadingError,
-    ReadOnlyError,
-    MasterDownError,
-    ClusterDownError,
-    TryAgainError,
-    OutOfMemoryError,
-    OSError,
+    *(OSError, RedisConnectionError, RedisTimeout),
+    *(ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError),
 )
 
 # A full disk stops writes with MISCONF, and an endless script stops everything with BUSY: the client has no exception

@@ -86,7 +86,7 @@ class LoginService:
             WrongCode, CodeReplaced, StepOutOfOrder, TooManyRequests, Unavailable: see `FlowEngine.claim_code_step`.
         """
         async with self.flows.claim_code_step(LOGIN, session_key, code, client) as step:
-            key, change = self.tokens.signing_key, new_change_id()
+            key, change = self.tokens.keys.signing_key, new_change_id()
             async with step.transaction() as db:
                 # Locked: a concurrent change of the password waits, and then ends this session with the others.
                 member = await db.users.find_for_update(step.data.user_id)

@@ -75,7 +75,7 @@ class SessionService:
         presented = self.refresh_tokens.parse(token)
         if presented is None:
             raise InvalidGrant
-        key = self.tokens.signing_key
+        key = self.tokens.keys.signing_key
         async with self.database.statement() as db:
             rotation = await db.sessions.find(presented.session_id, presented.digest)
             account = await db.users.find_with_access(rotation.session.user_id) if rotation else None

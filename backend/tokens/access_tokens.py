@@ -24,15 +24,6 @@ class TokenService:
     client_id: str
     ttl: int
 
-    @property
-    def signing_key(self) -> SigningKey:
-        """Return the key that signs the next token; read before a code or refresh token is spent, as it may fail.
-
-        Raises:
-            Unavailable: see `SigningKeys.signing_key`.
-        """
-        return self.keys.signing_key
-
     def issue(self, key: SigningKey, account: UserWithAccess, session: Session, refresh: RefreshToken) -> Tokens:
         """Return the tokens of a session that a password and a mailed code have opened (``pwd``, ``otp``: RFC 8176)."""
         claims = AccessTokenClaims(

@@ -69,7 +69,7 @@ class SigningKeys:
 
     @property
     def signing_key(self) -> SigningKey:
-        """Return the key that signs now.
+        """Return the key that signs now; read it before a code or a refresh token is spent.
 
         Raises:
             Unavailable: the last read is so long ago that another key may have to sign by now.
