@@ -116,7 +116,7 @@ def test_row_59_every_answer_is_its_own_though_half_the_callers_hang_up(
     chance = random.Random(59)
     stack.postgres.create_database("slow", template="migrated")
     with SlowProxy(stack.postgres.port, seed=1) as postgres, SlowProxy(stack.valkey.port, seed=2) as valkey:
-        service = Service(stack, "slow", 250, tmp_path, workers=2, DATABASE_TIMEOUT="4")
+        service = Service(stack, "slow", 250, tmp_path, workers=2, DATABASE_TIMEOUT="4", SESSION_MAX="1000")
         for name, proxy, port in (
             ("DATABASE_URL", postgres, stack.postgres.port),
             ("REDIS_URL", valkey, stack.valkey.port),
