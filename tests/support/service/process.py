@@ -19,7 +19,7 @@ from typing import IO
 
 import httpx
 
-from devstack.ports import free_port
+from devstack.ports import free_port, is_free
 from devstack.processes import spawn
 from devstack.stack import Stack
 from tests.support.service.fork_server import ForkedProcess, fork_command
@@ -148,6 +148,10 @@ class Service:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(15)
+            # The workers give up their listening sockets a moment after their supervisor is gone.
+            deadline = time.monotonic() + 5
+            while not is_free(self.port) and time.monotonic() < deadline:
+                time.sleep(0.005)
             self._clear()
 
     def _clear(self) -> None:
