@@ -82,7 +82,7 @@ def _make_secrets(into: Path) -> None:
         raise click.ClickException(
             "app/redis_url does not have the form that init writes: redis://:password@redis:6379/0"
         )
-    # Valkey stores only the digest of the password, and the app may call no administrative command (security.md,
+    # Valkey stores only the digest of the password, and the app may call no administrative command (threats.md,
     # section 4). The health check has its own user, which can do nothing else.
     digest = hashlib.sha256(known[1].encode()).hexdigest()
     valkey.write(

@@ -175,7 +175,7 @@ class RoleRepo(Repository):
     async def count_admins(self) -> int:
         """Return how many administrators are not blocked.
 
-        The role of administrators has to be locked, before any user's row: in this order no two transactions wait
-        for each other, and no two count the same administrators.
+        The role of administrators has to be locked, so that no two transactions count the same administrators. A
+        transaction that locks a user's row as well locks that row first: in one order none waits for another.
         """
         return int((await self._connection.execute(_COUNT_ADMINS)).scalar_one())

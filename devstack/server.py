@@ -103,8 +103,8 @@ class Server:
 
     def _signal(self, what: signal.Signals) -> None:
         """Send a signal to the process and to its children, which may have sessions of their own."""
-        if self._process is None:
-            return
+        if self._process is None or self._process.poll() is not None:
+            return  # its pid may be another program's by now
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for pid in (self._process.pid, *(map(int, children.read_text().split()) if children.exists() else ())):
             with suppress(ProcessLookupError):
